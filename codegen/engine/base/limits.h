@@ -1,0 +1,65 @@
+/* limits.h — every bound of the engine, once, with its reason.  Meeting a bound is an error code.
+ */
+#ifndef AE_BASE_LIMITS_H
+#define AE_BASE_LIMITS_H
+
+/* References count 16-byte units in 32 bits: 64 GiB. */
+#define AE_UNIT 16u
+#define AE_SEGMENT_MAX ((uint64_t)1 << 36)
+/* Below this the fixed structures leave no room for rows. */
+#define AE_SEGMENT_MIN ((uint64_t)4 << 20)
+#define AE_SEGMENT_DEFAULT ((uint64_t)1 << 30)
+
+/* Segment space is handed out in pages of 64 KiB: large enough that the page map of 64 GiB is 4 MiB,
+ * small enough that a table of ten rows costs little. */
+#define AE_PAGE_SHIFT 16u
+#define AE_PAGE_SIZE (1u << AE_PAGE_SHIFT)
+
+/* Slabs grow from one page to 8 MiB: eight of each size, so a pool wastes at most about an eighth. */
+#define AE_SLAB_PAGES_MAX 128u
+#define AE_SLABS_PER_SIZE 8u
+
+/* Storage is reserved from the file system in steps that grow with the segment. */
+#define AE_EXTENT_MIN ((uint64_t)1 << 20)
+#define AE_EXTENT_MAX ((uint64_t)64 << 20)
+
+/* Transaction slots: the mark in a version has 8 bits for the slot. */
+#define AE_SLOTS 256u
+/* Attached sessions: one cache line each; 64 KiB in all. */
+#define AE_MEMBERS 1024u
+/* A transaction's writes: the mark has 28 bits for the sequence number of a write. */
+#define AE_WRITES_MAX ((1u << 28) - 2u)
+
+/* Objects a slot keeps at hand per pool: one word of a slab's bitmap refills it. */
+#define AE_MAGAZINE_MAX 64u
+/* Pools with objects above this size take from the bitmap directly. */
+#define AE_MAGAZINE_OBJECT_MAX 4096u
+
+#define AE_TABLES_MAX 32u
+/* Largest text or bytes value, 1 MiB: what one overflow block and one log frame carry comfortably. */
+#define AE_TEXT_BYTES_MAX (1u << 20)
+/* Largest overflow block: the texts of one row together. */
+#define AE_OVERFLOW_MAX (16u << 20)
+
+/* Commit queue: entries a long reader may fall behind before it must start anew. */
+#define AE_QUEUE_MIN 1024u
+#define AE_QUEUE_MAX 65536u
+
+/* Spins before a committer that does not decide is aborted by the one behind it.  A decision takes tens of
+ * nanoseconds; this is some 20 microseconds, so only the stopped and the dead are hit. */
+#define AE_DECIDE_SPINS 4000u
+
+/* Savepoints open at once in a transaction. */
+#define AE_SAVEPOINTS_MAX 1000000u
+#define AE_NAME_MAX 255u
+
+/* Longest line of a TSV input: the texts of the largest row.  It bounds what is kept of a cut line. */
+#define AE_INGEST_LINE_MAX ((size_t)16 << 20)
+/* Rows a batch may have, and what its row images and its copied texts may take before it is ended
+ * early: the memory of an ingest is independent of the input. */
+#define AE_INGEST_BATCH_DEFAULT 1024u
+#define AE_INGEST_BATCH_MAX 1000000u
+#define AE_INGEST_IMAGES_MAX ((size_t)256 << 20)
+#define AE_INGEST_TEXTS_MAX ((size_t)64 << 20)
+
+#endif

@@ -1,0 +1,114 @@
+/* os_process.c — who a process is and whether it still lives.
+ *
+ * A pid alone is reused; pid and start time together are not, until the machine reboots (the boot id is
+ * kept beside them in the segment).  kill(pid, 0) calls a zombie alive, so /proc/<pid>/stat is read.
+ */
+#include "base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define IDENTITY_START_BITS 42
+#define IDENTITY_START_MASK (((uint64_t)1 << IDENTITY_START_BITS) - 1)
+
+/* Read a small file of /proc; returns its length or -1. */
+static ssize_t proc_read(const char *path, char *buffer, size_t size)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t length;
+    do
+        length = read(fd, buffer, size - 1);
+    while (length < 0 && errno == EINTR);
+    close(fd);
+    if (length >= 0)
+        buffer[length] = '\0';
+    return length;
+}
+
+/* State letter and start time of a process; false when /proc does not know it. */
+static bool proc_stat(uint32_t pid, char *state, uint64_t *start)
+{
+    char path[64];
+    char text[1024];
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    if (proc_read(path, text, sizeof text) <= 0)
+        return false;
+    const char *field = strrchr(text, ')'); /* the name in parentheses may hold anything */
+    if (field == NULL || field[1] != ' ')
+        return false;
+    field += 2;
+    *state = *field;
+    for (int index = 3; index < 22; index++) {
+        field = strchr(field, ' ');
+        if (field == NULL)
+            return false;
+        field++;
+    }
+    *start = strtoull(field, NULL, 10);
+    return true;
+}
+
+uint64_t ae_os_process_identity(void)
+{
+    const uint32_t pid = (uint32_t)getpid();
+    char state = 0;
+    uint64_t start = 0;
+    (void)proc_stat(pid, &state, &start);
+    return (uint64_t)pid << IDENTITY_START_BITS | (start & IDENTITY_START_MASK);
+}
+
+uint32_t ae_os_identity_pid(uint64_t identity)
+{
+    return (uint32_t)(identity >> IDENTITY_START_BITS);
+}
+
+uint64_t ae_os_pid_namespace(void)
+{
+    struct stat info;
+    return stat("/proc/self/ns/pid", &info) == 0 ? (uint64_t)info.st_ino : 0;
+}
+
+bool ae_os_process_alive(uint64_t identity)
+{
+    const uint32_t pid = ae_os_identity_pid(identity);
+    const uint64_t started = identity & IDENTITY_START_MASK;
+    char state = 0;
+    uint64_t start = 0;
+    if (proc_stat(pid, &state, &start))
+        return state != 'Z' && state != 'X' && state != 'x' &&
+               (started == 0 || (start & IDENTITY_START_MASK) == started);
+    return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+}
+
+uint64_t ae_os_boot_id(void)
+{
+    char text[64] = "";
+    uint64_t hash = 1469598103934665603ull; /* FNV-1a */
+    if (proc_read("/proc/sys/kernel/random/boot_id", text, sizeof text) <= 0)
+        return 1;
+    for (const char *at = text; *at != '\0'; at++)
+        hash = (hash ^ (uint8_t)*at) * 1099511628211ull;
+    return hash;
+}
+
+void ae_os_random(void *buffer, size_t size)
+{
+    unsigned char *out = buffer;
+    while (size > 0) {
+        const ssize_t got = getrandom(out, size, 0);
+        if (got > 0) {
+            out += got;
+            size -= (size_t)got;
+        }
+    }
+}

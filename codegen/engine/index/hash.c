@@ -1,0 +1,387 @@
+/* hash.c — entering, removing and splitting (see hash.h). */
+#include "index/hash.h"
+
+#include <string.h>
+
+/* A probe path longer than this many lines makes the shard split: reached at about five sixths full. */
+#define PROBE_LINES_MAX 6u
+/* A frozen shard with fewer live entries than this is rewritten, not split: removals filled it. */
+#define SPLIT_ENTRIES_MIN 200u
+/* Rows per shard for sizing the directory: a shard is between 42 % and 84 % full. */
+#define ROWS_PER_SHARD 160u
+#define ROW_BYTES_LEAST 128u
+
+aero_status ae_hash_create(ae_segment *segment, ae_hash_root *root, uint32_t tables,
+                           aero_error *error)
+{
+    const uint64_t shards = segment->size / ROW_BYTES_LEAST / ROWS_PER_SHARD / (tables > 4 ? 2 : 1);
+    root->bits = 4;
+    while (((uint64_t)1 << root->bits) < shards && root->bits < 28)
+        root->bits++;
+    root->directory = ae_segment_carve(segment, sizeof(ae_a32) << root->bits);
+    if (root->directory == 0)
+        return ae_fail(error, AERO_FULL, "no room for a key directory of %u bits", root->bits);
+    return AERO_OK;
+}
+
+aero_status ae_hash_open(ae_hash *hash, ae_proc *proc, ae_hash_root *root, uint32_t table,
+                         aero_error *error)
+{
+    const ae_segment *segment = proc->heap->segment;
+    const uint64_t first = (uint64_t)segment->header->first_page << AE_PAGE_SHIFT;
+    if (root->bits < 4 || root->bits > 28 || root->directory == 0 ||
+        ((uint64_t)root->directory << 4) + ((uint64_t)sizeof(ae_a32) << root->bits) > first)
+        return ae_fail(error, AERO_CORRUPT, "a key directory of the segment is damaged");
+    hash->proc = proc;
+    hash->root = root;
+    hash->directory = ae_at(segment, root->directory);
+    hash->bits = root->bits;
+    hash->table = table;
+    hash->shard_pool = ae_heap_class(proc->heap, sizeof(ae_shard) - sizeof(ae_block));
+    return AERO_OK;
+}
+
+ae_shard *ae_hash_follow(const ae_hash *hash, const ae_shard *shard, uint32_t tag)
+{
+    /* Acquire: the new shards are filled before they are named; pairs with split_publish. */
+    const uint64_t successor = ae_load64_acquire(&shard->successor);
+    if (successor == 0)
+        return NULL;
+    const bool high = shard->depth < 31 && (tag >> (30 - shard->depth) & 1u) != 0;
+    return ae_at(hash->proc->heap->segment, (ae_ref)(high ? successor >> 32 : successor));
+}
+
+/* ---- splitting ------------------------------------------------------------------------------------------- */
+
+/* Freeze every entry; returns how many hold a row. */
+static uint32_t shard_freeze(ae_shard *shard)
+{
+    uint32_t live = 0;
+    for (uint32_t index = 0; index < AE_HASH_LINES * AE_HASH_LINE_ENTRIES; index++) {
+        /* From here on no insert or removal can change the entry (keeps X1). */
+        const uint64_t word = ae_or64(&shard->entries[index].word, AE_HASH_FROZEN) & ~AE_HASH_FROZEN;
+        live += word != 0 && word != AE_HASH_REMOVED;
+    }
+    return live;
+}
+
+/* Put an entry into a shard that nobody else sees. */
+static void shard_fill(ae_shard *shard, uint64_t word, uint32_t hint)
+{
+    uint32_t index = ae_hash_home((uint32_t)(word >> 32)) * AE_HASH_LINE_ENTRIES;
+    const uint32_t end = AE_HASH_LINES * AE_HASH_LINE_ENTRIES;
+    for (uint32_t steps = 0; ae_load64(&shard->entries[index].word) != 0; steps++) {
+        AE_ALWAYS(steps < end);
+        index = index + 1 == end ? 0 : index + 1;
+    }
+    ae_store32(&shard->entries[index].hint, hint);
+    ae_store64(&shard->entries[index].word, word);
+}
+
+static aero_status shard_new(ae_hash *hash, uint32_t slot, ae_ref *ref, aero_error *error)
+{
+    ae_slot *at = ae_slot_at(hash->proc, slot);
+    const aero_status status =
+        ae_heap_take(hash->proc->heap, &at->cache, slot, hash->shard_pool, ref, error);
+    if (status != AERO_OK)
+        return status;
+    ae_shard *shard = ae_at(hash->proc->heap->segment, *ref);
+    memset((char *)shard + sizeof shard->block, 0, sizeof *shard - sizeof shard->block);
+    return AERO_OK;
+}
+
+static void shard_drop(ae_hash *hash, uint32_t slot, ae_ref ref)
+{
+    if (ref != 0)
+        ae_heap_give(hash->proc->heap, &ae_slot_at(hash->proc, slot)->cache, slot, hash->shard_pool,
+                     ref);
+}
+
+/* Range of directory entries a shard answers for. */
+static void shard_range(const ae_hash *hash, const ae_shard *shard, uint32_t *first, uint32_t *count)
+{
+    AE_ALWAYS(shard->depth <= hash->bits);
+    *count = 1u << (hash->bits - shard->depth);
+    *first = shard->prefix << (hash->bits - shard->depth);
+}
+
+/* Make every directory entry of the range that still leads to `from` (or, for the root, says 0) lead
+ * to `to`. */
+static void directory_swing(ae_hash *hash, ae_ref from, ae_ref to)
+{
+    uint32_t first = 0;
+    uint32_t count = 0;
+    shard_range(hash, ae_at(hash->proc->heap->segment, to), &first, &count);
+    for (uint32_t index = first; index < first + count; index++) {
+        const uint32_t seen = ae_load32_acquire(&hash->directory[index]);
+        if (seen == from || seen == 0)
+            (void)ae_cas32(&hash->directory[index], seen, to);
+    }
+}
+
+static void split_forget(ae_hash *hash, uint32_t slot)
+{
+    ae_slot *at = ae_slot_at(hash->proc, slot);
+    for (int side = 0; side < 2; side++) {
+        ae_heap_linked(&at->cache, ae_load32(&at->split_new[side]));
+        ae_store32_release(&at->split_new[side], 0);
+    }
+    ae_store32_release(&at->split_old, 0);
+}
+
+/* The winner's duty: nobody finds the old shard any more, so it can go (keeps X3). */
+static void split_finish(ae_hash *hash, uint32_t slot, ae_ref old, ae_ref low, ae_ref high)
+{
+    directory_swing(hash, old, low);
+    directory_swing(hash, old, high);
+    AE_CRASH_POINT("hash.swung");
+    ae_block_retire(hash->proc, slot, old);
+    split_forget(hash, slot);
+}
+
+static aero_status shard_split(ae_hash *hash, uint32_t slot, ae_shard *shard, aero_error *error)
+{
+    const ae_segment *segment = hash->proc->heap->segment;
+    ae_slot *at = ae_slot_at(hash->proc, slot);
+    const ae_ref old = ae_ref_of(segment, shard);
+    /* A split whose winner has not yet swung the directory to this shard is completed first, or the
+     * directory could be swung back to it after it is gone. */
+    if (shard->parent != 0)
+        directory_swing(hash, shard->parent, old);
+    const uint32_t live = shard_freeze(shard);
+    AE_CRASH_POINT("hash.frozen");
+    if (ae_load64_acquire(&shard->successor) != 0)
+        return AERO_OK;
+    const bool two = live >= SPLIT_ENTRIES_MIN && shard->depth < hash->bits;
+    if (!two && live > AE_HASH_LINES * AE_HASH_LINE_ENTRIES * 9 / 10)
+        return ae_fail(error, AERO_FULL, "a key directory of %u bits has its most keys", hash->bits);
+    ae_ref fresh[2] = {0, 0};
+    ae_store32_release(&at->split_table, hash->table);
+    ae_store32_release(&at->split_old, old);
+    for (int side = 0; side < (two ? 2 : 1); side++) {
+        const aero_status status = shard_new(hash, slot, &fresh[side], error);
+        if (status != AERO_OK) {
+            shard_drop(hash, slot, fresh[0]);
+            split_forget(hash, slot);
+            return status;
+        }
+        ae_store32_release(&at->split_new[side], fresh[side]);
+        ae_shard *child = ae_at(segment, fresh[side]);
+        child->depth = shard->depth + (two ? 1 : 0);
+        child->prefix = two ? shard->prefix << 1 | (uint32_t)side : shard->prefix;
+        child->parent = old;
+    }
+    ae_shard *low = ae_at(segment, fresh[0]);
+    ae_shard *high = two ? ae_at(segment, fresh[1]) : low;
+    for (uint32_t index = 0; index < AE_HASH_LINES * AE_HASH_LINE_ENTRIES; index++) {
+        const uint64_t word = ae_load64(&shard->entries[index].word) & ~AE_HASH_FROZEN;
+        if (word == 0 || word == AE_HASH_REMOVED)
+            continue;
+        const bool up = two && ((uint32_t)(word >> 32) >> (30 - shard->depth) & 1u) != 0;
+        shard_fill(up ? high : low, word, ae_load32(&shard->entries[index].hint));
+    }
+    ae_store64_release(&low->block.word, AE_WORD_OWNED | old);
+    ae_store64_release(&high->block.word, AE_WORD_OWNED | old);
+    AE_CRASH_POINT("hash.filled");
+    const uint64_t pair = (uint64_t)(two ? fresh[1] : fresh[0]) << 32 | fresh[0];
+    /* Release: the copies are complete before anyone follows; pairs with ae_hash_follow. */
+    if (ae_cas64(&shard->successor, 0, pair)) {
+        AE_CRASH_POINT("hash.published");
+        split_finish(hash, slot, old, fresh[0], two ? fresh[1] : fresh[0]);
+    } else {
+        shard_drop(hash, slot, fresh[0]);
+        shard_drop(hash, slot, fresh[1]);
+        split_forget(hash, slot);
+    }
+    return AERO_OK;
+}
+
+static aero_status root_make(ae_hash *hash, uint32_t slot, aero_error *error)
+{
+    ae_slot *at = ae_slot_at(hash->proc, slot);
+    ae_ref ref = 0;
+    const aero_status status = shard_new(hash, slot, &ref, error);
+    if (status != AERO_OK)
+        return status;
+    ae_store32_release(&at->split_table, hash->table);
+    ae_store32_release(&at->split_new[0], ref);
+    ae_shard *shard = ae_at(hash->proc->heap->segment, ref);
+    ae_store64_release(&shard->block.word, AE_WORD_OWNED);
+    if (!ae_cas32(&hash->root->root_shard, 0, ref))
+        shard_drop(hash, slot, ref);
+    split_forget(hash, slot);
+    return AERO_OK;
+}
+
+void ae_hash_recover(ae_hash *hash, uint32_t slot)
+{
+    ae_slot *at = ae_slot_at(hash->proc, slot);
+    const ae_segment *segment = hash->proc->heap->segment;
+    const ae_ref old = ae_load32_acquire(&at->split_old);
+    const ae_ref low = ae_load32_acquire(&at->split_new[0]);
+    const ae_ref high = ae_load32_acquire(&at->split_new[1]);
+    if (ae_load32_acquire(&at->split_table) != hash->table)
+        return;
+    if (old != 0) {
+        ae_shard *shard = ae_at(segment, old);
+        const uint64_t pair = (uint64_t)(high != 0 ? high : low) << 32 | low;
+        if (low != 0 && ae_load64_acquire(&shard->successor) == pair) {
+            directory_swing(hash, old, low);
+            directory_swing(hash, old, high != 0 ? high : low);
+            if (!ae_limbo_last_is(&at->block_head, &at->block_tail, old))
+                ae_block_retire(hash->proc, slot, old);
+            split_forget(hash, slot);
+            return;
+        }
+    } else if (low != 0 && ae_load32_acquire(&hash->root->root_shard) == low) {
+        split_forget(hash, slot);
+        return;
+    }
+    /* Copies that were never named: given back unless that has been done. */
+    for (int side = 0; side < 2; side++) {
+        const ae_ref ref = side == 0 ? low : high;
+        const ae_block *block = ae_at(segment, ref);
+        uint32_t cached_by = 0;
+        const uint64_t word = ae_load64_acquire(&block->word);
+        bool mine = false;
+        for (uint32_t index = 0; index < 4; index++)
+            mine |= ref != 0 && ae_load32(&at->cache.direct[index]) == ref;
+        if (mine && word == (AE_WORD_OWNED | old) &&
+            !ae_heap_is_cached_word(AE_POOL_BLOCK, word, &cached_by))
+            shard_drop(hash, slot, ref);
+    }
+    split_forget(hash, slot);
+}
+
+/* ---- entering and removing ---------------------------------------------------------------------------------- */
+
+enum probe_result { PROBE_FOUND, PROBE_ENTERED, PROBE_ABSENT, PROBE_SPLIT };
+
+/* Walk the probe path of one shard. */
+static enum probe_result shard_probe(ae_shard *shard, uint32_t tag, ae_hash_match match,
+                                     void *context, ae_ref anchor, ae_ref hint, ae_ref *found,
+                                     ae_hash_entry **entry)
+{
+    uint32_t index = ae_hash_home(tag) * AE_HASH_LINE_ENTRIES;
+    const uint32_t end = AE_HASH_LINES * AE_HASH_LINE_ENTRIES;
+    for (uint32_t steps = 0; steps < end;) {
+        ae_hash_entry *at = &shard->entries[index];
+        const uint64_t seen = ae_load64_acquire(&at->word);
+        if ((seen & AE_HASH_FROZEN) != 0)
+            return PROBE_SPLIT;
+        if (seen == 0) {
+            if (anchor == 0)
+                return PROBE_ABSENT;
+            if (steps >= PROBE_LINES_MAX * AE_HASH_LINE_ENTRIES)
+                return PROBE_SPLIT;
+            /* Release: the row behind the anchor is complete; pairs with ae_hash_walk_next.  Another
+             * inserter of the key must come to this very entry, so one of the two sees the other. */
+            if (!ae_cas64(&at->word, 0, (uint64_t)tag << 32 | anchor))
+                continue;
+            ae_store32(&at->hint, hint);
+            *entry = at;
+            return PROBE_ENTERED;
+        }
+        if ((uint32_t)(seen >> 32) == tag && seen != AE_HASH_REMOVED &&
+            match(context, ae_hash_anchor(seen))) {
+            *found = ae_hash_anchor(seen);
+            *entry = at;
+            return PROBE_FOUND;
+        }
+        steps++;
+        index = index + 1 == end ? 0 : index + 1;
+    }
+    return PROBE_SPLIT;
+}
+
+aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match, void *context,
+                        ae_ref anchor, ae_ref hint, ae_ref *found, ae_hash_entry **entry,
+                        aero_error *error)
+{
+    ae_shard *shard = ae_hash_shard(hash, tag);
+    *found = 0;
+    *entry = NULL;
+    for (;;) {
+        aero_status status = AERO_OK;
+        if (shard == NULL) {
+            if (anchor == 0)
+                return AERO_OK;
+            status = root_make(hash, slot, error);
+        } else {
+            const enum probe_result result =
+                shard_probe(shard, tag, match, context, anchor, hint, found, entry);
+            if (result != PROBE_SPLIT)
+                return AERO_OK;
+            status = shard_split(hash, slot, shard, error);
+        }
+        if (status != AERO_OK)
+            return status;
+        ae_shard *next = shard == NULL ? NULL : ae_hash_follow(hash, shard, tag);
+        shard = next != NULL ? next : ae_hash_shard(hash, tag);
+    }
+}
+
+aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref anchor, aero_error *error)
+{
+    const uint64_t wanted = (uint64_t)tag << 32 | anchor;
+    ae_shard *shard = ae_hash_shard(hash, tag);
+    while (shard != NULL) {
+        const uint32_t end = AE_HASH_LINES * AE_HASH_LINE_ENTRIES;
+        uint32_t index = ae_hash_home(tag) * AE_HASH_LINE_ENTRIES;
+        bool frozen = false;
+        for (uint32_t steps = 0; steps < end; steps++) {
+            ae_hash_entry *at = &shard->entries[index];
+            const uint64_t seen = ae_load64_acquire(&at->word);
+            frozen = (seen & AE_HASH_FROZEN) != 0;
+            if (frozen || seen == 0)
+                break;
+            if (seen == wanted) {
+                if (ae_cas64(&at->word, wanted, AE_HASH_REMOVED))
+                    return AERO_OK;
+                continue; /* frozen meanwhile: looked at again */
+            }
+            index = index + 1 == end ? 0 : index + 1;
+        }
+        if (!frozen)
+            return AERO_OK;
+        const aero_status status = shard_split(hash, slot, shard, error);
+        if (status != AERO_OK)
+            return status;
+        shard = ae_hash_follow(hash, shard, tag);
+    }
+    return AERO_OK;
+}
+
+aero_status ae_hash_check(const ae_hash *hash, ae_hash_see see, void *context, uint64_t *entries,
+                          uint64_t *shards, aero_error *error)
+{
+    const ae_heap *heap = hash->proc->heap;
+    const ae_ref root = ae_load32_acquire(&hash->root->root_shard);
+    ae_ref last = 0;
+    *entries = 0;
+    *shards = 0;
+    for (uint32_t index = 0; index < 1u << hash->bits; index++) {
+        ae_ref ref = ae_load32_acquire(&hash->directory[index]);
+        ref = ref == 0 ? root : ref;
+        if (ref == last || ref == 0)
+            continue;
+        last = ref;
+        const ae_slab *slab = ae_heap_slab(heap, ref);
+        if (slab == NULL || slab->pool != hash->shard_pool)
+            return ae_fail(error, AERO_CORRUPT, "key directory entry %u leads to no shard", index);
+        const ae_shard *shard = ae_at(heap->segment, ref);
+        if (shard->depth > hash->bits || shard->prefix != index >> (hash->bits - shard->depth))
+            return ae_fail(error, AERO_CORRUPT, "shard %u has prefix %x/%u", ref, shard->prefix,
+                           shard->depth);
+        (*shards)++;
+        for (uint32_t at = 0; at < AE_HASH_LINES * AE_HASH_LINE_ENTRIES; at++) {
+            const uint64_t word = ae_load64_acquire(&shard->entries[at].word) & ~AE_HASH_FROZEN;
+            if (word == 0 || word == AE_HASH_REMOVED)
+                continue;
+            (*entries)++;
+            if (!see(context, (uint32_t)(word >> 32), ae_hash_anchor(word)))
+                return ae_fail(error, AERO_CORRUPT, "shard %u entry %u leads to no row", ref, at);
+        }
+    }
+    return AERO_OK;
+}

@@ -1,0 +1,189 @@
+/* hash.h — the primary-key index: from the hash of a key to a row's anchor, growing while used.
+ *
+ * How it works.  Extendible hashing (Fagin et al., 1979): a directory, indexed by the top bits of the
+ * hash, leads to shards of 508 entries in 127 cache lines; inside a shard linear probing by lines.  A
+ * shard that is too full is frozen entry by entry, its entries are copied to two new shards that nobody
+ * else sees, and one compare-and-swap on its `successor` makes them current; then the directory is
+ * swung over.  Several may build the copies; one wins.  Shards are all of one size, so a retired one is
+ * soon reused.
+ *
+ *   hash:   | 31-bit tag ....................... |   entry: word  frozen 1 | tag 31 | anchor 32
+ *           | directory index | …                           hint  version that was newest, or 0
+ *
+ * The hint spares the walk through the anchor: the version it names is taken when it is visible, belongs
+ * to the anchor and has the key; whatever else it is by now, the anchor knows better.
+ *
+ * Invariants
+ *   X1  an entry goes from empty to a row to removed, and is frozen at any time; a frozen one never changes
+ *   X2  entries of one tag are found before the first empty entry on their probe path
+ *   X3  a shard is retired after no directory entry leads to it
+ *   X4  an anchor has at most one entry that is not removed (in current shards)
+ *
+ * Concurrency: any thread of any process that holds a published snapshot; inserting, removing and
+ * splitting need a transaction slot.  Progress: look-ups wait-free but for following splits, the rest
+ * lock-free.
+ */
+#ifndef AE_INDEX_HASH_H
+#define AE_INDEX_HASH_H
+
+#include "proc/proc.h"
+
+#define AE_HASH_LINES 127u
+#define AE_HASH_LINE_ENTRIES 4u
+#define AE_HASH_FROZEN ((uint64_t)1 << 63)
+#define AE_HASH_REMOVED ((uint64_t)1)
+
+typedef struct ae_hash_entry {
+    ae_a64 word;
+    ae_a32 hint; /* written racily by writers of the row; any value is safe */
+    uint32_t _pad;
+} ae_hash_entry;
+
+typedef struct ae_shard {
+    ae_block block;
+    ae_a64 successor; /* 0, or the two (or twice one) shards that replace this: low, high << 32 */
+    uint32_t depth;   /* bits of the prefix all its tags share */
+    uint32_t prefix;
+    ae_ref parent;
+    uint32_t _pad[7];
+    ae_hash_entry entries[AE_HASH_LINES * AE_HASH_LINE_ENTRIES];
+} ae_shard;
+_Static_assert(sizeof(ae_shard) == 8192, "one 8 KiB block");
+_Static_assert(offsetof(ae_shard, entries) == 64, "entries fill whole lines");
+
+typedef struct ae_hash_root {
+    uint32_t bits;      /* of the directory; constant */
+    ae_ref directory;   /* ae_a32 shard references; 0 stands for the root shard */
+    ae_a32 root_shard;  /* depth 0; 0 while the table was never written */
+    uint32_t _pad[13];
+} ae_hash_root;
+_Static_assert(sizeof(ae_hash_root) == 64, "one cache line");
+
+/* A process's view of one table's hash. */
+typedef struct ae_hash {
+    ae_proc *proc;
+    ae_hash_root *root;
+    ae_a32 *directory;
+    uint32_t bits;
+    uint32_t shard_pool;
+    uint32_t table;
+} ae_hash;
+
+aero_status ae_hash_create(ae_segment *segment, ae_hash_root *root, uint32_t tables,
+                           aero_error *error);
+aero_status ae_hash_open(ae_hash *hash, ae_proc *proc, ae_hash_root *root, uint32_t table,
+                         aero_error *error);
+
+/* The part of a key's hash that is used. */
+static inline uint32_t ae_hash_tag(uint64_t hash)
+{
+    return (uint32_t)(hash >> 33);
+}
+static inline ae_ref ae_hash_anchor(uint64_t word)
+{
+    return (ae_ref)word;
+}
+static inline uint32_t ae_hash_home(uint32_t tag)
+{
+    return (uint32_t)((uint64_t)(tag * 0x9e3779b1u) * AE_HASH_LINES >> 32);
+}
+
+/* A walk along the entries with one tag. */
+typedef struct ae_hash_walk {
+    const ae_hash *hash;
+    ae_shard *shard;
+    uint32_t tag;
+    uint32_t line;
+    uint32_t place;  /* in the line */
+    uint32_t lines;  /* looked at */
+} ae_hash_walk;
+
+static inline ae_shard *ae_hash_shard(const ae_hash *hash, uint32_t tag)
+{
+    const uint32_t index = hash->bits == 0 ? 0 : tag >> (31 - hash->bits);
+    ae_ref ref = ae_load32_acquire(&hash->directory[index]);
+    if (ref == 0)
+        ref = ae_load32_acquire(&hash->root->root_shard);
+    return ref == 0 ? NULL : ae_at(hash->proc->heap->segment, ref);
+}
+
+static inline void ae_hash_walk_in(ae_hash_walk *walk, ae_shard *shard)
+{
+    walk->shard = shard;
+    walk->line = ae_hash_home(walk->tag);
+    walk->place = 0;
+    walk->lines = 0;
+}
+
+/* Bring the entry's line near; the shard's address is known without a miss on it. */
+static inline void ae_hash_prefetch(const ae_hash *hash, uint32_t tag)
+{
+    const ae_shard *shard = ae_hash_shard(hash, tag);
+    if (shard != NULL)
+        __builtin_prefetch(&shard->entries[ae_hash_home(tag) * AE_HASH_LINE_ENTRIES]);
+}
+
+static inline void ae_hash_walk_start(ae_hash_walk *walk, const ae_hash *hash, uint32_t tag)
+{
+    walk->hash = hash;
+    walk->tag = tag;
+    ae_hash_walk_in(walk, ae_hash_shard(hash, tag));
+}
+
+/* The shard that took this one's place for the tag, or NULL while there is none. */
+ae_shard *ae_hash_follow(const ae_hash *hash, const ae_shard *shard, uint32_t tag);
+
+/* The next entry whose tag is the walk's, or NULL.  *word is what was read of it (never removed). */
+static inline ae_hash_entry *ae_hash_walk_next(ae_hash_walk *walk, uint64_t *word)
+{
+    if (walk->shard == NULL)
+        return NULL;
+    for (;;) {
+        ae_hash_entry *entry =
+            &walk->shard->entries[walk->line * AE_HASH_LINE_ENTRIES + walk->place];
+        /* Acquire: what the anchor leads to is there before its entry; pairs with ae_hash_put. */
+        const uint64_t seen = ae_load64_acquire(&entry->word);
+        const uint64_t bare = seen & ~AE_HASH_FROZEN;
+        if (bare == 0 || walk->lines >= AE_HASH_LINES) { /* the end of the probe path (X2) */
+            ae_shard *next =
+                seen == 0 ? NULL : ae_hash_follow(walk->hash, walk->shard, walk->tag);
+            if (next == NULL)
+                return NULL;
+            ae_hash_walk_in(walk, next);
+            continue;
+        }
+        if (++walk->place == AE_HASH_LINE_ENTRIES) {
+            walk->place = 0;
+            walk->lines++;
+            if (++walk->line == AE_HASH_LINES)
+                walk->line = 0;
+        }
+        if ((uint32_t)(bare >> 32) == walk->tag && bare != AE_HASH_REMOVED) {
+            *word = bare;
+            return entry;
+        }
+    }
+}
+
+/* Does the row behind the anchor have the key that is looked for? */
+typedef bool (*ae_hash_match)(void *context, ae_ref anchor);
+
+/* Find the anchor with a matching key, or enter `anchor` (when it is not 0) for the tag.
+ * *found: the matching anchor, or 0 when `anchor` was entered or nothing matches; *entry: its entry.
+ * Errors: FULL, LIMIT. */
+aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match, void *context,
+                        ae_ref anchor, ae_ref hint, ae_ref *found, ae_hash_entry **entry,
+                        aero_error *error);
+/* Remove the anchor's entry; no harm when it is gone already. */
+aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref anchor, aero_error *error);
+
+/* Finish or undo the split that the slot's dead holder was at. */
+void ae_hash_recover(ae_hash *hash, uint32_t slot);
+
+/* Walk all current shards: counts entries in use, calls `see` for each.  False at the first damage, with
+ * the error set.  For verify. */
+typedef bool (*ae_hash_see)(void *context, uint32_t tag, ae_ref anchor);
+aero_status ae_hash_check(const ae_hash *hash, ae_hash_see see, void *context, uint64_t *entries,
+                          uint64_t *shards, aero_error *error);
+
+#endif

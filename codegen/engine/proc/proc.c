@@ -1,0 +1,280 @@
+/* proc.c — members, slots, snapshots and the horizon (see proc.h). */
+#include "proc/proc.h"
+
+#include <string.h>
+
+#include "base/os.h"
+
+aero_status ae_proc_create(ae_segment *segment, aero_error *error)
+{
+    const ae_ref root = ae_segment_carve(segment, sizeof(ae_proc_shared));
+    if (root == 0)
+        return ae_fail(error, AERO_FULL, "no room for the process table");
+    segment->header->roots[AE_ROOT_PROC] = root;
+    ae_proc_shared *shared = ae_at(segment, root);
+    ae_store64(&shared->clock, 1);
+    ae_store64(&shared->tail, 1);
+    ae_store64(&shared->horizon, 1);
+#if defined(AE_TSAN)
+    shared->asymmetric = 0; /* the sanitizer must see the fences */
+#else
+    shared->asymmetric = ae_os_barrier_register() ? 1 : 0;
+#endif
+    uint64_t size = segment->size / 4096; /* 32 bytes an entry: under one percent of the segment */
+    size = size < AE_QUEUE_MIN ? AE_QUEUE_MIN : size > AE_QUEUE_MAX ? AE_QUEUE_MAX : size;
+    shared->queue_size = AE_QUEUE_MIN;
+    while (shared->queue_size * 2 <= size)
+        shared->queue_size *= 2;
+    return AERO_OK;
+}
+
+aero_status ae_proc_open(ae_proc *proc, ae_heap *heap, aero_error *error)
+{
+    ae_segment *segment = heap->segment;
+    proc->heap = heap;
+    proc->shared = ae_at(segment, segment->header->roots[AE_ROOT_PROC]);
+    const uint32_t queue = proc->shared->queue_size;
+    if (queue < AE_QUEUE_MIN || queue > AE_QUEUE_MAX || (queue & (queue - 1)) != 0 ||
+        proc->shared->asymmetric > 1 || ae_load64(&proc->shared->clock) == 0)
+        return ae_fail(error, AERO_CORRUPT, "the segment's process table is damaged");
+    proc->asymmetric = proc->shared->asymmetric == 1;
+    if (proc->asymmetric && !ae_os_barrier_register())
+        return ae_fail(error, AERO_MISMATCH,
+                       "the segment's users rely on membarrier(2), which this process may not call");
+    return AERO_OK;
+}
+
+/* ---- members ---------------------------------------------------------------------------------------------- */
+
+bool ae_member_alive(const ae_proc *proc, uint32_t member)
+{
+    const ae_member *line = &proc->shared->members[member];
+    const uint64_t identity = ae_load64_acquire(&line->identity);
+    const uint64_t name_space = ae_load64(&line->name_space);
+    if (identity == 0)
+        return false;
+    if (name_space != 0 && name_space != ae_os_pid_namespace())
+        return true; /* its pids mean nothing here: only its own namespace may judge */
+    return ae_os_process_alive(identity);
+}
+
+static bool member_owns_slot(const ae_proc *proc, uint32_t member)
+{
+    const uint32_t high = ae_load32_acquire(&proc->shared->slot_high);
+    for (uint32_t slot = 0; slot < high; slot++)
+        if ((uint32_t)ae_load64_acquire(&ae_slot_at(proc, slot)->owner) == member + 1)
+            return true;
+    return false;
+}
+
+/* Clear the line of a dead member that owns nothing any more (keeps P2). */
+static bool member_bury(ae_proc *proc, uint32_t member)
+{
+    ae_member *line = &proc->shared->members[member];
+    const uint64_t identity = ae_load64_acquire(&line->identity);
+    if (identity == 0 || member_owns_slot(proc, member))
+        return false;
+    ae_store64_release(&line->pin, 0); /* the dead cannot publish again */
+    ae_store64(&line->name_space, 0);
+    /* Release: the line is clean before it can be claimed. */
+    if (!ae_cas64(&line->identity, identity, 0))
+        return false;
+    ae_count(proc, AE_COUNT_REAPED_MEMBERS);
+    return true;
+}
+
+aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error)
+{
+    const uint64_t identity = ae_os_process_identity();
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t index = 0; index < AE_MEMBERS; index++) {
+            ae_member *line = &proc->shared->members[index];
+            if (ae_load64_acquire(&line->identity) != 0) {
+                /* The second round looks for the dead; the first is quick. */
+                if (round == 0 || ae_member_alive(proc, index) || !member_bury(proc, index))
+                    continue;
+            }
+            if (!ae_cas64(&line->identity, 0, identity))
+                continue;
+            AE_CRASH_POINT("member.claimed");
+            ae_store64_release(&line->pin, 0);
+            ae_store64(&line->name_space, ae_os_pid_namespace());
+            ae_raise32(&proc->shared->member_high, index + 1);
+            *member = index;
+            return AERO_OK;
+        }
+    }
+    return ae_fail(error, AERO_LIMIT, "%u sessions are attached already", AE_MEMBERS);
+}
+
+void ae_member_release(ae_proc *proc, uint32_t member)
+{
+    ae_member *line = &proc->shared->members[member];
+    ae_store64_release(&line->pin, 0);
+    ae_store64(&line->name_space, 0);
+    ae_store64_release(&line->identity, 0);
+}
+
+/* ---- horizon ------------------------------------------------------------------------------------------------ */
+
+uint64_t ae_horizon_compute(ae_proc *proc)
+{
+    ae_proc_shared *shared = proc->shared;
+    uint64_t horizon = ae_load64_acquire(&shared->clock);
+    /* The clock was read before; now every reader's publication is either visible or comes after a look
+     * at a clock at least that high.  Pairs with ae_snapshot_publish. */
+    if (proc->asymmetric)
+        ae_os_barrier();
+    atomic_thread_fence(memory_order_seq_cst);
+    const uint32_t slots = ae_load32_acquire(&shared->slot_high);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        const uint64_t snapshot = ae_load64_acquire(&shared->slots[slot].snapshot);
+        if (snapshot != 0 && snapshot < horizon)
+            horizon = snapshot;
+    }
+    const uint32_t members = ae_load32_acquire(&shared->member_high);
+    for (uint32_t index = 0; index < members; index++) {
+        ae_member *line = &shared->members[index];
+        const uint64_t pin = ae_load64_acquire(&line->pin);
+        if (pin == 0 || pin >= horizon)
+            continue;
+        /* A short read that holds the horizon: still running, stopped, or dead. */
+        if (horizon - pin > AE_QUEUE_MIN && !ae_member_alive(proc, index)) {
+            (void)member_bury(proc, index);
+            continue;
+        }
+        horizon = pin;
+    }
+    ae_raise64(&shared->horizon, horizon);
+    return horizon;
+}
+
+/* ---- slots ---------------------------------------------------------------------------------------------------- */
+
+static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    /* Acquire: what the last holder left (limbo, magazines) is ours; pairs with ae_slot_release. */
+    if (ae_load64(&at->owner) != 0 || !ae_cas64(&at->owner, 0, (uint64_t)member + 1))
+        return false;
+    AE_CRASH_POINT("slot.claimed");
+    ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);
+    ae_store32(&at->intent_count, 0);
+    ae_store32(&at->stamped, 0);
+    /* Release: the generation is new before the state says active; readers of marks look at both. */
+    ae_store64_release(&at->state, AE_STATE(AE_STATE_ACTIVE, 0));
+    return true;
+}
+
+aero_status ae_slot_claim_at(ae_proc *proc, uint32_t member, uint32_t wanted, uint32_t *slot)
+{
+    if (!slot_try(proc, wanted, member))
+        return AERO_NO_SLOT;
+    *slot = wanted;
+    return AERO_OK;
+}
+
+aero_status ae_slot_claim(ae_proc *proc, uint32_t member, uint32_t hint, uint32_t *slot,
+                          aero_error *error)
+{
+    if (hint < AE_SLOTS && slot_try(proc, hint, member)) {
+        *slot = hint;
+        return AERO_OK;
+    }
+    for (uint32_t index = 0; index < AE_SLOTS; index++) {
+        if (!slot_try(proc, index, member))
+            continue;
+        ae_raise32(&proc->shared->slot_high, index + 1);
+        *slot = index;
+        return AERO_OK;
+    }
+    return ae_fail(error, AERO_NO_SLOT, "all %u transaction slots are in use", AE_SLOTS);
+}
+
+void ae_slot_release(ae_proc *proc, uint32_t slot)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    AE_ASSERT(ae_load32(&at->intent_count) == 0);
+    ae_store64_release(&at->state, AE_STATE(AE_STATE_IDLE, 0));
+    ae_store64_release(&at->snapshot, 0);
+    AE_CRASH_POINT("slot.idle");
+    /* Release: everything done under the slot is done; pairs with slot_try. */
+    ae_store64_release(&at->owner, 0);
+}
+
+bool ae_slot_dead(const ae_proc *proc, uint32_t slot)
+{
+    const uint64_t owner = ae_load64_acquire(&ae_slot_at(proc, slot)->owner);
+    return owner != 0 && !ae_member_alive(proc, (uint32_t)owner - 1);
+}
+
+bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    const uint64_t owner = ae_load64_acquire(&at->owner);
+    if (owner == 0 || ae_member_alive(proc, (uint32_t)owner - 1))
+        return false;
+    return ae_cas64(&at->owner, owner, AE_OWNER_REAPING | (member + 1));
+}
+
+/* ---- limbo ------------------------------------------------------------------------------------------------------ */
+
+void ae_limbo_push(const ae_proc *proc, ae_a32 *head, ae_a32 *tail, ae_ref ref, ae_a32 *link)
+{
+    const ptrdiff_t offset = (char *)link - (char *)ae_at(proc->heap->segment, ref);
+    ae_store32(link, 0);
+    if (ae_load32(head) == 0) {
+        ae_store32_release(tail, ref);
+        AE_CRASH_POINT("limbo.first");
+        ae_store32_release(head, ref);
+        return;
+    }
+    ae_a32 *last = (ae_a32 *)((char *)ae_at(proc->heap->segment, ae_load32(tail)) + offset);
+    ae_store32_release(last, ref);
+    AE_CRASH_POINT("limbo.linked");
+    ae_store32_release(tail, ref);
+}
+
+void ae_limbo_repair(const ae_proc *proc, const ae_a32 *head, ae_a32 *tail, size_t link_offset)
+{
+    if (ae_load32(head) == 0)
+        return;
+    const ae_a32 *link =
+        (const ae_a32 *)((const char *)ae_at(proc->heap->segment, ae_load32(tail)) + link_offset);
+    if (ae_load32(link) != 0)
+        ae_store32_release(tail, ae_load32(link));
+}
+
+void ae_block_retire(ae_proc *proc, uint32_t slot, ae_ref ref)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    ae_block *block = ae_at(proc->heap->segment, ref);
+    ae_store64_release(&block->word,
+                       ae_retired_word(slot, ae_load64_acquire(&proc->shared->clock)));
+    ae_limbo_push(proc, &at->block_head, &at->block_tail, ref, &block->limbo_next);
+}
+
+void ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    for (;;) {
+        const ae_ref ref = ae_load32(&at->block_head);
+        if (ref == 0)
+            return;
+        ae_block *block = ae_at(proc->heap->segment, ref);
+        const uint64_t word = ae_load64(&block->word);
+        const ae_ref next = ae_load32(&block->limbo_next);
+        const ae_slab *slab = ae_heap_slab(proc->heap, ref);
+        AE_ALWAYS(slab != NULL);
+        if ((word & AE_RETIRED_NUMBER) >= horizon)
+            return;
+        /* Off the list first: a block that dies here is found by nobody but is only retired memory,
+         * and the direct register below still names it. */
+        const uint32_t pool = slab->pool;
+        ae_store32_release(&at->cache.direct[3], ref);
+        ae_store32_release(&at->block_head, next);
+        AE_CRASH_POINT("limbo.block_off");
+        ae_heap_give(proc->heap, &at->cache, slot, pool, ref);
+        ae_heap_linked(&at->cache, ref);
+    }
+}

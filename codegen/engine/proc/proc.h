@@ -1,0 +1,223 @@
+/* proc.h — who is here: sessions (members), transaction slots, the commit clock, and the horizon.
+ *
+ * A member is one attached session.  Its line holds its process's identity and a pin: the snapshot of a
+ * short read outside any transaction.  A slot is claimed for the length of a transaction (or of a lasting
+ * cursor) and holds what a reaper needs to finish or undo it.
+ *
+ * The clock counts decided positions of the commit queue.  A transaction at position p that commits has
+ * the number p + 1; a snapshot S is a reading of the clock and sees the numbers <= S.
+ *
+ * The horizon is the oldest snapshot anybody holds: what ended at or before it is seen by nobody.  A
+ * reader publishes its snapshot and then looks at the clock again; a reclaimer reads the clock, passes a
+ * barrier and then looks at the snapshots.  So either the reclaimer sees the snapshot, or the reader
+ * sees a clock that is at least the reclaimer's and publishes a newer one.  The barrier on the reader's
+ * side costs nothing: reclaimers, which are rare, run membarrier(2) for both sides.
+ *
+ * Invariants
+ *   P1  a slot's owner is 0, a living or dead member, or a reaper; only the owner writes the slot
+ *   P2  a member's line is given back only after all slots it owned
+ *   P3  no object is reused while a published snapshot may still need it
+ *
+ * Concurrency: any thread of any process.  Progress: lock-free; a slot claim is one compare-and-swap.
+ */
+#ifndef AE_PROC_PROC_H
+#define AE_PROC_PROC_H
+
+#include "shm/heap.h"
+
+#define AE_SLOT_NONE UINT32_MAX
+#define AE_OWNER_REAPING ((uint64_t)1 << 32)
+
+/* One write of a transaction; enough to undo it or to finish it. */
+typedef struct ae_intent {
+    ae_a32 anchor;
+    ae_a32 created;  /* the new version, 0 for a delete */
+    ae_a32 replaced; /* the version it ends, 0 for an insert */
+    ae_a32 what;     /* table in bits 0..7, AE_INTENT_… in bits 8.. */
+} ae_intent;
+#define AE_INTENT_NEW_ANCHOR 0x100u /* the anchor was made by this write */
+
+#define AE_INTENTS_INLINE 12u
+#define AE_INTENTS_CHUNK 254u
+typedef struct ae_intent_chunk {
+    ae_block block; /* block.extra: the previous chunk */
+    ae_a32 next;
+    uint32_t _pad[3];
+    ae_intent intents[AE_INTENTS_CHUNK];
+} ae_intent_chunk;
+_Static_assert(sizeof(ae_intent_chunk) <= 4096, "a chunk is one 4 KiB block");
+
+/* State word of a slot: what it does in the top two bits, a number below.  Written by the owner; from
+ * COMMITTING on also, by compare-and-swap, by whoever must not wait for it. */
+#define AE_STATE_SHIFT 61
+#define AE_STATE_IDLE 0u
+#define AE_STATE_ACTIVE 1u
+#define AE_STATE_COMMITTING 2u
+#define AE_STATE_COMMITTED 3u /* number: the commit number */
+#define AE_STATE_ABORTED 4u
+#define AE_STATE(what, number) ((uint64_t)(what) << AE_STATE_SHIFT | (number))
+static inline uint32_t ae_state_of(uint64_t word)
+{
+    return (uint32_t)(word >> AE_STATE_SHIFT);
+}
+static inline uint64_t ae_state_number(uint64_t word)
+{
+    return word & (((uint64_t)1 << AE_STATE_SHIFT) - 1);
+}
+
+typedef struct ae_slot {
+    ae_a64 owner;      /* member + 1, or AE_OWNER_REAPING | reaper + 1; 0 free.  CAS by all */
+    ae_a64 state;      /* see above */
+    ae_a64 generation; /* counts claims; part of the marks in versions.  Owner writes */
+    ae_a64 snapshot;   /* 0: none.  Owner writes, reclaimers read */
+    ae_a64 began_ns;   /* monotonic, for statistics */
+    ae_a32 intent_count; /* owner writes, after the intent itself */
+    ae_a32 stamped;      /* intents already stamped after the commit */
+    ae_a32 chunk_first;  /* intents beyond the inline ones */
+    ae_a32 chunk_last;
+    uint64_t _pad0[1];
+    /* Second line on: what survives from claim to claim. */
+    ae_a32 limbo_head; /* dead versions, oldest first, linked by limbo_next */
+    ae_a32 limbo_tail;
+    ae_a32 block_head; /* retired blocks, likewise */
+    ae_a32 block_tail;
+    ae_a32 limbo_count;
+    ae_a32 split_old; /* directory shard being split: crash registers of the hash */
+    ae_a32 split_new[2];
+    ae_a32 closing; /* anchor being closed and removed from the hash */
+    ae_a32 split_table;
+    ae_cache cache;
+    uint64_t _pad2[7];
+    ae_intent intents[AE_INTENTS_INLINE];
+    uint64_t _pad3[8];
+} ae_slot;
+_Static_assert(sizeof(ae_slot) == 448, "seven cache lines");
+_Static_assert(offsetof(ae_slot, limbo_head) == 64, "the second line");
+
+typedef struct ae_member {
+    ae_a64 identity;  /* process; 0 free.  CAS by all */
+    ae_a64 pin;       /* snapshot of a short read, 0 none.  Member writes, reclaimers read */
+    ae_a64 name_space; /* pid namespace; 0 until known */
+    ae_a64 reaping;    /* a reaper's member + 1 */
+    uint64_t _pad[4];
+} ae_member;
+_Static_assert(sizeof(ae_member) == 64, "one cache line");
+
+enum ae_counter {
+    AE_COUNT_COMMITS,
+    AE_COUNT_ROLLBACKS,
+    AE_COUNT_CONFLICTS, /* + reason, AERO_CONFLICT_… */
+    AE_COUNT_RETRIES = AE_COUNT_CONFLICTS + 8,
+    AE_COUNT_REAPED_SLOTS,
+    AE_COUNT_REAPED_MEMBERS,
+    AE_COUNTERS
+};
+
+typedef struct ae_proc_shared {
+    ae_a64 clock; /* own line: read by every reader, written by every commit */
+    uint64_t _pad0[7];
+    ae_a64 tail; /* next free position of the commit queue */
+    uint64_t _pad1[7];
+    ae_a64 horizon;     /* highest computed so far */
+    ae_a32 slot_high;   /* slots at or above were never claimed */
+    ae_a32 member_high;
+    uint32_t asymmetric; /* constant: readers rely on membarrier */
+    uint32_t queue_size; /* constant: entries, a power of two */
+    uint64_t _pad2[5];
+    ae_a64 counters[AE_COUNTERS + (8 - AE_COUNTERS % 8) % 8];
+    ae_slot slots[AE_SLOTS];
+    ae_member members[AE_MEMBERS];
+} ae_proc_shared;
+_Static_assert(offsetof(ae_proc_shared, slots) % 64 == 0, "slots are aligned to lines");
+
+/* A process's view. */
+typedef struct ae_proc {
+    ae_proc_shared *shared;
+    ae_heap *heap;
+    bool asymmetric;
+} ae_proc;
+
+aero_status ae_proc_create(ae_segment *segment, aero_error *error);
+aero_status ae_proc_open(ae_proc *proc, ae_heap *heap, aero_error *error);
+
+static inline ae_slot *ae_slot_at(const ae_proc *proc, uint32_t slot)
+{
+    return &proc->shared->slots[slot];
+}
+static inline void ae_count(const ae_proc *proc, uint32_t counter)
+{
+    ae_add64(&proc->shared->counters[counter], 1);
+}
+
+/* ---- members ----------------------------------------------------------------------------------------- */
+
+/* Register a session of this process.  LIMIT when 1,024 living sessions are attached. */
+aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error);
+void ae_member_release(ae_proc *proc, uint32_t member);
+/* False when the member's process has ended. */
+bool ae_member_alive(const ae_proc *proc, uint32_t member);
+
+/* ---- snapshots ----------------------------------------------------------------------------------------- */
+
+/* Publish the clock in `place` (a member's pin or a slot's snapshot) and return it. */
+static inline uint64_t ae_snapshot_publish(const ae_proc *proc, ae_a64 *place)
+{
+    uint64_t snapshot = ae_load64_acquire(&proc->shared->clock);
+    for (;;) {
+        ae_store64_release(place, snapshot);
+        /* The publication must not pass the second look; pairs with ae_horizon_compute.  With
+         * membarrier the compiler is all that needs to be held. */
+        if (proc->asymmetric)
+            atomic_signal_fence(memory_order_seq_cst);
+        else
+            atomic_thread_fence(memory_order_seq_cst);
+        const uint64_t now = ae_load64_acquire(&proc->shared->clock);
+        if (now == snapshot)
+            return snapshot;
+        snapshot = now;
+    }
+}
+
+/* Compute the horizon: the least published snapshot, at most the clock.  Pins of dead processes found on
+ * the way are dropped when they hold it back. */
+uint64_t ae_horizon_compute(ae_proc *proc);
+
+/* ---- slots ------------------------------------------------------------------------------------------------ */
+
+/* Claim a slot, `hint` first.  A new generation begins; state ACTIVE; no snapshot yet.
+ * NO_SLOT when all are in use by the living. */
+aero_status ae_slot_claim(ae_proc *proc, uint32_t member, uint32_t hint, uint32_t *slot,
+                          aero_error *error);
+/* Claim just this slot; NO_SLOT when it is in use. */
+aero_status ae_slot_claim_at(ae_proc *proc, uint32_t member, uint32_t wanted, uint32_t *slot);
+/* Give it back: the transaction is over and stamped or undone. */
+void ae_slot_release(ae_proc *proc, uint32_t slot);
+/* Take a slot whose owner is dead, to clean it up; false when its owner lives or another reaper has it. */
+bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member);
+/* True when the owner of the slot (if any) has ended. */
+bool ae_slot_dead(const ae_proc *proc, uint32_t slot);
+
+/* ---- limbo: what waits for the horizon ---------------------------------------------------------------------- */
+
+/* A FIFO through a 32-bit link in each element, that a reaper can repair after any store. */
+void ae_limbo_push(const ae_proc *proc, ae_a32 *head, ae_a32 *tail, ae_ref ref, ae_a32 *link);
+/* After a death: complete a push that was cut short.  `link_offset`: of the link in an element. */
+void ae_limbo_repair(const ae_proc *proc, const ae_a32 *head, ae_a32 *tail, size_t link_offset);
+/* Was `ref` the last one pushed? */
+static inline bool ae_limbo_last_is(const ae_a32 *head, const ae_a32 *tail, ae_ref ref)
+{
+    return ae_load32(head) != 0 && ae_load32(tail) == ref;
+}
+
+/* The word of a retired block: by which slot, and at which clock. */
+#define AE_RETIRED_NUMBER (((uint64_t)1 << 52) - 1)
+static inline uint64_t ae_retired_word(uint32_t slot, uint64_t clock)
+{
+    return AE_WORD_RETIRED | (uint64_t)slot << 52 | (clock & AE_RETIRED_NUMBER);
+}
+/* Retire a block: unlinked now, reusable when every snapshot is newer. */
+void ae_block_retire(ae_proc *proc, uint32_t slot, ae_ref ref);
+/* Free retired blocks of the slot that the horizon has passed. */
+void ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon);
+
+#endif

@@ -1,0 +1,87 @@
+/* query_private.h — the query as this module's files share it.
+ *
+ *   text ──stapi──▶ clause ──plan──▶ source + program + order ──cursor──▶ rows
+ *   values ────────▶
+ */
+#ifndef AE_QUERY_PRIVATE_H
+#define AE_QUERY_PRIVATE_H
+
+#include "query/glob.h"
+#include "query/limits.h"
+#include "query/pool.h"
+#include "query/query.h"
+#include "table/table.h"
+
+/* One condition on one column.  Its constants are raw values of the column's kind, copied into the
+ * query's pool; a pattern stands in values[0] as TEXT beside its compiled form. */
+typedef struct aei_clause {
+    int32_t op; /* enum aero_operator */
+    uint32_t column;
+    uint32_t count;
+    const aero_value *values;
+    const aei_glob *glob;
+} aei_clause;
+
+typedef struct aei_sort_key {
+    uint32_t column;
+    bool descending;
+} aei_sort_key;
+
+struct aei_plan;
+
+struct aero_query {
+    ae_session_child child; /* tells when the session closes */
+    aero_session *session;  /* NULL from then on */
+    const aero_table *table;
+    uint32_t table_index;
+    uint32_t cursors; /* open ones */
+    bool freed;       /* by its owner; goes with its last cursor */
+    aei_pool pool;    /* constants and patterns */
+    aei_clause *clauses;
+    uint32_t clause_count;
+    uint32_t clause_room;
+    uint64_t value_count;
+    aei_sort_key sorts[AEI_SORTS_MAX];
+    uint32_t sort_count;
+    int64_t limit; /* < 0: none */
+    int64_t offset;
+    struct aei_plan *plan; /* NULL until needed, and after a change */
+    char *scratch;         /* for converting one value */
+    size_t scratch_size;
+    char *text; /* of the last explain */
+};
+
+/* query.c: a cursor on the query is closed. */
+void aei_query_release(aero_query *query);
+
+/* clause.c */
+
+/* What the parser and the explainer need to know of an operator. */
+typedef struct aei_operator {
+    const char *name;
+    int32_t op;
+    uint32_t values; /* 0, 1, 2; UINT32_MAX: a list */
+} aei_operator;
+/* The operator with this name, in any case, or NULL. */
+const aei_operator *aei_operator_named(const char *name, size_t length);
+/* The operator with this number, under its first name, or NULL. */
+const aei_operator *aei_operator_numbered(int32_t op);
+
+/* Check, convert and copy; leaves the query as it was on failure. */
+aero_status aei_clause_add(aero_query *query, int32_t op, uint32_t column, uint64_t count,
+                           const aero_value *values, aero_error *error);
+
+/* stapi.c */
+aero_status aei_stapi_add(aero_query *query, const char *text, size_t length, aero_error *error);
+
+/* kinds.c: what a kind's raw values are, for clauses, programs and orders. */
+bool aei_kind_is_integer(
+    uint8_t kind); /* raw values are whole numbers: also BOOL, TIME, CHAR, INET */
+bool aei_kind_is_real(uint8_t kind);
+bool aei_kind_is_text(uint8_t kind); /* TEXT, FIXED */
+/* Order-preserving, one-to-one key of a raw value of an integer or real kind. */
+uint64_t aei_value_key(uint8_t kind, const aero_value *value);
+/* Order of two raw non-null values of one kind. */
+int aei_value_order(uint8_t kind, const aero_value *left, const aero_value *right);
+
+#endif

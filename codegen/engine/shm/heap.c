@@ -1,0 +1,625 @@
+/* heap.c — pools, slabs and magazines (see heap.h). */
+#include "shm/heap.h"
+
+#include <string.h>
+
+#define CLASS_MIN 32u
+#define CLASS_HALVES 22u /* 32, 48, 64, 96 … 65,536 - 1 step: two per doubling */
+#define CLASS_WHOLES 10u /* 64 KiB … 32 MiB: one per doubling */
+
+_Static_assert(CLASS_HALVES + CLASS_WHOLES + 2 * AE_TABLES_MAX < 128, "pools fit a byte");
+
+uint32_t ae_heap_class_count(void)
+{
+    return CLASS_HALVES + CLASS_WHOLES;
+}
+
+static uint32_t class_size(uint32_t index)
+{
+    if (index < CLASS_HALVES)
+        return (index % 2 ? 3u * (CLASS_MIN / 2) : CLASS_MIN) << (index / 2);
+    return (64u << 10) << (index - CLASS_HALVES);
+}
+
+uint32_t ae_heap_class(const ae_heap *heap, uint64_t bytes)
+{
+    const uint64_t need = bytes + sizeof(ae_block);
+    for (uint32_t index = 0; index < ae_heap_class_count(); index++)
+        if (class_size(index) >= need)
+            return heap->class_first + index;
+    return UINT32_MAX;
+}
+
+/* ---- words --------------------------------------------------------------------------------------------- */
+
+bool ae_heap_is_free_word(uint32_t kind, uint64_t word)
+{
+    return kind == AE_POOL_ANCHOR ? (uint32_t)word == 0 : word == 0;
+}
+
+bool ae_heap_is_cached_word(uint32_t kind, uint64_t word, uint32_t *slot)
+{
+    if (kind == AE_POOL_ANCHOR) {
+        *slot = (uint32_t)word - AE_ANCHOR_CACHED;
+        return (uint32_t)word >= AE_ANCHOR_CACHED && (uint32_t)word < AE_ANCHOR_CACHED + AE_SLOTS;
+    }
+    *slot = (uint32_t)(word & 0xffu);
+    return (word & ~(uint64_t)0xff) == AE_WORD_CACHED;
+}
+
+/* The word of an object that changes hands; an anchor's counter moves so that a stale CAS fails. */
+static uint64_t word_cached(uint32_t kind, uint64_t word, uint32_t slot)
+{
+    if (kind == AE_POOL_ANCHOR)
+        return ((word >> 32) + 1) << 32 | (AE_ANCHOR_CACHED + slot);
+    return AE_WORD_CACHED | slot;
+}
+
+static uint64_t word_free(uint32_t kind, uint64_t word)
+{
+    return kind == AE_POOL_ANCHOR ? ((word >> 32) + 1) << 32 : 0;
+}
+
+bool ae_heap_is_cached(const ae_heap *heap, uint32_t pool, ae_ref ref, uint32_t slot)
+{
+    uint32_t by = 0;
+    const ae_a64 *word = ae_at(heap->segment, ref);
+    return ae_heap_is_cached_word(heap->pools[pool].kind, ae_load64_acquire(word), &by) &&
+           by == slot;
+}
+
+/* ---- creation ------------------------------------------------------------------------------------------- */
+
+static aero_status pool_create(ae_segment *segment, ae_pool *pool, uint32_t kind, uint32_t table,
+                               uint32_t object_size, aero_error *error)
+{
+    const uint64_t largest = (uint64_t)AE_SLAB_PAGES_MAX << AE_PAGE_SHIFT;
+    pool->kind = kind;
+    pool->table = table;
+    pool->object_size = object_size;
+    pool->directory_size = (uint32_t)(segment->size / largest) + 8 * AE_SLABS_PER_SIZE + 8;
+    pool->directory = ae_segment_carve(segment, (uint64_t)pool->directory_size * sizeof(ae_a32));
+    if (pool->directory == 0)
+        return ae_fail(error, AERO_FULL, "no room for a pool's directory");
+    return AERO_OK;
+}
+
+aero_status ae_heap_create(ae_segment *segment, uint32_t tables, const uint32_t *version_sizes,
+                           aero_error *error)
+{
+    const uint32_t classes = ae_heap_class_count();
+    const ae_ref root = ae_segment_carve(segment, (2 * tables + classes) * sizeof(ae_pool));
+    if (root == 0)
+        return ae_fail(error, AERO_FULL, "no room for the pools");
+    segment->header->roots[AE_ROOT_POOLS] = root;
+    ae_pool *pools = ae_at(segment, root);
+    aero_status status = AERO_OK;
+    for (uint32_t table = 0; table < tables && status == AERO_OK; table++) {
+        status = pool_create(segment, &pools[2 * table], AE_POOL_VERSION, table,
+                             version_sizes[table], error);
+        if (status == AERO_OK)
+            status = pool_create(segment, &pools[2 * table + 1], AE_POOL_ANCHOR, table, AE_UNIT, error);
+    }
+    for (uint32_t index = 0; index < classes && status == AERO_OK; index++)
+        status = pool_create(segment, &pools[2 * tables + index], AE_POOL_BLOCK, UINT32_MAX,
+                             class_size(index), error);
+    return status;
+}
+
+aero_status ae_heap_open(ae_heap *heap, ae_segment *segment, uint32_t tables,
+                         const uint32_t *version_sizes, aero_error *error)
+{
+    heap->segment = segment;
+    heap->pools = ae_at(segment, segment->header->roots[AE_ROOT_POOLS]);
+    heap->class_first = 2 * tables;
+    heap->pool_count = 2 * tables + ae_heap_class_count();
+    const uint64_t first = (uint64_t)segment->header->first_page << AE_PAGE_SHIFT;
+    for (uint32_t index = 0; index < heap->pool_count; index++) {
+        const ae_pool *pool = &heap->pools[index];
+        const bool block = index >= heap->class_first;
+        const uint32_t size = block            ? class_size(index - heap->class_first)
+                              : index % 2 == 0 ? version_sizes[index / 2]
+                                               : AE_UNIT;
+        const uint32_t kind = block ? AE_POOL_BLOCK : index % 2 == 0 ? AE_POOL_VERSION : AE_POOL_ANCHOR;
+        const uint64_t end = ((uint64_t)pool->directory << 4) + 4ull * pool->directory_size;
+        if (pool->object_size != size || pool->kind != kind || end > first || pool->directory == 0 ||
+            ae_load32(&pool->slab_count) > pool->directory_size)
+            return ae_fail(error, AERO_CORRUPT, "pool %u of the segment is damaged", index);
+        const uint32_t pages = (uint32_t)(segment->size >> AE_PAGE_SHIFT);
+        const ae_a32 *directory = ae_at(segment, pool->directory);
+        for (uint32_t slab = 0; slab < ae_load32(&pool->slab_count); slab++) {
+            const uint32_t page = ae_load32(&directory[slab]);
+            if (page != 0 && (page < segment->header->first_page || page >= pages))
+                return ae_fail(error, AERO_CORRUPT, "slab %u of pool %u lies outside the segment", slab,
+                               index);
+        }
+    }
+    return AERO_OK;
+}
+
+uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool)
+{
+    uint64_t bytes = 0;
+    const ae_pool *of = &heap->pools[pool];
+    for (uint32_t index = 0; index < ae_pool_slab_count(of); index++) {
+        const ae_slab *slab = ae_pool_slab(heap, of, index);
+        bytes += slab == NULL ? 0 : (uint64_t)slab->pages << AE_PAGE_SHIFT;
+    }
+    return bytes;
+}
+
+const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
+{
+    if (!ae_segment_holds(heap->segment, ref, AE_UNIT))
+        return NULL;
+    const uint32_t page = ae_page_slab(heap->segment, ref);
+    if (page < heap->segment->header->first_page || ((uint64_t)page << AE_PAGE_SHIFT) >= heap->segment->size)
+        return NULL;
+    const ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
+    const uint64_t offset = ((uint64_t)ref << 4) - ((uint64_t)page << AE_PAGE_SHIFT);
+    if (slab->pool >= heap->pool_count || slab->object_size == 0 || offset < slab->first_offset ||
+        slab->object_size != heap->pools[slab->pool].object_size)
+        return NULL;
+    const uint64_t index = (offset - slab->first_offset) / slab->object_size;
+    const bool starts = (offset - slab->first_offset) % slab->object_size == 0;
+    return starts && index < slab->object_count ? slab : NULL;
+}
+
+/* ---- growing ---------------------------------------------------------------------------------------------- */
+
+static uint32_t slab_pages(const ae_pool *pool, uint32_t index)
+{
+    const uint32_t doublings = index / AE_SLABS_PER_SIZE;
+    const uint32_t wanted = doublings < 7 ? 1u << doublings : AE_SLAB_PAGES_MAX;
+    const uint64_t least = ((uint64_t)pool->object_size + 128 + AE_PAGE_SIZE - 1) >> AE_PAGE_SHIFT;
+    return wanted > least ? wanted : (uint32_t)least;
+}
+
+/* Lay out a slab in fresh pages: the header, bitmap of zeros, objects from a cache line on. */
+static void slab_format(ae_slab *slab, uint32_t pool, uint32_t object_size, uint32_t pages)
+{
+    const uint64_t bytes = (uint64_t)pages << AE_PAGE_SHIFT;
+    uint64_t count = (bytes - sizeof *slab) / object_size;
+    uint64_t first;
+    do {
+        first = (sizeof *slab + (count + 63) / 64 * 8 + 63) & ~(uint64_t)63;
+        if (first + count * object_size <= bytes)
+            break;
+        count--;
+    } while (count > 0);
+    memset(slab, 0, (size_t)first);
+    slab->pool = pool;
+    slab->object_count = (uint32_t)count;
+    slab->first_offset = (uint32_t)first;
+    slab->pages = pages;
+    slab->object_size = object_size;
+}
+
+/* Offer every free object of a slab; harmless when some bits were set already. */
+static void slab_offer(ae_heap *heap, ae_slab *slab)
+{
+    const uint32_t kind = heap->pools[slab->pool].kind;
+    uint32_t offered = 0;
+    for (uint32_t word = 0; word * 64 < slab->object_count; word++) {
+        uint64_t bits = 0;
+        for (uint32_t bit = 0; bit < 64 && word * 64 + bit < slab->object_count; bit++) {
+            const ae_a64 *object = ae_slab_object(slab, word * 64 + bit);
+            if (word * 64 + bit >= ae_load32(&slab->high) ||
+                ae_heap_is_free_word(kind, ae_load64_acquire(object)))
+                bits |= (uint64_t)1 << bit;
+        }
+        offered += (uint32_t)__builtin_popcountll(bits & ~ae_load64(&slab->bits[word]));
+        /* Release: the words were seen free before; pairs with the fetch-and in magazine_refill. */
+        ae_or64(&slab->bits[word], bits);
+    }
+    ae_add32(&slab->free_hint, offered);
+    ae_add32(&heap->pools[slab->pool].free_hint, offered);
+}
+
+static aero_status pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
+                             aero_error *error)
+{
+    ae_pool *of = &heap->pools[pool];
+    ae_a32 *directory = ae_at(heap->segment, of->directory);
+    uint32_t index = ae_load32_acquire(&of->slab_count);
+    if (index >= of->directory_size)
+        return ae_fail(error, AERO_FULL, "a pool has its most slabs (%u)", index);
+    uint32_t page = 0;
+    uint32_t pages = slab_pages(of, index);
+    const uint32_t least = slab_pages(of, 0);
+    aero_status status = ae_pages_take(heap->segment, &pages, slot, &page, error);
+    while (status == AERO_FULL && pages > least) { /* the last pages of a segment are used too */
+        pages = pages / 2 > least ? pages / 2 : least;
+        status = ae_pages_take(heap->segment, &pages, slot, &page, error);
+    }
+    if (status != AERO_OK)
+        return status;
+    if (error != NULL)
+        ae_error_clear(error);
+    ae_store32_release(&cache->growing, page);
+    ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
+    slab_format(slab, pool, of->object_size, pages);
+    AE_CRASH_POINT("heap.formatted");
+    /* Acquire-release: the header before the entry (keeps H3); pairs with ae_pool_slab. */
+    while (index < of->directory_size && !ae_cas32(&directory[index], 0, page))
+        index++;
+    if (index >= of->directory_size) { /* the run stays claimed by the slot until it is reaped */
+        ae_store32(&cache->growing, 0);
+        return ae_fail(error, AERO_FULL, "a pool has its most slabs (%u)", index);
+    }
+    ae_raise32(&of->slab_count, index + 1);
+    AE_CRASH_POINT("heap.listed");
+    ae_pages_settle(heap->segment, page, pages);
+    AE_CRASH_POINT("heap.settled");
+    slab_offer(heap, slab);
+    ae_store32(&of->cursor, index);
+    ae_store32_release(&cache->growing, 0);
+    return AERO_OK;
+}
+
+/* ---- taking ------------------------------------------------------------------------------------------------- */
+
+static ae_magazine *magazine_of(const ae_heap *heap, const ae_cache *cache, uint32_t pool)
+{
+    return (ae_magazine *)ae_at(heap->segment, cache->magazines) + pool;
+}
+
+static bool pool_is_direct(const ae_heap *heap, uint32_t pool)
+{
+    return heap->pools[pool].object_size > AE_MAGAZINE_OBJECT_MAX;
+}
+
+/* Claim objects of one bitmap word: all of them into the magazine, or (magazine NULL) just one. */
+static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab,
+                           uint32_t word, ae_magazine *magazine, ae_ref *one)
+{
+    const uint32_t kind = heap->pools[slab->pool].kind;
+    const uint32_t page = ae_page_slab(heap->segment, ae_ref_of(heap->segment, slab));
+    uint64_t wanted = ae_load64_acquire(&slab->bits[word]);
+    if (magazine == NULL)
+        wanted &= 0 - wanted;
+    if (wanted == 0)
+        return 0;
+    /* Release: a reaper must find the word before bits disappear from it. */
+    ae_store64_release(&cache->claim, ((uint64_t)page << 32 | word) + 1);
+    uint64_t bits = ae_and64(&slab->bits[word], ~wanted) & wanted;
+    AE_CRASH_POINT("heap.bits_taken");
+    const uint32_t taken = (uint32_t)__builtin_popcountll(bits);
+    uint32_t claimed = 0;
+    if (bits != 0)
+        ae_raise32(&slab->high, word * 64 + 64 - (uint32_t)__builtin_clzll(bits));
+    while (bits != 0) { /* from the top, so that the lowest address is taken first */
+        const uint32_t bit = 63 - (uint32_t)__builtin_clzll(bits);
+        bits &= ~((uint64_t)1 << bit);
+        ae_a64 *object = ae_slab_object(slab, word * 64 + bit);
+        const ae_ref ref = ae_ref_of(heap->segment, object);
+        const uint64_t seen = ae_load64_acquire(object);
+        if (!ae_heap_is_free_word(kind, seen))
+            continue;
+        if (magazine != NULL)
+            ae_store32_release(&magazine->refs[ae_load32(&magazine->count)], ref);
+        else
+            *one = ref;
+        /* The word decides who has it, whatever the bitmap said (keeps H1, H2). */
+        if (!ae_cas64(object, seen, word_cached(kind, seen, slot)))
+            continue;
+        AE_CRASH_POINT("heap.claimed");
+        claimed++;
+        if (magazine != NULL)
+            ae_store32_release(&magazine->count, ae_load32(&magazine->count) + 1);
+    }
+    ae_add32(&slab->free_hint, 0u - taken);
+    ae_add32(&heap->pools[slab->pool].free_hint, 0u - taken);
+    if (magazine != NULL || claimed == 0)
+        ae_store64_release(&cache->claim, 0);
+    return claimed;
+}
+
+static uint32_t pool_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
+                           ae_magazine *magazine, ae_ref *one)
+{
+    ae_pool *of = &heap->pools[pool];
+    const uint32_t count = ae_pool_slab_count(of);
+    const uint32_t start = ae_load32(&of->cursor);
+    for (uint32_t step = 0; step < count; step++) {
+        const uint32_t index = (start + step) % count;
+        ae_slab *slab = ae_pool_slab(heap, of, index);
+        /* The hints are read racily: a wrong one costs a look or a new slab, nothing else. */
+        if (slab == NULL || (int32_t)ae_load32(&slab->free_hint) <= 0)
+            continue;
+        const uint32_t words = (slab->object_count + 63) / 64;
+        const uint32_t from = ae_load32(&slab->cursor);
+        for (uint32_t turn = 0; turn < words; turn++) {
+            const uint32_t word = from + turn < words ? from + turn : from + turn - words;
+            if (ae_load64(&slab->bits[word]) == 0)
+                continue;
+            ae_store32(&slab->cursor, word);
+            const uint32_t claimed = word_claim(heap, cache, slot, slab, word, magazine, one);
+            if (claimed > 0) {
+                if (step != 0)
+                    ae_store32(&of->cursor, index);
+                return claimed;
+            }
+        }
+        ae_store32(&slab->free_hint, 0); /* no bit was left */
+    }
+    return 0;
+}
+
+/* Fill the magazine, or find one large object; grow the pool when nothing is free. */
+static aero_status pool_refill(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
+                               ae_magazine *magazine, ae_ref *one, aero_error *error)
+{
+    for (;;) {
+        if (pool_claim(heap, cache, slot, pool, magazine, one) > 0)
+            return AERO_OK;
+        const aero_status status = pool_grow(heap, cache, slot, pool, error);
+        if (status != AERO_OK)
+            return status;
+    }
+}
+
+static aero_status direct_take(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
+                               ae_ref *ref, aero_error *error)
+{
+    uint32_t index = 0;
+    while (index < 4 && ae_load32(&cache->direct[index]) != 0)
+        index++;
+    AE_ALWAYS(index < 4);
+    const aero_status status = pool_refill(heap, cache, slot, pool, NULL, ref, error);
+    if (status == AERO_OK) {
+        ae_store32_release(&cache->direct[index], *ref);
+        ae_store64_release(&cache->claim, 0);
+    }
+    return status;
+}
+
+/* The slot's magazines, at its first allocation. */
+static aero_status cache_prepare(ae_heap *heap, ae_cache *cache, uint32_t slot, aero_error *error)
+{
+    ae_ref block = 0;
+    const uint32_t pool = ae_heap_class(heap, heap->pool_count * sizeof(ae_magazine));
+    AE_ALWAYS(pool_is_direct(heap, pool));
+    const aero_status status = direct_take(heap, cache, slot, pool, &block, error);
+    if (status != AERO_OK)
+        return status;
+    ae_block *header = ae_at(heap->segment, block);
+    memset(header + 1, 0, heap->pool_count * sizeof(ae_magazine));
+    ae_store64_release(&header->word, AE_WORD_OWNED);
+    /* Plain: only the slot's holder gets here, and the slot's release publishes it. */
+    cache->magazines = block + 1;
+    ae_heap_linked(cache, block);
+    return AERO_OK;
+}
+
+aero_status ae_heap_take(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, ae_ref *ref,
+                         aero_error *error)
+{
+    AE_ASSERT(pool < heap->pool_count);
+    if (pool_is_direct(heap, pool))
+        return direct_take(heap, cache, slot, pool, ref, error);
+    if (cache->magazines == 0) {
+        const aero_status status = cache_prepare(heap, cache, slot, error);
+        if (status != AERO_OK)
+            return status;
+    }
+    ae_magazine *magazine = magazine_of(heap, cache, pool);
+    uint32_t count = ae_load32(&magazine->count);
+    if (count == 0) {
+        const aero_status status = pool_refill(heap, cache, slot, pool, magazine, NULL, error);
+        if (status != AERO_OK)
+            return status;
+        count = ae_load32(&magazine->count);
+    }
+    *ref = ae_load32(&magazine->refs[count - 1]);
+    /* Release: refs[count] is the crash register of what is in hand now; read by ae_heap_last_taken. */
+    ae_store32_release(&magazine->count, count - 1);
+    AE_CRASH_POINT("heap.taken");
+    return AERO_OK;
+}
+
+/* ---- giving -------------------------------------------------------------------------------------------------- */
+
+/* Set an object's bit; the object may have been taken again meanwhile, its word decides. */
+static void object_hint(ae_heap *heap, uint32_t pool, ae_ref ref)
+{
+    const uint32_t page = ae_page_slab(heap->segment, ref);
+    ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
+    const uint64_t offset = ((uint64_t)ref << 4) - ((uint64_t)page << AE_PAGE_SHIFT);
+    const uint32_t index = (uint32_t)((offset - slab->first_offset) / slab->object_size);
+    AE_ALWAYS(page != 0 && slab->pool == pool && index < slab->object_count);
+    ae_or64(&slab->bits[index / 64], (uint64_t)1 << (index % 64));
+    ae_add32(&slab->free_hint, 1);
+    ae_add32(&heap->pools[pool].free_hint, 1);
+}
+
+/* Hand an object back to its slab: the word first, then the hint. */
+static void object_release(ae_heap *heap, uint32_t pool, ae_ref ref)
+{
+    ae_a64 *word = ae_at(heap->segment, ref);
+    /* Release: uses of the object end before it is offered; pairs with the CAS in word_claim. */
+    ae_store64_release(word, word_free(heap->pools[pool].kind, ae_load64(word)));
+    AE_CRASH_POINT("heap.freed");
+    object_hint(heap, pool, ref);
+}
+
+static void magazine_flush(ae_heap *heap, uint32_t pool, ae_magazine *magazine, uint32_t keep)
+{
+    uint32_t count = ae_load32(&magazine->count);
+    while (count > keep) {
+        object_release(heap, pool, ae_load32(&magazine->refs[count - 1]));
+        ae_store32_release(&magazine->count, --count);
+    }
+}
+
+void ae_heap_give(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, ae_ref ref)
+{
+    ae_a64 *word = ae_at(heap->segment, ref);
+    const uint32_t kind = heap->pools[pool].kind;
+    if (pool_is_direct(heap, pool) || cache->magazines == 0) {
+        object_release(heap, pool, ref);
+        ae_heap_linked(cache, ref);
+        return;
+    }
+    ae_magazine *magazine = magazine_of(heap, cache, pool);
+    if (ae_load32(&magazine->count) == AE_MAGAZINE_MAX)
+        magazine_flush(heap, pool, magazine, AE_MAGAZINE_MAX / 2);
+    const uint32_t count = ae_load32(&magazine->count);
+    /* The register first, then the word, then the count: a reaper finds the object at each step. */
+    ae_store32_release(&magazine->refs[count], ref);
+    if (!ae_heap_is_cached(heap, pool, ref, slot))
+        ae_store64_release(word, word_cached(kind, ae_load64(word), slot));
+    AE_CRASH_POINT("heap.cached");
+    ae_store32_release(&magazine->count, count + 1);
+}
+
+void ae_heap_register(ae_heap *heap, ae_cache *cache, uint32_t pool, ae_ref ref)
+{
+    if (pool_is_direct(heap, pool) || cache->magazines == 0)
+        return;
+    ae_magazine *magazine = magazine_of(heap, cache, pool);
+    if (ae_load32(&magazine->count) == AE_MAGAZINE_MAX)
+        magazine_flush(heap, pool, magazine, AE_MAGAZINE_MAX / 2);
+    ae_store32_release(&magazine->refs[ae_load32(&magazine->count)], ref);
+}
+
+void ae_heap_linked(ae_cache *cache, ae_ref ref)
+{
+    for (uint32_t index = 0; index < 4; index++)
+        if (ae_load32(&cache->direct[index]) == ref)
+            ae_store32_release(&cache->direct[index], 0);
+}
+
+/* ---- after a death ------------------------------------------------------------------------------------------- */
+
+static void magazine_recover(ae_heap *heap, uint32_t pool, ae_magazine *magazine, uint32_t slot,
+                             ae_ref except, ae_heap_orphan orphan, void *context)
+{
+    uint32_t count = ae_load32_acquire(&magazine->count);
+    const uint32_t kind = heap->pools[pool].kind;
+    if (count > AE_MAGAZINE_MAX)
+        count = AE_MAGAZINE_MAX;
+    /* The last one may have been released to its slab just before the count went down. */
+    while (count > 0 &&
+           !ae_heap_is_cached(heap, pool, ae_load32(&magazine->refs[count - 1]), slot))
+        count--;
+    ae_store32_release(&magazine->count, count);
+    const ae_ref next = ae_load32(&magazine->refs[count]);
+    const ae_slab *slab = next != 0 && next != except ? ae_heap_slab(heap, next) : NULL;
+    if (slab == NULL || slab->pool != pool)
+        return;
+    const uint64_t word = ae_load64_acquire((const ae_a64 *)ae_at(heap->segment, next));
+    if (ae_heap_is_cached(heap, pool, next, slot)) {
+        if (count < AE_MAGAZINE_MAX)
+            ae_store32_release(&magazine->count, count + 1);
+        else
+            object_release(heap, pool, next);
+    } else if (ae_heap_is_free_word(kind, word)) {
+        object_hint(heap, pool, next);
+    } else if (kind == AE_POOL_BLOCK && orphan(context, next, word)) {
+        object_release(heap, pool, next);
+    }
+}
+
+static bool magazine_holds(const ae_magazine *magazine, ae_ref ref)
+{
+    for (uint32_t index = 0; index < ae_load32(&magazine->count); index++)
+        if (ae_load32(&magazine->refs[index]) == ref)
+            return true;
+    return false;
+}
+
+/* Objects of the bitmap word that the dead was claiming from. */
+static void claim_recover(ae_heap *heap, ae_cache *cache, uint32_t slot)
+{
+    const uint64_t claim = ae_load64_acquire(&cache->claim);
+    if (claim == 0)
+        return;
+    const uint32_t page = (uint32_t)((claim - 1) >> 32);
+    const uint32_t word = (uint32_t)(claim - 1);
+    ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
+    const uint32_t pool = slab->pool;
+    const uint32_t kind = heap->pools[pool].kind;
+    const bool direct = pool_is_direct(heap, pool);
+    for (uint32_t index = word * 64; index < word * 64 + 64 && index < slab->object_count; index++) {
+        const ae_ref ref = ae_ref_of(heap->segment, ae_slab_object(slab, index));
+        const ae_a64 *at = ae_at(heap->segment, ref);
+        if (ae_heap_is_free_word(kind, ae_load64_acquire(at)))
+            ae_or64(&slab->bits[word], (uint64_t)1 << (index % 64));
+        else if (ae_heap_is_cached(heap, pool, ref, slot) &&
+                 (direct || !magazine_holds(magazine_of(heap, cache, pool), ref)))
+            object_release(heap, pool, ref);
+    }
+    ae_store32(&slab->free_hint, slab->object_count); /* look again */
+    ae_store64_release(&cache->claim, 0);
+}
+
+static bool page_is_slab(const void *context, uint32_t page)
+{
+    const ae_heap *heap = context;
+    for (uint32_t pool = 0; pool < heap->pool_count; pool++) {
+        const ae_pool *of = &heap->pools[pool];
+        const ae_a32 *directory = ae_at(heap->segment, of->directory);
+        for (uint32_t index = 0; index < of->directory_size; index++) {
+            if (ae_load32_acquire(&directory[index]) == 0)
+                break;
+            if (ae_load32_acquire(&directory[index]) == page) {
+                ae_raise32(&heap->pools[pool].slab_count, index + 1);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref except,
+                     ae_heap_orphan orphan, void *context)
+{
+    ae_pages_recover(heap->segment, slot, page_is_slab, heap);
+    const uint32_t growing = ae_load32_acquire(&cache->growing);
+    if (growing != 0 && page_is_slab(heap, growing)) {
+        ae_pages_settle(heap->segment, growing,
+                        ((ae_slab *)ae_at(heap->segment, growing << (AE_PAGE_SHIFT - 4)))->pages);
+        slab_offer(heap, ae_at(heap->segment, growing << (AE_PAGE_SHIFT - 4)));
+    }
+    ae_store32_release(&cache->growing, 0);
+    if (cache->magazines != 0)
+        for (uint32_t pool = 0; pool < heap->pool_count; pool++)
+            magazine_recover(heap, pool, magazine_of(heap, cache, pool), slot, except, orphan,
+                             context);
+    claim_recover(heap, cache, slot);
+    for (uint32_t index = 0; index < 4; index++) {
+        const ae_ref ref = ae_load32_acquire(&cache->direct[index]);
+        const ae_slab *slab = ref == 0 ? NULL : ae_heap_slab(heap, ref);
+        if (slab != NULL &&
+            (ae_heap_is_cached(heap, slab->pool, ref, slot) ||
+             orphan(context, ref, ae_load64_acquire((const ae_a64 *)ae_at(heap->segment, ref)))))
+            object_release(heap, slab->pool, ref);
+        if (ref != 0 && (slab == NULL || ref + 1 == cache->magazines))
+            ae_store32_release(&cache->direct[index], 0);
+    }
+}
+
+uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache)
+{
+    uint64_t flushed = 0;
+    if (cache->magazines == 0)
+        return 0;
+    for (uint32_t pool = 0; pool < heap->pool_count; pool++) {
+        if (pool_is_direct(heap, pool))
+            continue;
+        flushed += ae_load32(&magazine_of(heap, cache, pool)->count);
+        magazine_flush(heap, pool, magazine_of(heap, cache, pool), 0);
+    }
+    return flushed;
+}
+
+uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache)
+{
+    uint64_t stock = 0;
+    if (cache->magazines == 0)
+        return 0;
+    for (uint32_t pool = 0; pool < heap->pool_count; pool++)
+        stock += ae_load32_acquire(&magazine_of(heap, cache, pool)->count);
+    return stock;
+}

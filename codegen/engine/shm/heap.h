@@ -1,0 +1,168 @@
+/* heap.h — objects of equal size in slabs: versions, anchors, and blocks in size classes.
+ *
+ * How it works.  A pool is a list of slabs; a slab is a run of pages holding equal objects.  The first
+ * eight bytes of every object, its word, say what it is: free, cached by a slot, or in use.  The word
+ * is the truth and changes by compare-and-swap; a bitmap in the slab's header only hints at free
+ * objects, so setting or clearing a bit twice does no harm and a crash between two steps can always be
+ * repaired by looking at the words.  Each transaction slot keeps a magazine of objects per pool, filled
+ * from one bitmap word at a time, so the usual allocation is a plain array access and the most recently
+ * freed object is reused first.
+ *
+ *   slab: | header | bitmap words | object 0 | object 1 | …
+ *   magazine: refs[0 .. count) cached; refs[count] is the one last taken: a crash register
+ *
+ * Words
+ *   version, block   0 free; AE_WORD_CACHED | slot cached; anything else in use
+ *   anchor           low 32 bits: 0 free; 256 + slot cached; else in use (high 32 bits: a counter)
+ *
+ * Invariants
+ *   H1  an object in a magazine has the word "cached by" that slot
+ *   H2  an object with a free word is in no structure
+ *   H3  a slab is in its pool's directory before one of its objects is handed out
+ *
+ * Concurrency: a cache belongs to the holder of its slot; everything else is open to all, lock-free.
+ */
+#ifndef AE_SHM_HEAP_H
+#define AE_SHM_HEAP_H
+
+#include "shm/segment.h"
+
+#define AE_WORD_CACHED ((uint64_t)1 << 62)
+#define AE_WORD_OWNED ((uint64_t)1 << 61)   /* block in use by the object whose reference is below */
+#define AE_WORD_RETIRED ((uint64_t)1 << 60) /* block unlinked; the retirement number is below */
+#define AE_ANCHOR_CACHED 256u               /* + slot, in an anchor's reference part */
+
+enum ae_pool_kind { AE_POOL_VERSION = 1, AE_POOL_ANCHOR = 2, AE_POOL_BLOCK = 3 };
+
+/* Shared; constant after creation but for the atomics. */
+typedef struct ae_pool {
+    uint32_t object_size;
+    uint32_t kind;
+    uint32_t table;          /* of versions and anchors */
+    uint32_t directory_size; /* entries */
+    ae_ref directory;        /* ae_a32 page numbers of slabs */
+    ae_a32 slab_count;       /* entries in use */
+    ae_a32 cursor;           /* where objects were found last: a hint */
+    ae_a32 free_hint;        /* about how many objects have their bit set */
+    uint32_t _pad[8];
+} ae_pool;
+
+/* Every block begins with this. */
+typedef struct ae_block {
+    ae_a64 word;
+    ae_a32 limbo_next;
+    ae_a32 extra; /* for the owner's use */
+} ae_block;
+_Static_assert(sizeof(ae_block) == 16, "format");
+
+typedef struct ae_slab {
+    uint32_t pool;
+    uint32_t object_count;
+    uint32_t first_offset; /* bytes from the slab's start to object 0 */
+    uint32_t pages;
+    ae_a32 free_hint;
+    ae_a32 high; /* objects at or above were never handed out */
+    uint32_t object_size;
+    ae_a32 cursor; /* bitmap word where bits were found last: a hint */
+    ae_a64 bits[];
+} ae_slab;
+_Static_assert(offsetof(ae_slab, bits) == 32, "format");
+
+typedef struct ae_magazine {
+    ae_a32 count;
+    ae_a32 refs[AE_MAGAZINE_MAX + 1];
+} ae_magazine;
+
+/* A slot's private stock and crash registers; written by the slot's holder, read by its reaper. */
+typedef struct ae_cache {
+    ae_a64 claim;   /* slab page << 32 | bitmap word being taken from, + 1; 0 none */
+    ae_a32 growing; /* page of a slab being added; 0 none */
+    ae_a32 direct[4]; /* objects of large pools taken and not yet linked */
+    ae_ref magazines; /* ae_magazine[pool_count]; 0: not made yet.  Written once */
+} ae_cache;
+
+/* A process's view of the heap. */
+typedef struct ae_heap {
+    ae_segment *segment;
+    ae_pool *pools;
+    uint32_t pool_count;
+    uint32_t class_first; /* pools [class_first, pool_count) are the block classes, ascending */
+} ae_heap;
+
+/* ---- creation: before the segment is published ------------------------------------------------------ */
+
+/* Number of block size classes. */
+uint32_t ae_heap_class_count(void);
+/* Carve pools for `tables` tables (two each) and the block classes; `version_sizes` in bytes. */
+aero_status ae_heap_create(ae_segment *segment, uint32_t tables, const uint32_t *version_sizes,
+                           aero_error *error);
+/* Set up a view; CORRUPT when the pools contradict what the schema says. */
+aero_status ae_heap_open(ae_heap *heap, ae_segment *segment, uint32_t tables,
+                         const uint32_t *version_sizes, aero_error *error);
+
+static inline uint32_t ae_heap_version_pool(uint32_t table)
+{
+    return 2 * table;
+}
+static inline uint32_t ae_heap_anchor_pool(uint32_t table)
+{
+    return 2 * table + 1;
+}
+/* Pool of the smallest class that holds `bytes` after the block header, or UINT32_MAX. */
+uint32_t ae_heap_class(const ae_heap *heap, uint64_t bytes);
+
+/* ---- taking and giving ------------------------------------------------------------------------------- */
+
+/* Take an object.  Its word still says cached: the caller sets it when the object is filled, or calls
+ * ae_heap_give to return it.  Errors: FULL. */
+aero_status ae_heap_take(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, ae_ref *ref,
+                         aero_error *error);
+/* Return an object to the slot's stock.  The caller has unlinked it. */
+void ae_heap_give(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, ae_ref ref);
+/* Name an object in the magazine's crash register, before the last other trace of it goes; it must say
+ * "cached" already, and ae_heap_give must follow. */
+void ae_heap_register(ae_heap *heap, ae_cache *cache, uint32_t pool, ae_ref ref);
+/* Forget a direct (large) object: it is linked now. */
+void ae_heap_linked(ae_cache *cache, ae_ref ref);
+
+/* Pool and slab of a reference to an object; NULL when it leads nowhere or not to an object's start. */
+const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref);
+
+/* True when the object's word says this slot caches it. */
+bool ae_heap_is_cached(const ae_heap *heap, uint32_t pool, ae_ref ref, uint32_t slot);
+bool ae_heap_is_free_word(uint32_t kind, uint64_t word);
+bool ae_heap_is_cached_word(uint32_t kind, uint64_t word, uint32_t *slot);
+
+/* After the slot's holder died: make the magazines whole again (keeps H1).  An object that was in the
+ * dead hand, `except` left alone, goes back unless it is in use.  A block in use that may have been in the
+ * hand is shown to `orphan`, whose true means that nothing leads to it. */
+typedef bool (*ae_heap_orphan)(void *context, ae_ref ref, uint64_t word);
+void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref except,
+                     ae_heap_orphan orphan, void *context);
+/* Give all cached objects back to the bitmaps, for others to take; returns how many. */
+uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache);
+
+/* Objects in the cache's magazines. */
+uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache);
+
+/* ---- walking ------------------------------------------------------------------------------------------ */
+
+static inline uint32_t ae_pool_slab_count(const ae_pool *pool)
+{
+    return ae_load32_acquire(&pool->slab_count);
+}
+/* The i-th slab, or NULL while it is being added. */
+static inline ae_slab *ae_pool_slab(const ae_heap *heap, const ae_pool *pool, uint32_t index)
+{
+    const ae_a32 *directory = ae_at(heap->segment, pool->directory);
+    const uint32_t page = ae_load32_acquire(&directory[index]);
+    return page == 0 ? NULL : ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
+}
+static inline void *ae_slab_object(const ae_slab *slab, uint32_t index)
+{
+    return (char *)(uintptr_t)slab + slab->first_offset + (size_t)index * slab->object_size;
+}
+/* Bytes of segment pages a pool holds. */
+uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool);
+
+#endif

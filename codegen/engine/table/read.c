@@ -1,0 +1,218 @@
+/* read.c — readers, look-ups by key, and scans (see table.h). */
+#include "table/table_private.h"
+
+#include "base/os.h"
+
+/* ---- readers -------------------------------------------------------------------------------------------------- */
+
+aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reader)
+{
+    aero_db *db = session->db;
+    reader->session = session;
+    reader->slot = AE_SLOT_NONE;
+    reader->pins_member = false;
+    reader->own = 0;
+    reader->epoch = session->fork_epoch;
+    if (session->txn.open) {
+        if (session->txn.doomed)
+            return ae_fail(&session->error, AERO_USAGE,
+                           "the transaction met a conflict and can only be rolled back");
+        reader->snapshot = session->txn.snapshot;
+        reader->own = ae_txn_mark(session);
+        return AERO_OK;
+    }
+    if (!lasting) {
+        ae_member *member = &db->proc.shared->members[session->member];
+        AE_ASSERT(ae_load64(&member->pin) == 0);
+        reader->pins_member = true;
+        reader->snapshot = ae_snapshot_publish(&db->proc, &member->pin);
+        return AERO_OK;
+    }
+    aero_status status = ae_slot_claim(&db->proc, session->member, session->slot_hint + 1,
+                                       &reader->slot, &session->error);
+    if (status == AERO_NO_SLOT && ae_reap_all(db, session->member) > 0)
+        status = ae_slot_claim(&db->proc, session->member, session->slot_hint + 1, &reader->slot,
+                               &session->error);
+    if (status != AERO_OK)
+        return status;
+    ae_slot *slot = ae_slot_at(&db->proc, reader->slot);
+    ae_store64(&slot->began_ns, ae_os_monotonic_ns());
+    reader->snapshot = ae_snapshot_publish(&db->proc, &slot->snapshot);
+    return AERO_OK;
+}
+
+aero_status ae_reader_check(const ae_reader *reader)
+{
+    aero_session *session = reader->session;
+    if (reader->epoch != session->fork_epoch)
+        return ae_fail(&session->error, AERO_STALE, "the cursor belongs to the parent process");
+    if (reader->own != 0 &&
+        (!session->txn.open ||
+         !ae_mark_same(reader->own, ae_mark(session->txn.slot, session->txn.generation, 0))))
+        return ae_fail(&session->error, AERO_STALE, "the cursor's transaction has ended");
+    if (reader->own != 0 && (reader->own & AE_MARK_SEQUENCE) > session->txn.intent_count)
+        return ae_fail(&session->error, AERO_STALE,
+                       "the cursor is newer than the savepoint that was rolled back to");
+    return AERO_OK;
+}
+
+void ae_reader_close(ae_reader *reader)
+{
+    aero_session *session = reader->session;
+    aero_db *db = session->db;
+    if (reader->epoch != session->fork_epoch)
+        return; /* what it holds is the parent's */
+    if (reader->pins_member)
+        /* Release: the reads are over; pairs with ae_horizon_compute. */
+        ae_store64_release(&db->proc.shared->members[session->member].pin, 0);
+    else if (reader->slot != AE_SLOT_NONE)
+        ae_slot_release(&db->proc, reader->slot);
+    reader->pins_member = false;
+    reader->slot = AE_SLOT_NONE;
+}
+
+/* ---- look-ups --------------------------------------------------------------------------------------------------- */
+
+static inline void view_fill(const aero_db *db, ae_view *view, ae_version *version)
+{
+    const ae_ref overflow = ae_load32(&version->overflow);
+    view->row = version->row;
+    view->base = overflow == 0 ? NULL : (const char *)ae_at(&db->segment, overflow + 1);
+    view->version = ae_ref_of(&db->segment, version);
+    view->anchor = ae_load32(&version->anchor);
+}
+
+/* Walk a row's chain from its newest version.  What is met may be reused at any moment unless the reader
+ * sees it, so each step checks that it still stands on the row: the version names the anchor, and begins
+ * never rise along the chain.  A dangling `older` is harmless: nobody who is still here needs it. */
+ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
+{
+    const aero_db *db = reader->session->db;
+    const ae_anchor *row = ae_at(&db->segment, anchor);
+    for (;;) {
+        const uint64_t head = ae_load64_acquire(&row->head);
+        if (!ae_head_is_row(head))
+            return NULL;
+        ae_ref ref = ae_head_ref(head);
+        uint64_t limit = UINT64_MAX;
+        ae_ref tortoise = 0; /* Brent's cycle detection over equal begins of one transaction */
+        uint32_t steps = 0;
+        uint32_t lap = 1;
+        bool again = false;
+        while (ref != 0) {
+            ae_version *version = ae_at(&db->segment, ref);
+            const uint64_t begin = ae_load64_acquire(&version->begin);
+            const enum ae_sight sight =
+                ae_version_sight(&db->proc, reader->snapshot, reader->own, version);
+            const ae_ref older = ae_load32(&version->older);
+            const bool ours = ae_load32(&version->anchor) == anchor;
+            if (sight == AE_SEEN && ours)
+                return version;
+            /* Acquire on the second look: the fields between were read from one life of the version. */
+            atomic_thread_fence(memory_order_acquire);
+            if (ours && ae_load64_acquire(&version->begin) != begin) {
+                again = true; /* it was being stamped or undone */
+                break;
+            }
+            /* No version, another row's, or a younger one: at the head the row is just being freed, further
+             * down it is a link nobody needs; unless the chain has changed under us. */
+            if (!ours || sight == AE_NOTHING || begin > limit) {
+                again = ae_load64_acquire(&row->head) != head;
+                break;
+            }
+            if (sight == AE_ENDED || ref == tortoise)
+                return NULL;
+            if (++steps == lap) {
+                tortoise = ref;
+                lap *= 2;
+                steps = 0;
+            }
+            limit = begin;
+            ref = older;
+        }
+        if (!again)
+            return NULL;
+        ae_pause();
+    }
+}
+
+bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_view *view)
+{
+    const aero_db *db = reader->session->db;
+    const aero_table *of = &db->schema->tables[table];
+    ae_hash_walk walk;
+    uint64_t word = 0;
+    ae_hash_walk_start(&walk, &db->hashes[table], ae_hash_tag(of->hash_key(key_row, NULL)));
+    for (;;) {
+        const ae_hash_entry *entry = ae_hash_walk_next(&walk, &word);
+        if (entry == NULL)
+            return false;
+        /* Racy: a stale hint fails one of the three tests below. */
+        const ae_ref hint = ae_load32(&entry->hint);
+        ae_version *version = hint == 0 ? NULL : ae_at(&db->segment, hint);
+        if (version == NULL ||
+            ae_version_sight(&db->proc, reader->snapshot, reader->own, version) != AE_SEEN ||
+            ae_load32(&version->anchor) != ae_hash_anchor(word))
+            version = ae_chain_find(reader, ae_hash_anchor(word));
+        if (version == NULL)
+            continue;
+        view_fill(db, view, version);
+        if (of->key_equal(view->row, view->base, key_row, NULL))
+            return true;
+    }
+}
+
+/* ---- scans ------------------------------------------------------------------------------------------------------- */
+
+void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
+{
+    const ae_heap *heap = &reader->session->db->heap;
+    scan->reader = reader;
+    scan->table = table;
+    scan->slab_count = ae_pool_slab_count(&heap->pools[ae_heap_version_pool(table)]);
+    scan->slab_index = 0;
+    scan->slot_index = 0;
+}
+
+size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
+{
+    const aero_db *db = scan->reader->session->db;
+    const ae_pool *pool = &db->heap.pools[ae_heap_version_pool(scan->table)];
+    const uint64_t snapshot = scan->reader->snapshot;
+    const uint64_t own = scan->reader->own;
+    size_t count = 0;
+    while (count < max && scan->slab_index < scan->slab_count) {
+        const ae_slab *slab = ae_pool_slab(&db->heap, pool, scan->slab_index);
+        const uint32_t high = slab == NULL ? 0 : ae_load32_acquire(&slab->high);
+        uint32_t index = scan->slot_index;
+        char *object = slab == NULL ? NULL : ae_slab_object(slab, index);
+        const uint32_t size = pool->object_size;
+        for (; index < high && count < max; index++, object += size) {
+            ae_version *version = (ae_version *)(void *)object;
+            if (ae_version_sight(&db->proc, snapshot, own, version) == AE_SEEN)
+                view_fill(db, &views[count++], version);
+        }
+        scan->slot_index = index;
+        if (index >= high) {
+            scan->slab_index++;
+            scan->slot_index = 0;
+        }
+    }
+    return count;
+}
+
+aero_status ae_table_count(aero_session *session, uint32_t table, uint64_t *count)
+{
+    ae_reader reader;
+    ae_scan scan;
+    ae_view views[256];
+    const aero_status status = ae_reader_open(session, false, &reader);
+    *count = 0;
+    if (status != AERO_OK)
+        return status;
+    ae_scan_start(&scan, &reader, table);
+    for (size_t got; (got = ae_scan_next(&scan, views, 256)) > 0;)
+        *count += got;
+    ae_reader_close(&reader);
+    return AERO_OK;
+}

@@ -1,0 +1,89 @@
+/* table.h — rows by key, scans, and writes under a transaction: what queries, ingest and the API
+ * build on.  See README.md of this module for the walk of a write and of a read.
+ *
+ * Concurrency: every function works on one session and is called by its thread only; sessions of
+ * any number of threads and processes may run at once.
+ */
+#ifndef AE_TABLE_TABLE_H
+#define AE_TABLE_TABLE_H
+
+#include <stdbool.h>
+
+#include "aerostore/descriptor.h"
+#include "txn/session.h"
+
+/* A visible row where it lies.  `row` and `base` are read through the table's generated functions;
+ * they stay valid while the reader that produced them is open. */
+typedef struct ae_view {
+    const void *row;
+    const char *base;
+    uint32_t version; /* references, for the table module's own use */
+    uint32_t anchor;
+} ae_view;
+
+/* What a statement sees: one snapshot, and the session's own writes made before it was opened. */
+typedef struct ae_reader {
+    aero_session *session;
+    uint64_t snapshot;
+    uint64_t own;      /* mark of the own transaction, with the number of its writes that are seen; or 0 */
+    uint64_t epoch;    /* of forks: a reader is worth nothing in a child */
+    uint32_t slot;     /* pinned slot, or AE_SLOT_NONE when the transaction or member pins */
+    bool pins_member;
+} ae_reader;
+
+/* Open a reader: in a transaction it shares its snapshot and sees its writes so far (not later ones);
+ * outside, it takes a new snapshot.  `lasting` readers (cursors) may live while the session does
+ * other things; short ones must be closed before the session's next statement begins.
+ * Errors: NO_SLOT, CANCELLED. */
+aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reader);
+void ae_reader_close(ae_reader *reader);
+/* STALE when the reader was opened before a fork, or in a transaction that has ended: look before each
+ * use of a lasting reader. */
+aero_status ae_reader_check(const ae_reader *reader);
+
+/* The row whose key equals that of `key_row` (a private image of which only the key column counts). */
+bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_view *view);
+
+/* Stream every visible row once, in memory order. */
+typedef struct ae_scan {
+    ae_reader *reader;
+    uint32_t table;
+    uint32_t slab_count; /* slabs when the scan began: later ones hold only what it must not see */
+    uint32_t slab_index; /* next slab of the table's version pool */
+    uint32_t slot_index; /* next version in it */
+} ae_scan;
+void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table);
+/* Up to `max` more rows; 0 at the end. */
+size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max);
+
+/* Rows visible now, or in the transaction. */
+aero_status ae_table_count(aero_session *session, uint32_t table, uint64_t *count);
+
+/* ---- writes.  In a transaction they join it; outside, each call is one, retried on conflict. ----- */
+
+enum ae_write_mode {
+    AE_WRITE_INSERT,  /* EXISTS when the key is there */
+    AE_WRITE_REPLACE, /* insert, or replace the whole row */
+};
+
+/* Write `count` private images lying `stride` bytes apart, all or none of them.  A key that occurs
+ * twice is inserted, then updated.  The images' texts are copied into the segment.
+ * *inserted and *updated count rows.  Errors: EXISTS, CONFLICT, FULL, LIMIT, NO_SLOT, READ_ONLY. */
+aero_status ae_table_write(aero_session *session, uint32_t table, const void *rows, size_t stride,
+                           size_t count, enum ae_write_mode mode, uint64_t *inserted,
+                           uint64_t *updated);
+
+/* Change one row: `change` gets a private image of the current row (or, when there is none and
+ * `create` is set, a cleared image with the key of key_row) and edits it in place; texts it sets must
+ * live until this call returns.  It may be called several times (retries).  A non-zero answer of
+ * `change` ends the write with that status.  *outcome: 0 no such row, 1 updated, 2 inserted. */
+typedef aero_status (*ae_row_change)(void *context, void *row, bool is_new);
+aero_status ae_table_change(aero_session *session, uint32_t table, const void *key_row, bool create,
+                            ae_row_change change, void *context, int32_t *outcome);
+
+aero_status ae_table_delete(aero_session *session, uint32_t table, const void *key_row,
+                            bool *found);
+/* Delete all visible rows. */
+aero_status ae_table_reset(aero_session *session, uint32_t table, uint64_t *deleted);
+
+#endif

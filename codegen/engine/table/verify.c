@@ -1,0 +1,323 @@
+/* verify.c — the invariants of the segment, checked from end to end (see the headers that number them).
+ *
+ * How it works.  First the shape, believing nothing: slabs, then objects, references looked up in the page
+ * map before they are followed.  Then the accounts: every object that is not free must be reached from
+ * somewhere: a cached one from its slot's magazine, a dead version from a limbo, a block from its version,
+ * directory, slot or limbo, an anchor from the hash.
+ *
+ * On a database in use the accounts may be off by what is in flight; then the walk is done again, a few
+ * times, and only a lasting contradiction is reported.
+ */
+#include "table/verify.h"
+
+#include <string.h>
+
+#include "base/os.h"
+#include "table/table_private.h"
+
+#define VERIFY_ROUNDS 20u
+#define VERIFY_PAUSE_NS 5000000u
+
+/* What was counted, against what was reached. */
+typedef struct verify_state {
+    aero_session *session;
+    aero_db *db;
+    aero_error *error;
+    uint64_t cached[AE_SLOTS]; /* objects whose word names the slot */
+    uint64_t dead_versions;
+    uint64_t live_rows;
+    uint64_t anchors[AE_TABLES_MAX];
+    uint64_t owned_overflow;
+    uint64_t owned_other;
+    uint64_t retired;
+    uint64_t objects;
+} verify_state;
+
+static aero_status broken(verify_state *state, const char *what, uint64_t where, uint64_t found)
+{
+    return ae_fail(state->error, AERO_CORRUPT, "segment damaged: %s at %llx (found %llx)", what,
+                   (unsigned long long)where << 4, (unsigned long long)found);
+}
+
+/* The slab of a reference if it belongs to the given pool. */
+static const ae_slab *slab_in(const verify_state *state, ae_ref ref, uint32_t pool)
+{
+    const ae_slab *slab = ref < AE_HEAD_LEAST ? NULL : ae_heap_slab(&state->db->heap, ref);
+    return slab != NULL && slab->pool == pool ? slab : NULL;
+}
+
+static aero_status slab_shape(verify_state *state, uint32_t pool, const ae_slab *slab)
+{
+    const ae_heap *heap = &state->db->heap;
+    const ae_ref at = ae_ref_of(heap->segment, slab);
+    const uint64_t bytes = (uint64_t)slab->pages << AE_PAGE_SHIFT;
+    if (slab->pool != pool || slab->object_size != heap->pools[pool].object_size || slab->pages == 0 ||
+        !ae_segment_holds(heap->segment, at, bytes) || slab->first_offset % 64 != 0 ||
+        slab->first_offset < sizeof *slab + (slab->object_count + 63) / 64 * 8 ||
+        slab->first_offset + (uint64_t)slab->object_count * slab->object_size > bytes ||
+        ae_load32(&slab->high) > slab->object_count)
+        return broken(state, "slab header", at, slab->pool);
+    const uint32_t page = at >> (AE_PAGE_SHIFT - 4);
+    for (uint32_t step = 0; step < slab->pages; step++)
+        if (ae_page_slab(heap->segment, (page + step) << (AE_PAGE_SHIFT - 4)) != page)
+            return broken(state, "page map", at, page + step);
+    return AERO_OK;
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------- */
+
+static aero_status cells_check(verify_state *state, uint32_t table, const ae_version *version)
+{
+    const aero_table *of = &state->db->schema->tables[table];
+    const ae_heap *heap = &state->db->heap;
+    const ae_ref at = ae_ref_of(heap->segment, version);
+    const ae_ref block = ae_load32(&version->overflow);
+    uint64_t room = 0;
+    if (block != 0) {
+        const ae_slab *slab = ae_heap_slab(heap, block);
+        if (slab == NULL || heap->pools[slab->pool].kind != AE_POOL_BLOCK ||
+            ae_load64(&((ae_block *)ae_at(heap->segment, block))->word) != (AE_WORD_OWNED | at))
+            return broken(state, "overflow block", at, block);
+        room = slab->object_size - sizeof(ae_block);
+        state->owned_overflow++;
+    }
+    for (uint32_t index = 0; index < of->cell_count; index++) {
+        const aero_column *column = &of->columns[of->cells[index]];
+        const aero_cell *cell = (const aero_cell *)(const void *)(version->row + column->offset);
+        if (cell->length > column->max_length ||
+            (cell->length > AERO_CELL_INLINE &&
+             (cell->u.where > room || cell->length > room - cell->u.where)))
+            return broken(state, "text", at, cell->length);
+    }
+    return AERO_OK;
+}
+
+static aero_status version_check(verify_state *state, uint32_t table, const ae_version *version)
+{
+    aero_db *db = state->db;
+    const aero_table *of = &db->schema->tables[table];
+    const ae_ref at = ae_ref_of(&db->segment, version);
+    const uint64_t end = ae_load64_acquire(&version->end);
+    const uint64_t begin = ae_load64_acquire(&version->begin);
+    const ae_ref anchor = ae_load32(&version->anchor);
+    if ((begin & AE_MARK) != 0 || (end & AE_MARK) != 0)
+        return AERO_OK; /* a transaction is at it */
+    const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+    if (begin > clock || (end != AE_STAMP_INFINITY && (end > clock || end < begin)))
+        return broken(state, "stamps", at, begin);
+    if (slab_in(state, anchor, ae_heap_anchor_pool(table)) == NULL)
+        return broken(state, "anchor reference", at, anchor);
+    const aero_status status = cells_check(state, table, version);
+    if (status != AERO_OK)
+        return status;
+    if (end != AE_STAMP_INFINITY) {
+        state->dead_versions++;
+        return AERO_OK;
+    }
+    state->live_rows++;
+    const ae_anchor *row = ae_at(&db->segment, anchor);
+    const ae_ref overflow = ae_load32(&version->overflow);
+    const char *base = overflow == 0 ? NULL : ae_at(&db->segment, overflow + 1);
+    if (ae_head_ref(ae_load64(&row->head)) != at && ae_load64_acquire(&version->end) == end)
+        return broken(state, "head of a live row", at, ae_load64(&row->head));
+    if (ae_hash_tag(of->hash_key(version->row, base)) != ae_load32(&row->tag))
+        return broken(state, "tag of a row's key", at, ae_load32(&row->tag));
+    return AERO_OK;
+}
+
+static aero_status anchor_check(verify_state *state, uint32_t table, const ae_anchor *row)
+{
+    const aero_db *db = state->db;
+    const ae_ref at = ae_ref_of(&db->segment, row);
+    const uint64_t head = ae_load64_acquire(&row->head);
+    if (!ae_head_is_row(head))
+        return AERO_OK;
+    const ae_slab *slab = slab_in(state, ae_head_ref(head), ae_heap_version_pool(table));
+    if (slab == NULL)
+        return broken(state, "head reference", at, head);
+    const ae_version *version = ae_at(&db->segment, ae_head_ref(head));
+    if (ae_load32(&version->anchor) != at && ae_load64_acquire(&row->head) == head)
+        return broken(state, "version of an anchor", at, ae_load32(&version->anchor));
+    state->anchors[table]++;
+    return AERO_OK;
+}
+
+static aero_status block_check(verify_state *state, const ae_block *block)
+{
+    const aero_db *db = state->db;
+    const uint64_t word = ae_load64_acquire(&block->word);
+    const ae_ref at = ae_ref_of(&db->segment, block);
+    if ((word & AE_WORD_RETIRED) != 0 && (word & AE_WORD_OWNED) == 0) {
+        state->retired++;
+        return AERO_OK;
+    }
+    if ((word & AE_WORD_OWNED) == 0)
+        return broken(state, "block word", at, word);
+    const ae_ref owner = (ae_ref)word;
+    const ae_slab *slab = owner == 0 ? NULL : ae_heap_slab(&db->heap, owner);
+    if (slab != NULL && db->heap.pools[slab->pool].kind == AE_POOL_VERSION) {
+        const ae_version *version = ae_at(&db->segment, owner);
+        if ((ae_load64(&version->begin) & AE_MARK) != 0 || (ae_load64(&version->end) & AE_MARK) != 0)
+            return AERO_OK;
+        if (ae_load32(&version->overflow) != at)
+            return broken(state, "owner of a block", at, owner);
+        return AERO_OK;
+    }
+    state->owned_other++;
+    return AERO_OK;
+}
+
+static aero_status object_check(verify_state *state, uint32_t pool, const void *object)
+{
+    const ae_pool *of = &state->db->heap.pools[pool];
+    const uint64_t word = ae_load64_acquire((const ae_a64 *)object);
+    uint32_t slot = 0;
+    if (ae_heap_is_free_word(of->kind, word))
+        return AERO_OK;
+    state->objects++;
+    if (ae_heap_is_cached_word(of->kind, word, &slot)) {
+        state->cached[slot]++;
+        return AERO_OK;
+    }
+    if (of->kind == AE_POOL_VERSION)
+        return version_check(state, of->table, object);
+    if (of->kind == AE_POOL_ANCHOR)
+        return anchor_check(state, of->table, object);
+    return block_check(state, object);
+}
+
+static aero_status pools_check(verify_state *state)
+{
+    const ae_heap *heap = &state->db->heap;
+    aero_status status = AERO_OK;
+    for (uint32_t pool = 0; pool < heap->pool_count && status == AERO_OK; pool++) {
+        const ae_pool *of = &heap->pools[pool];
+        for (uint32_t index = 0; index < ae_pool_slab_count(of) && status == AERO_OK; index++) {
+            const ae_slab *slab = ae_pool_slab(heap, of, index);
+            if (slab == NULL)
+                continue;
+            status = slab_shape(state, pool, slab);
+            const uint32_t high = status == AERO_OK ? ae_load32_acquire(&slab->high) : 0;
+            for (uint32_t object = 0; object < high && status == AERO_OK; object++)
+                status = object_check(state, pool, ae_slab_object(slab, object));
+        }
+    }
+    return status;
+}
+
+/* ---- accounts ------------------------------------------------------------------------------------------------- */
+
+/* Length of a limbo list; its links and its end are checked. */
+static aero_status limbo_count(verify_state *state, uint32_t slot, const ae_a32 *head, bool versions,
+                               uint64_t *count)
+{
+    const ae_heap *heap = &state->db->heap;
+    const uint64_t most = state->objects + 1;
+    uint64_t length = 0;
+    for (ae_ref ref = ae_load32_acquire(head); ref != 0; length++) {
+        const ae_slab *slab = ref < AE_HEAD_LEAST ? NULL : ae_heap_slab(heap, ref);
+        const uint32_t kind = versions ? AE_POOL_VERSION : AE_POOL_BLOCK;
+        if (slab == NULL || heap->pools[slab->pool].kind != kind || length > most)
+            return broken(state, "limbo list of slot", slot, ref);
+        const void *object = ae_at(heap->segment, ref);
+        ref = versions ? ae_load32(&((const ae_version *)object)->limbo_next)
+                       : ae_load32(&((const ae_block *)object)->limbo_next);
+    }
+    *count += length;
+    return AERO_OK;
+}
+
+static aero_status slots_check(verify_state *state)
+{
+    aero_db *db = state->db;
+    uint64_t dead = 0;
+    uint64_t retired = 0;
+    uint64_t shards = 0;
+    uint64_t others = 0;
+    for (uint32_t index = 0; index < AE_SLOTS; index++) {
+        ae_slot *slot = ae_slot_at(&db->proc, index);
+        aero_status status = limbo_count(state, index, &slot->limbo_head, true, &dead);
+        if (status == AERO_OK)
+            status = limbo_count(state, index, &slot->block_head, false, &retired);
+        if (status != AERO_OK)
+            return status;
+        const uint64_t stock = ae_heap_stock(&db->heap, &slot->cache);
+        if (stock != state->cached[index])
+            return broken(state, "stock of slot", index, state->cached[index]);
+        others += slot->cache.magazines != 0;
+        for (ae_ref chunk = ae_load32(&slot->chunk_first); chunk != 0; others++)
+            chunk = slab_in(state, chunk, ae_heap_class(&db->heap, sizeof(ae_intent_chunk) -
+                                                                       sizeof(ae_block))) == NULL
+                        ? 0
+                        : ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, chunk))->next);
+    }
+    for (uint32_t table = 0; table < db->schema->table_count; table++) {
+        uint64_t count = 0;
+        uint64_t entries = 0;
+        const aero_status status =
+            ae_verify_hash(db, table, &entries, &count, state->error);
+        if (status != AERO_OK)
+            return status;
+        if (entries != state->anchors[table])
+            return broken(state, "key entries of table", table, entries);
+        shards += count;
+    }
+    if (dead != state->dead_versions)
+        return broken(state, "dead versions outside limbo", dead, state->dead_versions);
+    if (retired != state->retired)
+        return broken(state, "retired blocks outside limbo", retired, state->retired);
+    if (shards + others != state->owned_other)
+        return broken(state, "blocks that nothing leads to", shards + others, state->owned_other);
+    return AERO_OK;
+}
+
+typedef struct hash_context {
+    const aero_db *db;
+    uint32_t table;
+} hash_context;
+
+static bool entry_leads_to_row(void *context, uint32_t tag, ae_ref anchor)
+{
+    const hash_context *hash = context;
+    const ae_slab *slab =
+        anchor < AE_HEAD_LEAST ? NULL : ae_heap_slab(&hash->db->heap, anchor);
+    if (slab == NULL || slab->pool != ae_heap_anchor_pool(hash->table))
+        return false;
+    const ae_anchor *row = ae_at(&hash->db->segment, anchor);
+    return ae_load32(&row->tag) == tag && ae_head_is_row(ae_load64_acquire(&row->head));
+}
+
+aero_status ae_verify_hash(const aero_db *db, uint32_t table, uint64_t *entries, uint64_t *shards,
+                           aero_error *error)
+{
+    hash_context context = {db, table};
+    return ae_hash_check(&db->hashes[table], entry_leads_to_row, &context, entries, shards, error);
+}
+
+aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
+{
+    aero_status status = AERO_OK;
+    for (uint32_t round = 0; round < VERIFY_ROUNDS; round++) {
+        verify_state state;
+        memset(&state, 0, sizeof state);
+        state.session = session;
+        state.db = session->db;
+        state.error = &session->error;
+        if (round > 0)
+            ae_os_sleep_ns(VERIFY_PAUSE_NS);
+        const uint64_t before = ae_load64_acquire(&session->db->proc.shared->clock);
+        status = pools_check(&state);
+        if (status == AERO_OK)
+            status = slots_check(&state);
+        if (rows != NULL)
+            *rows = state.live_rows;
+        if (blocks != NULL)
+            *blocks = state.objects;
+        if (status == AERO_OK)
+            break;
+        /* Nothing moved while we looked: looking again shows the same. */
+        if (round > 2 && ae_load64_acquire(&session->db->proc.shared->clock) == before)
+            break;
+    }
+    return status;
+}

@@ -1,0 +1,54 @@
+/* queue.h — the commit queue: it orders transactions, and its position is the commit number.
+ *
+ * How it works.  A ring of entries.  A committer claims the entry at the tail by compare-and-swap of the
+ * entry's word, which holds lap, slot and generation; the tail follows, moved by anybody.  Positions are
+ * decided in order: the clock says how many are.  Whoever stands at the front turns its slot from
+ * COMMITTING to COMMITTED by one compare-and-swap and moves the clock past itself; a front that does not
+ * decide is aborted, by the same kind of compare-and-swap, by the one behind it, dead or only slow.
+ *
+ *      clock                         tail
+ *        ▼                             ▼
+ *   … │ p: committing │ p+1 │ p+2 │ free …
+ *
+ * Invariants
+ *   Q1  a position is decided (its slot committed or aborted) before the clock passes it
+ *   Q2  the clock moves one position at a time; a transaction's number is its position + 1
+ *   Q3  a slot is released after the clock has passed its position
+ *
+ * Why a snapshot is a prefix of the order: a snapshot S is a reading of the clock, so by Q1 every
+ * transaction with a number <= S is decided, and by Q2 whoever decides later gets a number > S.  A reader
+ * may therefore read past every mark that is not committed at or below its S.
+ *
+ * Progress: lock-free.  Nobody waits for a stopped process longer than AE_DECIDE_SPINS.
+ */
+#ifndef AE_TXN_QUEUE_H
+#define AE_TXN_QUEUE_H
+
+#include "proc/proc.h"
+
+typedef struct ae_queue_entry {
+    ae_a64 word; /* lap << 48 | slot << 40 | generation (low 40 bits); 0: never used */
+    uint64_t _pad[3];
+} ae_queue_entry;
+_Static_assert(sizeof(ae_queue_entry) == 32, "two entries a line");
+
+typedef struct ae_queue {
+    ae_proc *proc;
+    ae_queue_entry *entries;
+    uint64_t mask;
+    uint32_t shift; /* log2 of the entries */
+} ae_queue;
+
+aero_status ae_queue_create(ae_segment *segment, aero_error *error);
+aero_status ae_queue_open(ae_queue *queue, ae_proc *proc, aero_error *error);
+
+/* Join at the tail; the slot says COMMITTING.  Returns the position. */
+uint64_t ae_queue_enter(ae_queue *queue, uint32_t slot);
+/* Decide in order.  True: committed with number position + 1; false: somebody aborted the slot.
+ * In both cases the clock has passed the position. */
+bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position);
+/* For a reaper: abort the slot's pending commit if it is not decided, and see the clock past its entry if
+ * it had entered.  Returns the commit number, or 0 when it is aborted. */
+uint64_t ae_queue_settle(ae_queue *queue, uint32_t slot);
+
+#endif

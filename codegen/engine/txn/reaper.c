@@ -1,0 +1,78 @@
+/* reaper.c — finishing or undoing what the dead left (law L2).
+ *
+ * Whoever needs a slot, a row or memory and finds its owner dead seizes the slot by compare-and-swap and
+ * cleans it up; a reaper that dies half-way is itself found and the work taken up again, for every step
+ * looks whether it has been done.  Order matters:
+ *
+ *   1 settle the commit queue, so that the outcome is known: after the decision it is finished, else undone
+ *   2 repair lists that a store tore, and the allocator's registers, before anything is given back
+ *   3 finish a split of the hash, then finish or undo the intents
+ *   4 finish a half-freed version
+ */
+#include "txn/txn.h"
+
+typedef struct reap_context {
+    aero_db *db;
+    uint32_t slot;
+} reap_context;
+
+/* A block that was in the dead hand: does anything lead to it? */
+static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
+{
+    const reap_context *reap = context;
+    aero_db *db = reap->db;
+    ae_slot *at = ae_slot_at(&db->proc, reap->slot);
+    if ((word >> 61) != AE_WORD_OWNED >> 61)
+        return false;
+    const ae_ref owner = (ae_ref)word;
+    if (owner == 0) { /* an intent chunk, or the magazines themselves */
+        for (ae_ref chunk = ae_load32(&at->chunk_first); chunk != 0;
+             chunk = ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, chunk))->next))
+            if (chunk == ref)
+                return false;
+        return ref + 1 != at->cache.magazines;
+    }
+    const ae_slab *slab = ae_heap_slab(&db->heap, owner);
+    if (slab == NULL || db->heap.pools[slab->pool].kind != AE_POOL_VERSION)
+        return false;
+    /* The owner counts only when it was marked as in use, which is done after the block. */
+    return ae_heap_is_cached(&db->heap, slab->pool, owner, reap->slot);
+}
+
+bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
+{
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    if (!ae_slot_seize(&db->proc, slot, member))
+        return false;
+    AE_CRASH_POINT("reap.seized");
+    const bool worked = ae_state_of(ae_load64_acquire(&at->state)) != AE_STATE_IDLE;
+    const uint64_t number = worked ? ae_queue_settle(&db->queue, slot) : 0;
+    if (number == 0) /* nothing it saw matters any more */
+        ae_store64_release(&at->snapshot, 0);
+    ae_limbo_repair(&db->proc, &at->limbo_head, &at->limbo_tail, offsetof(ae_version, limbo_next));
+    ae_limbo_repair(&db->proc, &at->block_head, &at->block_tail, offsetof(ae_block, limbo_next));
+    reap_context context = {db, slot};
+    ae_heap_recover(&db->heap, &at->cache, slot, ae_load32(&at->limbo_head), block_is_orphan, &context);
+    for (uint32_t table = 0; table < db->schema->table_count; table++)
+        ae_hash_recover(&db->hashes[table], slot);
+    if (number != 0)
+        ae_intents_stamp(db, slot, number);
+    else
+        ae_intents_undo(db, slot, ae_load32(&at->intent_count), 0);
+    ae_store32_release(&at->intent_count, 0);
+    ae_intents_trim(db, slot, 0);
+    ae_reclaim_recover(db, slot);
+    AE_CRASH_POINT("reap.cleaned");
+    ae_count(&db->proc, AE_COUNT_REAPED_SLOTS);
+    ae_slot_release(&db->proc, slot);
+    return true;
+}
+
+uint32_t ae_reap_all(aero_db *db, uint32_t member)
+{
+    uint32_t reaped = 0;
+    const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
+    for (uint32_t slot = 0; slot < high; slot++)
+        reaped += ae_slot_dead(&db->proc, slot) && ae_reap_slot(db, slot, member);
+    return reaped;
+}

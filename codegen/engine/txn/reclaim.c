@@ -1,0 +1,173 @@
+/* reclaim.c — freeing dead versions, and the anchors of rows that are gone.
+ *
+ * A version that was replaced or deleted waits in the limbo of the slot that did it until the horizon has
+ * passed its `end`.  Freeing is a sequence that a reaper can take up at any step:
+ *
+ *   1 the version's word says cached (nobody sees it any more; it is still the limbo's head)
+ *   2 if it is its anchor's head, the row is deleted: close the anchor, take it out of the hash, give it
+ *   3 its overflow block is given
+ *   4 it is named in the magazine's register, then taken off the limbo
+ *   5 it counts as stock
+ */
+#include "txn/visibility_inline.h"
+
+/* How many versions may wait before the horizon is computed again: the cost of a barrier system call, some
+ * 400 ns, is spread over them, and they stay within a second-level cache. */
+#define RECLAIM_BATCH 128u
+
+bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
+{
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    ae_anchor *row = ae_at(&db->segment, anchor);
+    ae_store32_release(&at->closing, anchor);
+    if (!ae_cas64(&row->head, head, ae_head_next(head, AE_HEAD_CLOSED + slot))) {
+        ae_store32_release(&at->closing, 0);
+        return false;
+    }
+    AE_CRASH_POINT("anchor.closed");
+    /* Removing can fail only for want of memory for a split; then the entry stays and leads to a closed
+     * anchor, which must not be given back. */
+    if (ae_hash_remove(&db->hashes[table], slot, ae_load32(&row->tag), anchor, NULL) == AERO_OK) {
+        AE_CRASH_POINT("anchor.removed");
+        ae_heap_give(&db->heap, &at->cache, slot, ae_heap_anchor_pool(table), anchor);
+    }
+    ae_store32_release(&at->closing, 0);
+    return true;
+}
+
+/* Give the block of a version's long texts, if it is still the version's. */
+static void overflow_free(aero_db *db, uint32_t slot, ae_ref ref, const ae_version *version)
+{
+    const ae_ref block = ae_load32(&version->overflow);
+    if (block == 0)
+        return;
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    const ae_slab *slab = ae_heap_slab(&db->heap, block);
+    const ae_a64 *word = ae_at(&db->segment, block);
+    if (slab == NULL || ae_load64(word) != (AE_WORD_OWNED | ref))
+        return; /* done before the death that we repair */
+    ae_heap_give(&db->heap, &at->cache, slot, slab->pool, block);
+    AE_CRASH_POINT("version.overflow_freed");
+}
+
+void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref)
+{
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    overflow_free(db, slot, ref, ae_at(&db->segment, ref));
+    ae_heap_give(&db->heap, &at->cache, slot, pool, ref);
+}
+
+/* Steps 1 to 5 for the limbo's head. */
+static void version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
+{
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    ae_version *version = ae_at(&db->segment, ref);
+    const ae_slab *slab = ae_heap_slab(&db->heap, ref);
+    AE_ALWAYS(slab != NULL && db->heap.pools[slab->pool].kind == AE_POOL_VERSION);
+    const uint32_t pool = slab->pool;
+    const uint32_t table = db->heap.pools[pool].table;
+    const ae_ref next = ae_load32(&version->limbo_next);
+    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with head_restore_dead */
+    AE_CRASH_POINT("reclaim.unseen");
+    const ae_ref anchor = ae_load32(&version->anchor);
+    ae_anchor *row = ae_at(&db->segment, anchor);
+    const uint64_t head = ae_load64_acquire(&row->head);
+    if (ae_head_ref(head) == ref)
+        (void)ae_anchor_close(db, slot, table, anchor, head);
+    overflow_free(db, slot, ref, version);
+    ae_heap_register(&db->heap, &at->cache, pool, ref);
+    AE_CRASH_POINT("reclaim.registered");
+    ae_store32_release(&at->limbo_head, next);
+    if (ae_load32(&at->limbo_count) > 0)
+        ae_store32(&at->limbo_count, ae_load32(&at->limbo_count) - 1);
+    AE_CRASH_POINT("reclaim.off");
+    ae_heap_give(&db->heap, &at->cache, slot, pool, ref);
+}
+
+/* Free up to `most` versions of the slot's limbo that ended at or before the horizon. */
+static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, uint32_t most)
+{
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    uint32_t freed = 0;
+    for (; freed < most; freed++) {
+        const ae_ref ref = ae_load32(&at->limbo_head);
+        if (ref == 0)
+            break;
+        ae_version *version = ae_at(&db->segment, ref);
+        if (ae_load64(&version->end) > horizon)
+            break;
+        version_reclaim(db, slot, ref);
+    }
+    return freed;
+}
+
+void ae_reclaim_some(aero_session *session, uint32_t most)
+{
+    aero_db *db = session->db;
+    const uint32_t slot = session->txn.slot;
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    if (session->reclaim_debt >= RECLAIM_BATCH) {
+        session->reclaim_debt = 0;
+        session->horizon = ae_horizon_compute(&db->proc);
+    }
+    (void)limbo_reclaim(db, slot, session->horizon, most);
+    if (ae_load32(&at->block_head) != 0)
+        ae_block_reclaim(&db->proc, slot, session->horizon);
+}
+
+bool ae_reclaim_hard(aero_session *session)
+{
+    aero_db *db = session->db;
+    (void)ae_reap_all(db, session->member);
+    const uint64_t horizon = ae_horizon_compute(&db->proc);
+    session->horizon = horizon;
+    uint64_t freed = 0;
+    if (session->txn.open) {
+        freed += limbo_reclaim(db, session->txn.slot, horizon, UINT32_MAX);
+        ae_block_reclaim(&db->proc, session->txn.slot, horizon);
+    }
+    /* Idle slots keep stock and limbo; claim each for a moment and empty it. */
+    const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
+    for (uint32_t index = 0; index < high; index++) {
+        ae_slot *at = ae_slot_at(&db->proc, index);
+        uint32_t slot = 0;
+        if (ae_load64_acquire(&at->owner) != 0 ||
+            ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
+            continue;
+        freed += limbo_reclaim(db, slot, horizon, UINT32_MAX);
+        ae_block_reclaim(&db->proc, slot, horizon);
+        freed += ae_heap_flush(&db->heap, &at->cache);
+        ae_slot_release(&db->proc, slot);
+    }
+    return freed > 0;
+}
+
+void ae_reclaim_recover(aero_db *db, uint32_t slot)
+{
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    const ae_ref anchor = ae_load32_acquire(&at->closing);
+    if (anchor != 0) {
+        const ae_slab *slab = ae_heap_slab(&db->heap, anchor);
+        const ae_anchor *row = ae_at(&db->segment, anchor);
+        if (slab != NULL && ae_head_ref(ae_load64(&row->head)) == AE_HEAD_CLOSED + slot) {
+            const uint32_t table = db->heap.pools[slab->pool].table;
+            if (ae_hash_remove(&db->hashes[table], slot, ae_load32(&row->tag), anchor, NULL) == AERO_OK)
+                ae_heap_give(&db->heap, &at->cache, slot, slab->pool, anchor);
+        }
+        ae_store32_release(&at->closing, 0);
+    }
+    const ae_ref ref = ae_load32_acquire(&at->limbo_head);
+    if (ref != 0 && ae_load64(&((ae_version *)ae_at(&db->segment, ref))->begin) ==
+                        (AE_WORD_CACHED | slot))
+        version_reclaim(db, slot, ref);
+    const ae_ref block = ae_load32_acquire(&at->cache.direct[3]);
+    if (block != 0 && block != ae_load32(&at->block_head)) {
+        const ae_slab *slab = ae_heap_slab(&db->heap, block);
+        const ae_block *header = ae_at(&db->segment, block);
+        if (slab != NULL && (ae_load64(&header->word) & ~AE_RETIRED_NUMBER) == ae_retired_word(slot, 0))
+            ae_heap_give(&db->heap, &at->cache, slot, slab->pool, block);
+    }
+    for (uint32_t index = 0; index < 4; index++)
+        ae_store32_release(&at->cache.direct[index], 0);
+}

@@ -1,0 +1,84 @@
+/* session_private.h — what a database handle and a session hold; for the modules of floors 5 to 8.
+ *
+ * Concurrency: an aero_db is constant after open but for its counters; an aero_session belongs to the
+ * thread that opened it.
+ */
+#ifndef AE_TXN_SESSION_PRIVATE_H
+#define AE_TXN_SESSION_PRIVATE_H
+
+#include <pthread.h>
+
+#include "index/hash.h"
+#include "txn/queue.h"
+#include "txn/session.h"
+
+struct aero_db {
+    ae_segment segment;
+    ae_heap heap;
+    ae_proc proc;
+    ae_queue queue;
+    const struct aero_schema *schema;
+    ae_hash *hashes; /* one a table */
+    char *data_dir;
+    char *shm_path;
+    const char *profile;
+    uint32_t orphans_cleared;
+    /* Reads 0 in a child of fork() that has not used the handle yet. */
+    _Atomic uint64_t *fork_guard;
+    ae_a64 fork_epoch; /* moves in each generation of children */
+    ae_a32 sessions;
+    ae_a32 synchronous_commit;
+    ae_a64 checkpoint_interval_secs;
+};
+
+typedef struct ae_savepoint {
+    char *name;
+    size_t name_length;
+    uint32_t intent_count;
+} ae_savepoint;
+
+typedef struct ae_txn {
+    bool open;     /* a transaction is running (explicit, or of one statement) */
+    bool explicit; /* the user began it */
+    bool doomed;   /* can only be rolled back */
+    int32_t isolation;
+    uint32_t slot;
+    uint64_t generation;
+    uint64_t snapshot;
+    uint32_t intent_count;
+    uint32_t chunk_count; /* of intents, beyond the inline ones */
+    ae_savepoint *savepoints;
+    uint32_t savepoint_count;
+    uint32_t savepoint_capacity;
+} ae_txn;
+
+struct aero_session {
+    uint64_t magic;
+    aero_db *db;
+    pthread_t thread;
+    uint64_t fork_epoch;
+    uint32_t member;
+    uint32_t slot_hint;
+    uint64_t horizon;     /* last seen; may lag */
+    uint32_t reclaim_debt; /* versions retired since the horizon was computed */
+    uint64_t random;      /* xorshift state of back-off jitter */
+    ae_txn txn;
+    aero_error error;
+    ae_session_child *children;
+    /* Scratch for row images: the row, and text of values while a statement runs. */
+    void *row;
+    void *key_row;
+    char *text;
+    size_t text_capacity;
+    char *key_text;
+    size_t key_text_capacity;
+    char config_text[64];
+    aero_stat *stats;
+};
+
+#define AE_SESSION_MAGIC 0x4145524f53455353ull
+
+/* Clear, then say why a write found the row taken. */
+aero_status ae_conflict(aero_session *session, int32_t reason, const char *table);
+
+#endif

@@ -1,0 +1,244 @@
+/* txn.c — the life of a transaction (see txn.h and README.md). */
+#include "txn/txn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+
+/* Versions freed per commit beyond what it retired, so that a backlog shrinks while nobody waits long. */
+#define RECLAIM_PER_COMMIT 8u
+
+aero_status ae_conflict(aero_session *session, int32_t reason, const char *table)
+{
+    static const char *const sentences[] = {
+        "", "another transaction has written the row", "a row that was read has changed",
+        "a row entered or left what was read", "stopped too long while committing",
+        "the snapshot is too old to be validated", "cancelled"};
+    ae_fail(&session->error, AERO_CONFLICT, "transaction conflict%s%s: %s; run it again",
+            table == NULL ? "" : " in ", table == NULL ? "" : table, sentences[reason]);
+    session->error.reason = reason;
+    ae_error_place(&session->error, table, NULL);
+    ae_count(&session->db->proc, AE_COUNT_CONFLICTS + (uint32_t)reason);
+    return AERO_CONFLICT;
+}
+
+aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit_)
+{
+    aero_db *db = session->db;
+    ae_txn *txn = &session->txn;
+    AE_ALWAYS(!txn->open);
+    aero_status status = ae_slot_claim(&db->proc, session->member, session->slot_hint, &txn->slot,
+                                       &session->error);
+    if (status == AERO_NO_SLOT && ae_reap_all(db, session->member) > 0)
+        status = ae_slot_claim(&db->proc, session->member, session->slot_hint, &txn->slot,
+                               &session->error);
+    if (status != AERO_OK)
+        return status;
+    ae_slot *slot = ae_slot_at(&db->proc, txn->slot);
+    session->slot_hint = txn->slot;
+    txn->open = true;
+    txn->explicit = explicit_;
+    txn->doomed = false;
+    txn->isolation = isolation;
+    txn->intent_count = 0;
+    txn->chunk_count = 0;
+    txn->generation = ae_load64(&slot->generation);
+    if (explicit_)
+        ae_store64(&slot->began_ns, ae_os_monotonic_ns());
+    txn->snapshot = ae_snapshot_publish(&db->proc, &slot->snapshot);
+    AE_CRASH_POINT("txn.begun");
+    return AERO_OK;
+}
+
+static void savepoints_drop(ae_txn *txn, uint32_t count)
+{
+    while (txn->savepoint_count > count)
+        free(txn->savepoints[--txn->savepoint_count].name);
+    if (count == 0) {
+        free(txn->savepoints);
+        txn->savepoints = NULL;
+        txn->savepoint_capacity = 0;
+    }
+}
+
+/* The slot's intents are finished: leave it. */
+static void txn_leave(aero_session *session)
+{
+    ae_txn *txn = &session->txn;
+    ae_slot *slot = ae_slot_at(&session->db->proc, txn->slot);
+    ae_store32_release(&slot->intent_count, 0);
+    if (ae_load32(&slot->chunk_first) != 0)
+        ae_intents_trim(session->db, txn->slot, 0);
+    ae_reclaim_some(session, RECLAIM_PER_COMMIT + 2 * txn->intent_count);
+    ae_slot_release(&session->db->proc, txn->slot);
+    txn->open = false;
+    txn->intent_count = 0;
+    if (txn->savepoints != NULL)
+        savepoints_drop(txn, 0);
+}
+
+void ae_txn_undo_to(aero_session *session, uint32_t count)
+{
+    ae_intents_undo(session->db, session->txn.slot, session->txn.intent_count, count);
+    session->txn.intent_count = count;
+    const uint32_t chunks = ae_intent_chunks(count);
+    if (session->txn.chunk_count > chunks)
+        session->txn.chunk_count = chunks;
+}
+
+void ae_txn_rollback(aero_session *session)
+{
+    ae_txn *txn = &session->txn;
+    ae_slot *slot = ae_slot_at(&session->db->proc, txn->slot);
+    AE_ALWAYS(txn->open);
+    ae_store64_release(&slot->state, AE_STATE(AE_STATE_ABORTED, 0));
+    ae_txn_undo_to(session, 0);
+    ae_count(&session->db->proc, AE_COUNT_ROLLBACKS);
+    txn_leave(session);
+}
+
+aero_status ae_txn_commit(aero_session *session)
+{
+    aero_db *db = session->db;
+    ae_txn *txn = &session->txn;
+    ae_slot *slot = ae_slot_at(&db->proc, txn->slot);
+    AE_ALWAYS(txn->open && !txn->doomed);
+    if (txn->intent_count == 0) {
+        txn_leave(session);
+        return AERO_OK;
+    }
+    /* A compare-and-swap, because somebody may have cancelled the transaction. */
+    if (!ae_cas64(&slot->state, AE_STATE(AE_STATE_ACTIVE, 0), AE_STATE(AE_STATE_COMMITTING, 0))) {
+        ae_txn_rollback(session);
+        return ae_fail(&session->error, AERO_CANCELLED, "the transaction was cancelled");
+    }
+    AE_CRASH_POINT("txn.committing");
+    const uint64_t position = ae_queue_enter(&db->queue, txn->slot);
+    if (!ae_queue_decide(&db->queue, txn->slot, position)) {
+        ae_txn_rollback(session);
+        return ae_conflict(session, AERO_CONFLICT_STALLED, NULL);
+    }
+    ae_intents_stamp(db, txn->slot, position + 1);
+    AE_CRASH_POINT("txn.stamped");
+    session->reclaim_debt += txn->intent_count;
+    ae_count(&db->proc, AE_COUNT_COMMITS);
+    txn_leave(session);
+    return AERO_OK;
+}
+
+/* ---- savepoints ---------------------------------------------------------------------------------------------- */
+
+static ae_savepoint *savepoint_find(ae_txn *txn, const char *name, size_t length)
+{
+    for (uint32_t index = txn->savepoint_count; index-- > 0;) {
+        ae_savepoint *point = &txn->savepoints[index];
+        if (point->name_length == length && memcmp(point->name, name, length) == 0)
+            return point;
+    }
+    return NULL;
+}
+
+static aero_status savepoint_check(aero_session *session, size_t length)
+{
+    if (!session->txn.open)
+        return ae_fail(&session->error, AERO_USAGE, "no transaction is open");
+    if (session->txn.doomed)
+        return ae_fail(&session->error, AERO_USAGE,
+                       "the transaction met a conflict and can only be rolled back");
+    if (length > AE_NAME_MAX)
+        return ae_fail(&session->error, AERO_LIMIT, "a savepoint's name has at most %u bytes",
+                       AE_NAME_MAX);
+    return AERO_OK;
+}
+
+aero_status ae_txn_savepoint(aero_session *session, const char *name, size_t length)
+{
+    ae_txn *txn = &session->txn;
+    const aero_status status = savepoint_check(session, length);
+    if (status != AERO_OK)
+        return status;
+    if (txn->savepoint_count == AE_SAVEPOINTS_MAX)
+        return ae_fail(&session->error, AERO_LIMIT, "%u savepoints are open already",
+                       AE_SAVEPOINTS_MAX);
+    if (txn->savepoint_count == txn->savepoint_capacity) {
+        const uint32_t capacity = txn->savepoint_capacity == 0 ? 8 : 2 * txn->savepoint_capacity;
+        ae_savepoint *more = realloc(txn->savepoints, capacity * sizeof *more);
+        if (more == NULL)
+            return ae_fail(&session->error, AERO_NO_MEMORY, "no memory for a savepoint");
+        txn->savepoints = more;
+        txn->savepoint_capacity = capacity;
+    }
+    char *copy = malloc(length + 1);
+    if (copy == NULL)
+        return ae_fail(&session->error, AERO_NO_MEMORY, "no memory for a savepoint");
+    if (length > 0)
+        memcpy(copy, name, length);
+    copy[length] = '\0';
+    txn->savepoints[txn->savepoint_count++] =
+        (ae_savepoint){.name = copy, .name_length = length, .intent_count = txn->intent_count};
+    return AERO_OK;
+}
+
+static aero_status savepoint_known(aero_session *session, const char *name, size_t length,
+                                   ae_savepoint **point)
+{
+    const aero_status status = savepoint_check(session, length);
+    if (status != AERO_OK)
+        return status;
+    *point = savepoint_find(&session->txn, name, length);
+    if (*point == NULL)
+        return ae_fail(&session->error, AERO_NAME, "no savepoint \"%.*s\" is open", (int)length, name);
+    return AERO_OK;
+}
+
+aero_status ae_txn_rollback_to(aero_session *session, const char *name, size_t length)
+{
+    ae_savepoint *point = NULL;
+    const aero_status status = savepoint_known(session, name, length, &point);
+    if (status != AERO_OK)
+        return status;
+    ae_txn_undo_to(session, point->intent_count);
+    const uint32_t kept = (uint32_t)(point - session->txn.savepoints) + 1;
+    while (session->txn.savepoint_count > kept)
+        free(session->txn.savepoints[--session->txn.savepoint_count].name);
+    return AERO_OK;
+}
+
+aero_status ae_txn_release(aero_session *session, const char *name, size_t length)
+{
+    ae_savepoint *point = NULL;
+    const aero_status status = savepoint_known(session, name, length, &point);
+    if (status != AERO_OK)
+        return status;
+    const uint32_t kept = (uint32_t)(point - session->txn.savepoints);
+    while (session->txn.savepoint_count > kept)
+        free(session->txn.savepoints[--session->txn.savepoint_count].name);
+    return AERO_OK;
+}
+
+/* ---- back-off -------------------------------------------------------------------------------------------------- */
+
+#define BACKOFF_FIRST_NS 500u
+#define BACKOFF_DOUBLINGS 11u /* about one millisecond at most */
+
+uint64_t ae_backoff_nominal_ns(uint32_t attempt)
+{
+    return (uint64_t)BACKOFF_FIRST_NS << (attempt < BACKOFF_DOUBLINGS ? attempt : BACKOFF_DOUBLINGS);
+}
+
+void ae_backoff(aero_session *session, uint32_t attempt)
+{
+    const uint64_t nominal = ae_backoff_nominal_ns(attempt);
+    session->random ^= session->random << 13; /* xorshift64 (Marsaglia, 2003) */
+    session->random ^= session->random >> 7;
+    session->random ^= session->random << 17;
+    const uint64_t wait = nominal / 2 + session->random % nominal; /* half to one and a half */
+    if (nominal > 20000) {
+        ae_os_sleep_ns(wait);
+        return;
+    }
+    const uint64_t until = ae_os_monotonic_ns() + wait;
+    while (ae_os_monotonic_ns() < until)
+        ae_pause();
+}

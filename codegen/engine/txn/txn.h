@@ -1,0 +1,81 @@
+/* txn.h — transactions: begin, commit, roll back, savepoints, and the write intents in between.
+ *
+ * A transaction claims a slot, takes a snapshot, and writes new versions that carry its mark.  Each write
+ * is first noted as an intent in the segment, so that anybody can undo it; commit orders the transaction
+ * in the queue, and its versions are stamped with the number afterwards.  See README.md.
+ */
+#ifndef AE_TXN_TXN_H
+#define AE_TXN_TXN_H
+
+#include "row/version.h"
+#include "txn/session_private.h"
+
+/* Claim a slot and take a snapshot.  Errors: NO_SLOT, USAGE when one is open. */
+aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit_);
+/* Errors: CONFLICT (rolled back then). */
+aero_status ae_txn_commit(aero_session *session);
+void ae_txn_rollback(aero_session *session);
+aero_status ae_txn_savepoint(aero_session *session, const char *name, size_t length);
+aero_status ae_txn_rollback_to(aero_session *session, const char *name, size_t length);
+aero_status ae_txn_release(aero_session *session, const char *name, size_t length);
+
+/* Mark of the transaction's next write. */
+static inline uint64_t ae_txn_mark(const aero_session *session)
+{
+    return ae_mark(session->txn.slot, session->txn.generation, session->txn.intent_count);
+}
+
+/* Make sure the next intent has a place.  Errors: FULL, LIMIT. */
+aero_status ae_txn_reserve(aero_session *session);
+/* Note a write before it is made; ae_txn_reserve has made place.  `what`: table and AE_INTENT_….  Errors: FULL, LIMIT. */
+aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, ae_ref replaced,
+                          uint32_t what);
+/* Undo the last intents down to `count`. */
+void ae_txn_undo_to(aero_session *session, uint32_t count);
+
+/* What a mark means now. */
+enum ae_mark_state { AE_MARK_RUNNING, AE_MARK_DONE, AE_MARK_STALE };
+/* DONE: committed with *number.  STALE: the stamp has been replaced, look again. */
+enum ae_mark_state ae_mark_resolve(const ae_proc *proc, uint64_t mark, uint64_t *number);
+
+/* Wait a little after a failed attempt: truncated exponential back-off with jitter (attempt from 0). */
+void ae_backoff(aero_session *session, uint32_t attempt);
+/* Nominal delay of an attempt in nanoseconds. */
+uint64_t ae_backoff_nominal_ns(uint32_t attempt);
+
+/* ---- reclaiming (reclaim.c) ------------------------------------------------------------------------- */
+
+/* Free some of the slot's dead versions that the horizon has passed. */
+void ae_reclaim_some(aero_session *session, uint32_t most);
+/* Make room: reap the dead, empty other slots' limbo and stock.  True when something was freed. */
+bool ae_reclaim_hard(aero_session *session);
+/* Free one version that has been unlinked; `pool` is its pool. */
+void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref);
+/* Take the row's anchor out of the hash for good, if its head is still `head`. */
+bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head);
+/* Repair what the dead holder left half-freed. */
+void ae_reclaim_recover(aero_db *db, uint32_t slot);
+
+/* ---- the dead (reaper.c) ------------------------------------------------------------------------------ */
+
+/* Finish or undo the transaction in a slot whose owner is dead.  False: nothing to do. */
+bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member);
+/* All slots; returns how many were reaped. */
+uint32_t ae_reap_all(aero_db *db, uint32_t member);
+
+/* ---- intents (intent.c) -------------------------------------------------------------------------------- */
+
+/* Chunks that a number of intents needs. */
+static inline uint32_t ae_intent_chunks(uint32_t count)
+{
+    return count <= AE_INTENTS_INLINE
+               ? 0
+               : (count - AE_INTENTS_INLINE + AE_INTENTS_CHUNK - 1) / AE_INTENTS_CHUNK;
+}
+ae_intent *ae_intent_at(const aero_db *db, ae_slot *slot, uint32_t index);
+void ae_intents_undo(aero_db *db, uint32_t slot, uint32_t from, uint32_t to);
+void ae_intents_stamp(aero_db *db, uint32_t slot, uint64_t number);
+/* Give back chunks beyond the first `count` intents. */
+void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count);
+
+#endif

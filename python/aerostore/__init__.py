@@ -1,0 +1,81 @@
+"""Aerostore: transactional tables in shared memory, for Python and Tcl.
+
+>>> import aerostore
+>>> with aerostore.open("var/flights") as db:
+...     flights = db.table("FlightState")
+...     flights.ingest_tsv("positions.tsv")
+...     for row in flights.search([(">", "altitude", 30000)], sort=["-altitude"], limit=10):
+...         print(row.flight_id, row.altitude)
+"""
+
+from aerostore._model import Column
+from aerostore.database import Database, VerifyReport, open  # noqa: A004 - the contract's name
+from aerostore.errors import (
+    AccessDenied,
+    CorruptionError,
+    Error,
+    InternalError,
+    Interrupted,
+    LayoutMismatch,
+    LimitExceeded,
+    LockTimeout,
+    NotNullViolation,
+    OutOfMemory,
+    ParseError,
+    ReadOnlyError,
+    RowNotFound,
+    SchemaError,
+    SerializationFailure,
+    StaleHandle,
+    StorageError,
+    StorageFull,
+    TooManyTransactions,
+    TransactionCancelled,
+    TypeMismatch,
+    UniqueViolation,
+    UnknownName,
+    UsageError,
+    ValueTooLong,
+)
+from aerostore.ingest import IngestReport
+from aerostore.query import SearchResult
+from aerostore.rows import Row
+from aerostore.table import Table
+from aerostore.transaction import Transaction
+
+__all__ = [
+    "AccessDenied",
+    "Column",
+    "CorruptionError",
+    "Database",
+    "Error",
+    "IngestReport",
+    "InternalError",
+    "Interrupted",
+    "LayoutMismatch",
+    "LimitExceeded",
+    "LockTimeout",
+    "NotNullViolation",
+    "OutOfMemory",
+    "ParseError",
+    "ReadOnlyError",
+    "Row",
+    "RowNotFound",
+    "SchemaError",
+    "SearchResult",
+    "SerializationFailure",
+    "StaleHandle",
+    "StorageError",
+    "StorageFull",
+    "Table",
+    "TooManyTransactions",
+    "Transaction",
+    "TransactionCancelled",
+    "TypeMismatch",
+    "UniqueViolation",
+    "UnknownName",
+    "UsageError",
+    "ValueTooLong",
+    "VerifyReport",
+    "open",
+]

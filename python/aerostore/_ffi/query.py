@@ -1,0 +1,313 @@
+"""Queries, cursors and TSV input of a session."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aerostore._ffi.session import Session
+from aerostore._ffi.values import ValueBuffer, decode_column
+from aerostore._model import TableInfo
+from aerostore.errors import StaleHandle, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One condition: operator number (enum aero_operator), column, its constants."""
+
+    operator: int
+    column: int
+    values: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A search as asked for, with names resolved and nothing of the engine in it."""
+
+    table: TableInfo
+    clauses: tuple[Clause | str, ...]
+    sort: tuple[tuple[int, bool], ...]
+    limit: int
+    offset: int
+    columns: tuple[int, ...]
+
+
+class _Handle:
+    """A C handle of one session, closed once, by the session's thread and in its process."""
+
+    _handle: Any = None  # until the constructor has one; the destructor looks
+
+    def __init__(self, session: Session, handle: Any, close: Any) -> None:
+        self.session = session
+        self._handle = handle
+        self._close = close
+        self._pid = os.getpid()
+        session.children.add(self)
+
+    @property
+    def handle(self) -> Any:
+        if self._handle is None:
+            raise StaleHandle("the cursor is closed")
+        if self._pid != os.getpid():
+            raise StaleHandle("the cursor belongs to the parent of this process")
+        _ = self.session.handle  # checks thread and database
+        return self._handle
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is open and was made by this process."""
+        return self._handle is not None and self._pid == os.getpid()
+
+    def close(self) -> None:
+        """Close; a second time does nothing."""
+        handle, self._handle = self._handle, None
+        if handle is None or self._pid != os.getpid():
+            return
+        if threading.get_ident() == self.session.thread and not self.session.busy:
+            self._close(handle)
+        else:
+            self.session.parked.append((self._close, handle))
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Query(_Handle):
+    """A compiled query (an aero_query) of one session."""
+
+    def __init__(self, session: Session, plan: Plan) -> None:
+        library = session.library
+        ffi, lib = library.ffi, library.lib
+        out = ffi.new("aero_query **")
+        session.check(lib.aero_query_new(session.handle, plan.table.index, out))
+        super().__init__(session, out[0], lib.aero_query_free)
+        self.plan = plan
+        for clause in plan.clauses:
+            self._add(clause)
+        for column, descending in plan.sort:
+            session.check(lib.aero_query_sort(self._handle, column, descending))
+        session.check(lib.aero_query_limit(self._handle, plan.limit, plan.offset))
+
+    def _add(self, clause: Clause | str) -> None:
+        session, lib = self.session, self.session.library.lib
+        if isinstance(clause, str):
+            data = clause.encode("utf-8", "surrogatepass")
+            session.check(lib.aero_query_compare(self._handle, data, len(data)))
+            return
+        table = self.plan.table
+        values = ValueBuffer(session.library.ffi, len(clause.values))
+        name = table.columns[clause.column].name
+        session.fill(values, clause.values, [name] * max(1, len(clause.values)), table)
+        session.check(
+            lib.aero_query_clause(
+                self._handle, clause.operator, clause.column, len(clause.values), values.pointer
+            )
+        )
+
+    def count(self) -> int:
+        """Return the number of rows matched, after offset and limit."""
+        out = self.session.library.ffi.new("uint64_t *")
+        self.session.check(self.session.library.lib.aero_query_count(self.handle, out))
+        return int(out[0])
+
+    def explain(self, execute: bool) -> str:
+        """Return the plan as text."""
+        ffi = self.session.library.ffi
+        text, length = ffi.new("char const **"), ffi.new("size_t *")
+        lib = self.session.library.lib
+        self.session.check(lib.aero_query_explain(self.handle, execute, text, length))
+        return bytes(ffi.buffer(text[0], length[0])).decode("utf-8", "replace")
+
+    def open(self) -> Cursor:
+        """Run the query."""
+        return Cursor(self)
+
+
+class Cursor(_Handle):
+    """A running query (an aero_cursor), read in batches of columns."""
+
+    def __init__(self, query: Query) -> None:
+        session = query.session
+        ffi, lib = session.library.ffi, session.library.lib
+        out = ffi.new("aero_cursor **")
+        session.check(lib.aero_cursor_open(query.handle, out))
+        super().__init__(session, out[0], lib.aero_cursor_close)
+        self._query = query  # a cursor's query must outlive it
+        columns = query.plan.columns
+        self._count = len(columns)
+        self._columns = ffi.new("uint32_t[]", columns)
+        self._data = ffi.new("aero_column_data[]", max(1, self._count))
+        self._rows = ffi.new("uint32_t *")
+
+    def fetch(self, most: int) -> tuple[int, list[list[Any]]]:
+        """Return up to `most` (1..65536) more rows as (count, one list per column)."""
+        session = self.session
+        ffi = session.library.ffi
+        status = session.library.lib.aero_cursor_fetch(
+            self.handle, most, self._count, self._columns, self._data, self._rows
+        )
+        session.check(status)
+        rows = int(self._rows[0])
+        if rows == 0:
+            return 0, []
+        return rows, [decode_column(ffi, self._data[i], rows) for i in range(self._count)]
+
+    def write_tsv(
+        self, write: Callable[[bytes], object], header: bool, separator: str, null: str | None
+    ) -> int:
+        """Hand the remaining rows to `write` as pieces of TSV; return how many rows."""
+        session = self.session
+        ffi = session.library.ffi
+        raised: list[BaseException] = []
+
+        def piece(_context: Any, data: Any, length: int) -> int:
+            try:
+                write(bytes(ffi.buffer(data, length)))
+            except BaseException as error:  # raised again below
+                raised.append(error)
+                return 1
+            return 0
+
+        keep = [_text(ffi, null), _text(ffi, separator), ffi.callback("aero_writer", piece)]
+        options = ffi.new("aero_tsv_options *")
+        options.column_count, options.columns = self._count, self._columns
+        options.null_text, options.separator = keep[0], keep[1]
+        options.header = header
+        rows = ffi.new("uint64_t *")
+        handle = self.handle
+        session.busy = True
+        try:
+            status = session.library.lib.aero_write_tsv(handle, options, keep[2], ffi.NULL, rows)
+        finally:
+            session.busy = False
+        if raised:
+            raise raised[0]
+        session.check(status)
+        return int(rows[0])
+
+
+# ---- TSV input ---------------------------------------------------------------------------------
+
+Report = tuple[int, int, int, int, float]
+Progress = Callable[[Report, int], object]
+
+
+class TsvInput:
+    """Options of one ingest, and the running of it."""
+
+    def __init__(
+        self,
+        session: Session,
+        table: TableInfo,
+        *,
+        columns: Sequence[int],
+        null_text: str | None,
+        separator: str,
+        header: bool,
+        batch_size: int,
+        progress: Progress | None,
+    ) -> None:
+        self._session = session
+        self._table = table
+        self._progress = progress
+        self._raised: BaseException | None = None
+        self.report: Report = (0, 0, 0, 0, 0.0)
+        ffi = session.library.ffi
+        self._out = ffi.new("aero_ingest_report *")
+        # A callback is always there: it is also where Python handles Ctrl-C between batches.
+        self._callback = ffi.callback("aero_progress", self._between_batches)
+        self._keep = [ffi.new("uint32_t[]", columns), _text(ffi, null_text), _text(ffi, separator)]
+        self._options = ffi.new("aero_tsv_options *")
+        self._options.column_count = len(columns)
+        self._options.columns = self._keep[0]
+        self._options.null_text = self._keep[1]
+        self._options.separator = self._keep[2]
+        self._options.header = header
+        self._options.batch_size = batch_size
+        self._options.progress = self._callback
+
+    def _between_batches(self, _context: Any, report: Any, total: int) -> int:
+        try:
+            self.report = _report(report)
+            if self._progress is not None:
+                self._progress(self.report, int(total))
+        except BaseException as error:  # raised again by _finish
+            self._raised = error
+            return 1
+        return 0
+
+    def _finish(self, status: int) -> Report:
+        if self._raised is not None:
+            raise self._raised
+        self._session.check(status)
+        return self.report
+
+    def data(self, data: Any) -> Report:
+        """Ingest a bytes-like object."""
+        session = self._session
+        view = session.library.ffi.from_buffer("char[]", data)
+        with self._running() as handle:
+            status = session.library.lib.aero_ingest_tsv(
+                handle, self._table.index, view, len(view), self._options, self._out
+            )
+        self.report = _report(self._out)
+        return self._finish(status)
+
+    def file(self, path: str) -> Report:
+        """Ingest a file by its path."""
+        encoded = os.fsencode(path)
+        if b"\0" in encoded:
+            raise UsageError(f"a NUL byte in the path {path!r}")
+        with self._running() as handle:
+            status = self._session.library.lib.aero_ingest_file(
+                handle, self._table.index, encoded, self._options, self._out
+            )
+        self.report = _report(self._out)
+        return self._finish(status)
+
+    def pieces(self, pieces: Iterable[bytes]) -> Report:
+        """Ingest pieces cut anywhere."""
+        session = self._session
+        ffi, lib = session.library.ffi, session.library.lib
+        out = ffi.new("aero_ingest **")
+        with self._running() as handle:
+            status = lib.aero_ingest_open(handle, self._table.index, self._options, out)
+            session.check(status)
+            try:
+                for piece in pieces:
+                    view = ffi.from_buffer("char[]", piece)
+                    self._finish(lib.aero_ingest_feed(out[0], view, len(view)))
+                self._finish(lib.aero_ingest_finish(out[0], self._out))
+                self.report = _report(self._out)
+            finally:
+                lib.aero_ingest_free(out[0])
+        return self.report
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[Any]:
+        """Mark the session busy: Python code that runs meanwhile must not use it."""
+        session = self._session
+        handle = session.handle
+        session.busy = True
+        try:
+            yield handle
+        finally:
+            session.busy = False
+
+
+def _text(ffi: Any, text: str | None) -> Any:
+    return ffi.NULL if text is None else ffi.new("char[]", text.encode())
+
+
+def _report(report: Any) -> Report:
+    return (
+        int(report.rows_seen),
+        int(report.inserted),
+        int(report.updated),
+        int(report.batches),
+        report.elapsed_ms / 1000.0,
+    )

@@ -1,0 +1,422 @@
+"""An attached database, and one thread's session on it, without cdata in their signatures.
+
+Lifetime: a Session holds its Store, a query or cursor holds its Session, so reference counts
+close them in the right order even when nobody calls close().  Destructors may run in any thread,
+while the C handles belong to one: a query or cursor dropped elsewhere is parked in
+`Session.parked` and closed by the session's own thread at its next call.
+
+Fork: a child may use the session of the thread that forked; it starts without a transaction.
+Destructors in a child leave what the parent opened alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol
+from weakref import WeakSet
+
+from aerostore._ffi.library import Library
+from aerostore._ffi.values import Unfit, ValueBuffer, decode_value, row_decoder
+from aerostore._model import TableInfo
+from aerostore.errors import StaleHandle, TypeMismatch, UsageError, error_class
+
+
+class Child(Protocol):
+    """What a session closes before itself: its queries and cursors."""
+
+    def close(self) -> None:
+        """Close the C handle."""
+
+
+class Store:
+    """One attached database (an aero_db)."""
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        data_dir: str,
+        profile: str | None,
+        memory: str | None,
+        shm_path: str | None,
+        size: int,
+    ) -> None:
+        self.library = library
+        self.closed = False
+        self._pid = os.getpid()
+        self._handle: Any = None
+        self._sessions: set[int] = set()
+        ffi = library.ffi
+        texts = [_c_string(ffi, text) for text in (data_dir, profile, memory, shm_path)]
+        options = ffi.new("aero_open_options *", (*texts, size))
+        out = ffi.new("aero_db **")
+        error = ffi.new("aero_error *")
+        if library.lib.aero_open(options, out, error):
+            raise library.exception(error)
+        self._handle = out[0]
+
+    @property
+    def handle(self) -> Any:
+        """The C handle; StaleHandle after close."""
+        if self.closed or self._handle is None:
+            raise StaleHandle("the database is closed")
+        return self._handle
+
+    def about(self) -> tuple[str, str, int]:
+        """Return the data directory, "warm" or "cold", and how many orphans the attach cleared."""
+        library = self.library
+        return (
+            os.fsdecode(library.ffi.string(library.lib.aero_data_dir(self.handle))),
+            library.text(library.lib.aero_boot(self.handle)),
+            int(library.lib.aero_orphans_cleared(self.handle)),
+        )
+
+    # A session announces itself before it asks for the handle, and close() sets `closed` before it
+    # looks for sessions: each under the interpreter lock, so one of the two sees the other.
+
+    def enter(self, session: int) -> None:
+        """Announce a session about to be opened; StaleHandle when the database is closed."""
+        self._sessions.add(session)
+        if self.closed:
+            self.leave(session)
+            raise StaleHandle("the database is closed")
+
+    def leave(self, session: int) -> None:
+        """A session is closed; the last one out of a closed database detaches."""
+        self._sessions.discard(session)
+        if self.closed and not self._sessions:
+            self._detach()
+
+    def close(self) -> None:
+        """Refuse all further use; detach now, or when the last other thread's session ends."""
+        self.closed = True
+        if not self._sessions:
+            self._detach()
+
+    def _detach(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            library = self.library
+            library.lib.aero_close(handle, library.ffi.new("aero_error *"))
+
+    def __del__(self) -> None:
+        if self._pid == os.getpid():
+            self._detach()
+
+
+def _c_string(ffi: Any, text: str | None) -> Any:
+    if text is None:
+        return ffi.NULL
+    data = os.fsencode(text)
+    if b"\0" in data:
+        raise UsageError(f"a NUL byte in {text!r}")
+    return ffi.new("char[]", data)
+
+
+class Session:
+    """One thread's way into a database (an aero_session).  Made by Database, one per thread."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.library = store.library
+        self.thread = threading.get_ident()
+        self.busy = False  # a C call that calls back into Python is under way
+        self.children: WeakSet[Child] = WeakSet()
+        self.parked: deque[tuple[Any, Any]] = deque()
+        self._pid = os.getpid()
+        self._handle: Any = None
+        library = self.library
+        ffi, lib = library.ffi, library.lib
+        out = ffi.new("aero_session **")
+        error = ffi.new("aero_error *")
+        store.enter(id(self))
+        if lib.aero_session_open(store.handle, out, error):
+            store.leave(id(self))
+            raise library.exception(error)
+        self._handle = out[0]
+        # What every call needs is made once: a get then allocates nothing but its result.
+        most = max(len(table.columns) for table in library.package.tables)
+        self._key = ValueBuffer(ffi, 1)
+        self._values = ValueBuffer(ffi, most)
+        self._columns = ffi.new("uint32_t[]", most)
+        self._row = ffi.new("void const **")
+        self._flag = ffi.new("int32_t *")
+        self._number = ffi.new("uint64_t *")
+        self._number2 = ffi.new("uint64_t *")
+        self._result = ffi.new("aero_value *")
+        self._buffer = ffi.buffer
+        self._get_row = lib.aero_get_row
+        self._exists = lib.aero_exists
+        self._decoders = [row_decoder(table, self._memory) for table in library.package.tables]
+
+    # ---- handles and errors ----
+
+    @property
+    def handle(self) -> Any:
+        """The C handle, after a check that it may be used now and here."""
+        if self._handle is None or self.store.closed:
+            raise StaleHandle("the database is closed")
+        if threading.get_ident() != self.thread:
+            raise StaleHandle("a session belongs to the thread that opened it")
+        if self.busy:
+            raise UsageError(
+                "this thread is in the middle of an ingest; its callback cannot do this"
+            )
+        if self.parked:
+            self.close_parked()
+        return self._handle
+
+    def check(self, status: int) -> None:
+        """Raise the session's error if status is not 0: the one place where codes become errors."""
+        if status:
+            self.fail(status)
+
+    def fail(self, status: int) -> NoReturn:
+        """Raise what aero_session_error describes."""
+        library = self.library
+        error = library.lib.aero_session_error(self._handle)
+        if error and error.code == status:
+            raise library.exception(error)
+        # The engine could not write its text; what the code means is still known.
+        info = library.lib.aero_error_lookup(status)
+        sentence = library.text(info.sentence) if info else f"unknown status {status}"
+        raise error_class(status)(sentence)
+
+    def fill(
+        self,
+        buffer: ValueBuffer,
+        values: Sequence[object],
+        names: Sequence[str],
+        table: TableInfo,
+    ) -> None:
+        """Fill a buffer; a value that nothing can carry is a TypeMismatch naming its column."""
+        try:
+            buffer.fill(values)
+        except Unfit as error:
+            name = names[min(error.index, len(names) - 1)]
+            raise TypeMismatch(
+                f'table {table.name}, column "{name}": {error}', table=table.name, field=name
+            ) from None
+
+    def _fill_key(self, table: TableInfo, key: object) -> None:
+        try:
+            self._key.fill_one(key)
+        except Unfit:
+            self.fill(self._key, (key,), (table.key.name,), table)
+
+    def close_parked(self) -> None:
+        """Close what destructors in other threads could not."""
+        while self.parked:
+            close, handle = self.parked.popleft()
+            close(handle)
+
+    def close(self) -> None:
+        """Roll back, close queries and cursors, then the session.  Its own thread only."""
+        if self._handle is None:
+            return
+        if self.busy:
+            raise UsageError(
+                "this thread is in the middle of an ingest; its callback cannot close it"
+            )
+        for child in list(self.children):
+            child.close()
+        self.close_parked()
+        handle, self._handle = self._handle, None
+        self.library.lib.aero_session_close(handle)
+        self.store.leave(id(self))
+
+    def __del__(self) -> None:
+        # Nothing refers to the session any more, so no call on it is under way in any thread.
+        if self._handle is not None and self._pid == os.getpid():
+            self.close()
+
+    def _memory(self, address: int, length: int) -> bytes:
+        ffi = self.library.ffi
+        return bytes(ffi.buffer(ffi.cast("char *", address), length))
+
+    # ---- transactions ----
+
+    def begin(self, isolation: int) -> None:
+        """Begin a transaction."""
+        self.check(self.library.lib.aero_begin(self.handle, isolation))
+
+    def commit(self) -> None:
+        """Commit; on SerializationFailure it is rolled back already."""
+        self.check(self.library.lib.aero_commit(self.handle))
+
+    def rollback(self) -> None:
+        """Roll back the whole transaction."""
+        self.check(self.library.lib.aero_rollback(self.handle))
+
+    def depth(self) -> int:
+        """Return 0 outside a transaction, else 1 + the number of open savepoints."""
+        return int(self.library.lib.aero_depth(self.handle))
+
+    def savepoint(self, name: bytes) -> None:
+        """Open a savepoint."""
+        self.check(self.library.lib.aero_savepoint(self.handle, name, len(name)))
+
+    def rollback_to(self, name: bytes) -> None:
+        """Undo what was written since a savepoint; it stays open."""
+        self.check(self.library.lib.aero_rollback_to(self.handle, name, len(name)))
+
+    def release(self, name: bytes) -> None:
+        """Forget a savepoint, keeping what was written."""
+        self.check(self.library.lib.aero_release(self.handle, name, len(name)))
+
+    # ---- rows ----
+
+    def get(self, table: TableInfo, key: object) -> tuple[Any, ...] | None:
+        """Return the values of the row with this key, in column order, or None."""
+        handle = self.handle
+        self._fill_key(table, key)
+        status = self._get_row(handle, table.index, self._key.pointer, self._row)
+        if status:
+            self.fail(status)
+        image = self._row[0]
+        if not image:
+            return None
+        return self._decoders[table.index](self._buffer(image, table.row_size))
+
+    def exists(self, table: TableInfo, key: object) -> bool:
+        """Return whether a row has this key."""
+        handle = self.handle
+        self._fill_key(table, key)
+        self.check(self._exists(handle, table.index, self._key.pointer, self._flag))
+        return bool(self._flag[0])
+
+    def write(
+        self, how: str, table: TableInfo, names: Sequence[str], values: Sequence[object]
+    ) -> bool:
+        """Insert, upsert or replace a row; return whether it is new."""
+        handle = self.handle
+        count = self._assign(table, names, values)
+        lib = self.library.lib
+        if how == "upsert":
+            status = lib.aero_upsert(
+                handle, table.index, count, self._columns, self._values.pointer, self._flag
+            )
+        elif how == "replace":
+            status = lib.aero_replace(
+                handle, table.index, count, self._columns, self._values.pointer, self._flag
+            )
+        else:
+            self._flag[0] = 1
+            status = lib.aero_insert(
+                handle, table.index, count, self._columns, self._values.pointer
+            )
+        self.check(status)
+        return bool(self._flag[0])
+
+    def update(
+        self, table: TableInfo, key: object, names: Sequence[str], values: Sequence[object]
+    ) -> bool:
+        """Change columns of a row; return whether there is one."""
+        handle = self.handle
+        self._fill_key(table, key)
+        count = self._assign(table, names, values)
+        self.check(
+            self.library.lib.aero_update(
+                handle,
+                table.index,
+                self._key.pointer,
+                count,
+                self._columns,
+                self._values.pointer,
+                self._flag,
+            )
+        )
+        return bool(self._flag[0])
+
+    def _assign(self, table: TableInfo, names: Sequence[str], values: Sequence[object]) -> int:
+        by_name, columns = table.by_name, self._columns
+        if len(names) > len(table.columns):
+            raise UsageError(
+                f"table {table.name} has {len(table.columns)} columns, {len(names)} values given",
+                table=table.name,
+            )
+        try:
+            for place, name in enumerate(names):
+                columns[place] = by_name[name]
+        except (KeyError, TypeError):
+            table.column_index(name)
+            raise
+        self.fill(self._values, values, names, table)
+        return len(names)
+
+    def increment(
+        self, table: TableInfo, key: object, column: int, delta: object
+    ) -> tuple[bool, Any]:
+        """Add to a numeric column; return whether the row exists, and the new value."""
+        handle = self.handle
+        self._fill_key(table, key)
+        self.fill(self._values, (delta,), (table.columns[column].name,), table)
+        self.check(
+            self.library.lib.aero_incr(
+                handle,
+                table.index,
+                self._key.pointer,
+                column,
+                self._values.pointer,
+                self._result,
+                self._flag,
+            )
+        )
+        if not self._flag[0]:
+            return False, None
+        return True, decode_value(self.library.ffi, self._result)
+
+    def delete(self, table: TableInfo, key: object) -> bool:
+        """Delete a row; return whether there was one."""
+        handle = self.handle
+        self._fill_key(table, key)
+        self.check(self.library.lib.aero_delete(handle, table.index, self._key.pointer, self._flag))
+        return bool(self._flag[0])
+
+    def reset(self, table: TableInfo) -> int:
+        """Delete every row; return how many there were."""
+        self.check(self.library.lib.aero_reset(self.handle, table.index, self._number))
+        return int(self._number[0])
+
+    def count(self, table: TableInfo) -> int:
+        """Return the number of rows."""
+        self.check(self.library.lib.aero_count(self.handle, table.index, self._number))
+        return int(self._number[0])
+
+    # ---- the database ----
+
+    def stats(self) -> list[tuple[str, int, Any]]:
+        """Return statistics as (name, table index or -1, value)."""
+        ffi = self.library.ffi
+        out = ffi.new("aero_stat const **")
+        count = ffi.new("uint32_t *")
+        self.check(self.library.lib.aero_stats(self.handle, out, count))
+        entries = (out[0][i] for i in range(count[0]))
+        return [
+            (self.library.text(each.name), int(each.table), decode_value(ffi, each.value))
+            for each in entries
+        ]
+
+    def verify(self) -> tuple[int, int]:
+        """Walk every structure; return the rows and blocks seen."""
+        self.check(self.library.lib.aero_verify(self.handle, self._number, self._number2))
+        return int(self._number[0]), int(self._number2[0])
+
+    def config_set(self, key: str, value: str) -> None:
+        """Change a setting."""
+        ffi = self.library.ffi
+        self.check(
+            self.library.lib.aero_config_set(
+                self.handle, _c_string(ffi, key), _c_string(ffi, value)
+            )
+        )
+
+    def config_get(self, key: str) -> str:
+        """Return a setting as text."""
+        ffi = self.library.ffi
+        out = ffi.new("char const **")
+        self.check(self.library.lib.aero_config_get(self.handle, _c_string(ffi, key), out))
+        return self.library.text(out[0])

@@ -1,0 +1,246 @@
+"""The command line: `aerostore`, or `python -m aerostore`."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import gzip
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+import aerostore
+from aerostore.ingest import IngestReport, Readable
+from aerostore.query import SearchResult
+
+# Rows shown as a table when no limit is given: a screenful or two.
+_SCREEN = 100
+
+
+class Format(enum.StrEnum):
+    """How `query` prints rows."""
+
+    table = "table"
+    json = "json"
+    tsv = "tsv"
+
+
+DataDir = Annotated[Path, typer.Argument(help="Data directory of the database.")]
+TableName = Annotated[str, typer.Argument(help="Name of the table.")]
+Package = Annotated[
+    str, typer.Option("--package", help="Schema package: a name, or a compiled directory.")
+]
+Profile = Annotated[str, typer.Option("--profile", help="shared, embedded or logical.")]
+Size = Annotated[str, typer.Option("--size", help="Most memory a new database may grow to.")]
+ShmPath = Annotated[
+    Path | None, typer.Option("--shm-path", help="File of the shared segment, if not derived.")
+]
+
+
+@contextlib.contextmanager
+def _existing(data_dir: Path, package: str, shm_path: Path | None) -> Iterator[aerostore.Database]:
+    # Opening makes what is missing; a command that only looks should not.
+    if not data_dir.is_dir():
+        raise aerostore.UsageError(f"there is no database at {data_dir}")
+    with aerostore.open(data_dir, package=package, shm_path=shm_path) as db:
+        yield db
+
+
+def ingest(
+    data_dir: DataDir,
+    table: TableName,
+    file: Annotated[str, typer.Argument(help="TSV file, also .gz; - reads standard input.")],
+    batch_size: Annotated[int, typer.Option(help="Rows in a transaction.")] = 1024,
+    columns: Annotated[str, typer.Option(help="Columns of the cells, comma-separated.")] = "",
+    header: Annotated[bool, typer.Option("--header", help="Skip the first line.")] = False,
+    package: Package = "aerostore",
+    profile: Profile = "shared",
+    size: Size = "4GiB",
+    shm_path: ShmPath = None,
+) -> None:
+    """Read a TSV file into a table: new keys are inserted, known ones replaced."""
+    opened = aerostore.open(data_dir, profile, size, package=package, shm_path=shm_path)
+    with opened as db, _progress() as progress, _source(file) as source:
+        report = db.table(table).ingest_tsv(
+            source,
+            batch_size,
+            columns=[name for name in columns.split(",") if name] or None,
+            header=header,
+            progress=progress,
+        )
+    rate = report.rows_seen / report.elapsed if report.elapsed else 0
+    typer.echo(
+        f"rows_seen={report.rows_seen} inserted={report.inserted} updated={report.updated} "
+        f"batches={report.batches} elapsed_ms={report.elapsed * 1000:.2f} rows_per_s={rate:.0f}"
+    )
+
+
+@contextlib.contextmanager
+def _source(file: str) -> Iterator[str | Readable]:
+    if file == "-":
+        yield sys.stdin.buffer
+    elif file.endswith(".gz"):
+        try:
+            with gzip.open(file, "rb") as unpacked:
+                yield unpacked
+        except (OSError, EOFError) as error:
+            raise aerostore.StorageError(f"cannot read {file}: {error}") from None
+    else:
+        yield file
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Any]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (BarColumn(), TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("ingest", total=None)
+
+        def show(report: IngestReport, _size: int) -> None:
+            bar.update(task, completed=report.rows_seen)
+
+        yield show
+
+
+def query(
+    data_dir: DataDir,
+    table: TableName,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("-c", "--compare", help="Clauses as in Tcl: '> altitude 10000'. Repeatable."),
+    ] = None,
+    sort: Annotated[
+        list[str] | None, typer.Option(help="Column to sort by; -column descends. Repeatable.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Most rows.")] = None,
+    offset: Annotated[int, typer.Option(help="Rows to skip.")] = 0,
+    fields: Annotated[str, typer.Option(help="Columns to show, comma-separated.")] = "",
+    output: Annotated[Format, typer.Option("-f", "--format", help="Output form.")] = Format.table,
+    header: Annotated[bool, typer.Option("--header", help="First TSV line: names.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="Only count the rows.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell how it is searched.")] = False,
+    package: Package = "aerostore",
+    shm_path: ShmPath = None,
+) -> None:
+    """Search a table and print the rows."""
+    with _existing(data_dir, package, shm_path) as db:
+        result = db.table(table).search(
+            compare or (),
+            sort=sort or (),
+            limit=limit,
+            offset=offset,
+            fields=[name for name in fields.split(",") if name] or None,
+        )
+        if explain:
+            typer.echo(result.explain(execute=True))
+        elif count:
+            typer.echo(result.count())
+        elif output is Format.tsv:
+            result.write_tsv(sys.stdout.buffer, header=header)
+        elif output is Format.json:
+            _print_json(result)
+        else:
+            _print_table(result, limit)
+
+
+def _print_json(result: SearchResult) -> None:
+    separator = "[\n"
+    for row in result:
+        plain = {
+            name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()
+        }
+        sys.stdout.write(separator + json.dumps(plain, ensure_ascii=False))
+        separator = ",\n"
+    sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _print_table(result: SearchResult, limit: int | None) -> None:
+    grid = Grid(*result.fields, box=box.SIMPLE)
+    shown = itertools.islice(result.tuples(), _SCREEN if limit is None else None)
+    for values in shown:
+        grid.add_row(*("" if value is None else _printable(value) for value in values))
+    console = Console(markup=False, highlight=False)
+    console.print(grid)
+    if limit is None and grid.row_count == _SCREEN:
+        console.print(f"{_SCREEN} of {result.count()} rows; --limit shows more")
+
+
+def _printable(value: object) -> str:
+    """Text without control characters: stored data must not drive the terminal."""
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def stats(
+    data_dir: DataDir,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    package: Package = "aerostore",
+    shm_path: ShmPath = None,
+) -> None:
+    """Print the database's statistics."""
+    with _existing(data_dir, package, shm_path) as db:
+        figures = db.stats()
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2))
+        return
+    tables = figures.pop("tables")
+    for name, value in figures.items():
+        typer.echo(f"{name} {value}")
+    for table, values in tables.items():
+        for name, value in values.items():
+            typer.echo(f"{table}.{name} {value}")
+
+
+def verify(data_dir: DataDir, package: Package = "aerostore", shm_path: ShmPath = None) -> None:
+    """Check every structure of the database; exit 1 at the first contradiction."""
+    with _existing(data_dir, package, shm_path) as db:
+        report = db.verify()
+    typer.echo(f"ok rows={report.rows} blocks={report.blocks}")
+
+
+def make_app() -> typer.Typer:
+    """Assemble the commands."""
+    # The compiler and the demo are needed by few runs; importing them here keeps the API light.
+    from aerostore.demo import demo
+    from aerostore_codegen.cli import compile_command
+
+    app = typer.Typer(
+        help="Aerostore: transactional tables in shared memory.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.command("compile")(compile_command)
+    for command in (ingest, query, stats, verify, demo):
+        app.command()(command)
+    return app
+
+
+def main() -> None:
+    """Run the command line; an Aerostore error is one line on stderr and exit status 1."""
+    try:
+        make_app()()
+    except aerostore.Error as error:
+        typer.echo(f"error: {error}", err=True)
+        if error.report is not None:
+            report = error.report
+            typer.echo(
+                f"committed before: batches={report.batches} inserted={report.inserted} "
+                f"updated={report.updated}",
+                err=True,
+            )
+        raise SystemExit(1) from None

@@ -1,0 +1,290 @@
+"""Databases: opening one, its tables, its transactions."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+from aerostore._ffi.library import load
+from aerostore._ffi.session import Session, Store
+from aerostore._locate import find_package
+from aerostore.errors import Error, StaleHandle, UnknownName, UsageError
+from aerostore.table import Table
+from aerostore.transaction import Transaction, run
+
+_Result = TypeVar("_Result")
+
+_SIZE = re.compile(r"([0-9]+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SYNCHRONOUS_COMMIT = "aerostore.synchronous_commit"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a clean verification walked over: rows of all tables, blocks of the segment."""
+
+    rows: int
+    blocks: int
+
+
+def open(  # noqa: A001 - the name is the contract: aerostore.open
+    path: str | os.PathLike[str],
+    profile: str = "shared",
+    size: int | str = "4GiB",
+    synchronous_commit: bool = True,
+    package: str | os.PathLike[str] = "aerostore",
+    *,
+    memory: str | None = None,
+    shm_path: str | os.PathLike[str] | None = None,
+) -> Database:
+    """Open a database, making it if it is not there.
+
+    Any number of processes may open the same one, from Python and from Tcl.
+
+    Args:
+        path: data directory; it names the database.
+        profile: "shared" (processes share it), "embedded" (this process alone) or "logical".
+        size: most memory its segment may grow to: bytes, or a text like "512MiB" (units are powers
+            of 1024).  Memory is taken as it is needed.  A segment that exists keeps its own.
+        synchronous_commit: whether a commit waits for the disk in profiles that write to it.
+        package: name of a compiled schema package, or the directory `aerostore compile` made.
+        memory: "shared" or "private" instead of the profile's.
+        shm_path: the segment's file; None for $AEROSTORE_SHM_PATH, or one derived from path.
+
+    Raises:
+        UsageError: an argument is wrong.
+        SchemaError: there is no such package.
+        LayoutMismatch: package, segment or data directory were made by something else.
+        AccessDenied, StorageError, CorruptionError, StorageFull: the files are not usable.
+
+    Example:
+        >>> with aerostore.open("var/flights") as db:
+        ...     db.table("FlightState").ingest_tsv("positions.tsv")
+    """
+    library = load(find_package(package))
+    store = Store(
+        library,
+        data_dir=os.fspath(path),
+        profile=profile,
+        memory=memory,
+        shm_path=None if shm_path is None else os.fspath(shm_path),
+        size=parse_size(size),
+    )
+    database = Database(store)
+    try:
+        database.set_config(_SYNCHRONOUS_COMMIT, "on" if synchronous_commit else "off")
+    except Error:
+        database.close()
+        raise
+    return database
+
+
+def parse_size(size: int | str) -> int:
+    """Return a size in bytes: an int, or a text such as "512M", "4GiB" or "1048576"."""
+    if isinstance(size, str):
+        match = _SIZE.fullmatch(size.strip())
+        if match is None:
+            raise UsageError(f'size is bytes or a text like "512MiB", not {size!r}')
+        size = int(match[1]) << (10 * " kmgt".index(match[2].lower() or " "))
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < 2**64:
+        raise UsageError(f"size is a number of bytes above 0, not {size!r}")
+    return size
+
+
+class Database:
+    """An open database.  Made by `aerostore.open`; a context manager that closes it.
+
+    It may be used from several threads; each gets a session of its own on its first call.  After a
+    fork the child may go on using it.  It cannot be pickled: open it again by its path.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._local = threading.local()
+        # No Table is kept: it refers to its database, and a dropped database should close at once.
+        self._tables = {info.name: info for info in store.library.package.tables}
+        self._path, self._boot, self._orphans = store.about()
+
+    def _session(self) -> Session:
+        """Return the calling thread's session, opening it on the first call."""
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = Session(self._store)
+        return session
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the data directory."""
+        return self._path
+
+    @property
+    def boot(self) -> str:
+        """How it was opened: "warm" (an existing segment was attached) or "cold"."""
+        return self._boot
+
+    @property
+    def orphans_cleared(self) -> int:
+        """How many dead processes' transactions opening it cleared away."""
+        return self._orphans
+
+    @property
+    def package(self) -> str:
+        """Name of the schema package."""
+        return self._store.library.package.name
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return tuple(self._tables)
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._store.closed
+
+    def table(self, name: str) -> Table:
+        """Return a table by its name; also `db[name]`.
+
+        Raises:
+            UnknownName: the package has no such table.
+        """
+        try:
+            info = self._tables[name]
+        except (KeyError, TypeError):
+            raise UnknownName(
+                f"package {self.package} has no table {name!r}; it has {', '.join(self._tables)}"
+            ) from None
+        return Table(self, info)
+
+    def __getitem__(self, name: str) -> Table:
+        return self.table(name)
+
+    def transaction(self, isolation: str = "serializable") -> Transaction:
+        """Begin a transaction as a context manager; inside another one, a savepoint.
+
+        The block's end commits, an exception rolls back.
+
+        Args:
+            isolation: "serializable"; "snapshot" (reads are not validated, so write skew is
+                possible); or "read_only".  A nested block has the isolation of the outermost.
+
+        Raises:
+            SerializationFailure: when entered or left, or by any call in it: another transaction
+                got there first; `run` repeats such blocks.
+            TooManyTransactions: no slot is free.
+
+        Example:
+            >>> with db.transaction():
+            ...     flights.update("UAL123", dest="KSFO")
+            ...     flights.delete("UAL9")
+        """
+        return Transaction(self, isolation)
+
+    def run(self, fn: Callable[..., _Result], retries: int = 16) -> _Result:
+        """Run a function in a transaction, again when it fails with a retryable error.
+
+        Pauses between attempts grow, with jitter.  Inside an open transaction the function runs
+        once, under a savepoint, because only the whole transaction can be repeated.
+
+        Args:
+            fn: called without arguments, or with the database if it has a required parameter.
+            retries: most repetitions, at least 0.
+
+        Returns:
+            What fn returned in the attempt that committed.
+
+        Raises:
+            SerializationFailure: it failed retries + 1 times; or what fn raises.
+
+        Example:
+            >>> db.run(lambda: flights.incr("UAL123", "altitude", 100))
+        """
+        result: _Result = run(self, fn, retries)
+        return result
+
+    def stats(self) -> dict[str, Any]:
+        """Return statistics by name; those of tables under "tables", by table name.
+
+        Sizes are in bytes.
+
+        Example:
+            >>> db.stats()["tables"]["FlightState"]
+        """
+        tables: dict[str, dict[str, Any]] = {name: {} for name in self._tables}
+        names = list(self._tables)
+        result: dict[str, Any] = {}
+        for name, table, value in self._session().stats():
+            (result if table < 0 else tables[names[table]])[name] = value
+        result["tables"] = tables
+        return result
+
+    def verify(self) -> VerifyReport:
+        """Walk every structure of the segment and account for every block.
+
+        Meant for a quiet database: concurrent writers are waited out.
+
+        Raises:
+            CorruptionError: the first contradiction found.
+        """
+        return VerifyReport(*self._session().verify())
+
+    def set_config(self, key: str, value: str) -> None:
+        """Change a setting of this process.
+
+        Raises:
+            UnknownName: there is no such setting.
+            TypeMismatch: the value does not fit; nothing changed.
+
+        Example:
+            >>> db.set_config("aerostore.synchronous_commit", "off")
+        """
+        self._session().config_set(key, value)
+
+    def get_config(self, key: str) -> str:
+        """Return a setting as text.
+
+        Raises:
+            UnknownName: there is no such setting.
+        """
+        return self._session().config_get(key)
+
+    def close(self) -> None:
+        """Close: roll back this thread's open transaction and detach.  Twice does nothing.
+
+        Other threads' sessions refuse further use; the memory is unmapped when the last of them is
+        gone.  The shared segment stays for other processes.
+        """
+        if self._store.closed:
+            return
+        session: Session | None = getattr(self._local, "session", None)
+        if session is not None:
+            session.close()
+        self._store.close()
+        # Sessions of other threads go with this, each when no call of its thread is under way.
+        self._local = threading.local()
+
+    def __enter__(self) -> Database:
+        if self._store.closed:
+            raise StaleHandle("the database is closed")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise UsageError(
+            f"a database cannot be pickled; open {self._path!r} again in the other process"
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._store.closed else self._boot
+        return f"<aerostore database {self._path!r}, package {self.package}, {state}>"

@@ -1,0 +1,113 @@
+"""Reading TSV into a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aerostore._ffi.query import Report, TsvInput
+from aerostore._ffi.session import Session
+from aerostore._model import TableInfo
+from aerostore.errors import Error, UsageError
+
+_PIECE_SIZE = 1 << 20  # bytes read from a file object at a time
+
+
+class Readable(Protocol):
+    """Anything with a read method: an open file, a socket's file, a decompressor."""
+
+    def read(self, size: int, /) -> bytes | str:
+        """Return up to `size` bytes or characters, nothing at the end."""
+
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What an ingest did.
+
+    Attributes:
+        rows_seen: rows read.
+        inserted: rows that were new.
+        updated: rows whose key was there already.
+        batches: transactions committed.
+        elapsed: seconds it took.
+    """
+
+    rows_seen: int
+    inserted: int
+    updated: int
+    batches: int
+    elapsed: float
+
+
+Progress = Callable[[IngestReport, int], object]
+
+
+def ingest(
+    session: Session,
+    table: TableInfo,
+    source: Source,
+    *,
+    batch_size: int,
+    columns: Sequence[str] | None,
+    header: bool,
+    separator: str,
+    null: str | None,
+    progress: Progress | None,
+) -> IngestReport:
+    """Ingest from whatever `source` is; see Table.ingest_tsv."""
+    if not isinstance(batch_size, int) or not 0 < batch_size < 2**63:
+        raise UsageError(f"batch_size is an integer above 0, not {batch_size!r}")
+    for name, text in (("separator", separator), ("null", null)):
+        if text is not None and "\0" in text:
+            raise UsageError(f"{name} cannot hold a NUL character")
+    tsv = TsvInput(
+        session,
+        table,
+        columns=[table.column_index(name) for name in columns or ()],
+        null_text=null,
+        separator=separator,
+        header=header,
+        batch_size=batch_size,
+        progress=_adapt(progress),
+    )
+    try:
+        return IngestReport(*_run(tsv, source))
+    except Error as error:
+        error.report = IngestReport(*tsv.report)
+        raise
+
+
+def _adapt(progress: Progress | None) -> Callable[[Report, int], object] | None:
+    if progress is None:
+        return None
+    return lambda report, total: progress(IngestReport(*report), total)
+
+
+def _run(tsv: TsvInput, source: Any) -> Report:
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        if isinstance(path, str) and ("\t" in path or "\n" in path) and not os.path.exists(path):  # noqa: PTH110 - the path may be no valid one
+            raise UsageError("a str is taken as the path of a file; pass TSV text as bytes")
+        return tsv.file(path)
+    if hasattr(source, "read"):
+        return tsv.pieces(_pieces(source))
+    try:
+        view = memoryview(source)
+    except TypeError:
+        raise UsageError(
+            f"cannot ingest a {type(source).__name__}; pass a path, bytes or a file object"
+        ) from None
+    if not view.c_contiguous:
+        view = memoryview(view.tobytes())
+    return tsv.data(view)
+
+
+def _pieces(source: Readable) -> Iterator[bytes]:
+    """Read a file object to its end; text is encoded to UTF-8."""
+    while piece := source.read(_PIECE_SIZE):
+        yield piece.encode() if isinstance(piece, str) else bytes(piece)

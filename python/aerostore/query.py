@@ -1,0 +1,265 @@
+"""Searches: what to look for, and the results in the shape that suits."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from aerostore._ffi.query import Clause, Plan, Query
+from aerostore._ffi.session import Session
+from aerostore._model import TableInfo
+from aerostore.errors import UsageError
+from aerostore.rows import Row, row_class
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_Item = TypeVar("_Item")
+
+# Rows a foreign call brings: enough to make its cost vanish, few enough to stay in the cache.
+_BATCH = 2048
+_COUNT_MAX = 2**63 - 1
+
+_VALUE_COUNTS = {"range": 2, "null": 0, "notnull": 0, "true": 0, "false": 0}
+_OPERATORS = {
+    "=": 1,
+    "==": 1,
+    "!=": 2,
+    "<>": 2,
+    "<": 3,
+    "<=": 4,
+    ">": 5,
+    ">=": 6,
+    "in": 7,
+    "range": 8,
+    "null": 9,
+    "notnull": 10,
+    "true": 11,
+    "false": 12,
+    "match": 13,
+    "notmatch": 14,
+    "match_case": 15,
+    "notmatch_case": 16,
+}
+
+Condition = Sequence[Any] | str
+
+
+def make_plan(
+    table: TableInfo,
+    clauses: Iterable[Condition] | str,
+    sort: Sequence[str] | str,
+    limit: int | None,
+    offset: int,
+    fields: Sequence[str] | None,
+) -> Plan:
+    """Resolve names and check shapes; values are checked by the engine, with their columns."""
+    if isinstance(clauses, str):
+        clauses = [clauses]
+    if isinstance(sort, str):
+        sort = [sort]
+    if isinstance(fields, str):
+        raise UsageError('fields is a list of column names, as in fields=["lat", "lon"]')
+    columns = (
+        range(len(table.columns))
+        if fields is None
+        else [table.column_index(name) for name in fields]
+    )
+    if len(set(columns)) != len(columns):
+        raise UsageError("a column occurs twice in fields", table=table.name)
+    return Plan(
+        table=table,
+        clauses=tuple(_clause(table, clause) for clause in clauses),
+        sort=tuple(
+            (table.column_index(name.removeprefix("-")), name.startswith("-")) for name in sort
+        ),
+        limit=-1 if limit is None else _natural("limit", limit),
+        offset=_natural("offset", offset),
+        columns=tuple(columns),
+    )
+
+
+def _natural(name: str, value: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} is an integer, not {value!r}") from None
+    if number < 0:
+        raise UsageError(f"{name} cannot be negative: {number}")
+    return min(number, _COUNT_MAX)
+
+
+def _clause(table: TableInfo, clause: Condition) -> Clause | str:
+    if isinstance(clause, str):
+        return clause
+    parts = tuple(clause)
+    if len(parts) < 2 or not isinstance(parts[0], str):
+        raise UsageError(
+            'a clause is (operator, column, values…), as in (">", "altitude", 10000), '
+            f"not {clause!r}",
+            table=table.name,
+        )
+    word = parts[0].lower()
+    if word not in _OPERATORS:
+        raise UsageError(
+            f"unknown operator {parts[0]!r}; there are {' '.join(_OPERATORS)}", table=table.name
+        )
+    column = table.column_index(parts[1])
+    values = parts[2:]
+    if word == "in":
+        if len(values) != 1 or isinstance(values[0], str | bytes):
+            raise UsageError(
+                f'"in" takes one list of values: ("in", "{parts[1]}", [...])', table=table.name
+            )
+        values = tuple(values[0])
+    elif len(values) != _VALUE_COUNTS.get(word, 1):
+        raise UsageError(
+            f'"{parts[0]}" takes {_VALUE_COUNTS.get(word, 1)} value(s) after the column, '
+            f"{len(values)} given",
+            table=table.name,
+        )
+    return Clause(_OPERATORS[word], column, values)
+
+
+class SearchResult(Iterable[Row]):
+    """The rows of a search.  Made by `Table.search`; nothing is read until it is asked for.
+
+    Each iteration runs the search anew, on one snapshot of its own, and sees no write made after it
+    began, the caller's included.  Outside a transaction an unfinished iteration holds a transaction
+    slot; it is given back when the iterator ends, is closed or is dropped.
+
+    Example:
+        >>> high = flights.search([(">", "altitude", 30000)], sort=["-altitude"], limit=10)
+        >>> high.count(), [row.flight_id for row in high]
+    """
+
+    def __init__(self, session: Callable[[], Session], plan: Plan) -> None:
+        self._session = session
+        self._plan = plan
+        # Compiled here: a value that does not fit its column is an error of search() itself.
+        self._compiled = Query(session(), plan)
+
+    def _query(self) -> Query:
+        """Return the query compiled for the calling thread's session."""
+        session = self._session()
+        if self._compiled.session is not session or not self._compiled.usable:
+            self._compiled = Query(session, self._plan)
+        return self._compiled
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the columns each row has, in order."""
+        return tuple(self._plan.table.columns[index].name for index in self._plan.columns)
+
+    def _batches(self, shape: Callable[[int, list[list[Any]]], _Item]) -> Iterator[_Item]:
+        cursor = self._query().open()
+        try:
+            count, columns = cursor.fetch(_BATCH)
+            while count:
+                item = shape(count, columns)
+                # A short batch is most likely the last: looking ahead gives the transaction slot
+                # back now, although the caller may take its time over these rows.
+                ahead = cursor.fetch(_BATCH) if count < _BATCH else None
+                if ahead is not None and ahead[0] == 0:
+                    cursor.close()
+                yield item
+                count, columns = cursor.fetch(_BATCH) if ahead is None else ahead
+        finally:
+            cursor.close()
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows.
+
+        Raises:
+            TooManyTransactions: no transaction slot is free.
+            StaleHandle: the database was closed, or the process forked, during the iteration.
+        """
+        cls = row_class(self._plan.table, self._plan.columns)
+        return itertools.chain.from_iterable(
+            self._batches(lambda _count, columns: map(cls, zip(*columns, strict=True)))
+        )
+
+    def tuples(self) -> Iterator[tuple[Any, ...]]:
+        """Yield plain tuples of values in the order of `fields`: the fastest way to read many rows.
+
+        Example:
+            >>> for lat, lon in flights.search(fields=["lat", "lon"]).tuples(): ...
+        """
+        return itertools.chain.from_iterable(
+            self._batches(lambda _count, columns: zip(*columns, strict=True))
+        )
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Return all rows as one list of values per column, by name.
+
+        Example:
+            >>> mean = statistics.fmean(flights.search(fields=["gs"]).columns()["gs"])
+        """
+        whole: list[list[Any]] = [[] for _ in self._plan.columns]
+        for batch in self._batches(lambda _count, columns: columns):
+            for column, values in zip(whole, batch, strict=True):
+                column.extend(values)
+        return dict(zip(self.fields, whole, strict=True))
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Return all rows as a pyarrow Table.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+        """
+        import pyarrow  # an optional companion, and slow to import
+
+        return pyarrow.table(self.columns())
+
+    def write_tsv(
+        self,
+        file: IO[bytes],
+        *,
+        header: bool = False,
+        separator: str = "\t",
+        null: str | None = None,
+    ) -> int:
+        """Write the rows as TSV lines that `Table.ingest_tsv` reads back to the same values.
+
+        Args:
+            file: a binary file open for writing.
+            header: write a first line with the columns' names.
+            separator: between cells, instead of a tab.
+            null: the text that stands for None, instead of an empty cell.
+
+        Returns:
+            The number of rows written.
+
+        Example:
+            >>> with open("out.tsv", "wb") as file:
+            ...     flights.search(sort=["flight_id"]).write_tsv(file)
+        """
+        cursor = self._query().open()
+        try:
+            return cursor.write_tsv(file.write, header, separator, null)
+        finally:
+            cursor.close()
+
+    def count(self) -> int:
+        """Return the number of rows matched, after offset and limit, without reading them."""
+        return self._query().count()
+
+    def first(self) -> Row | None:
+        """Return the first row, or None."""
+        plan = self._plan
+        limit = 1 if plan.limit < 0 else min(1, plan.limit)
+        only = Plan(plan.table, plan.clauses, plan.sort, limit, plan.offset, plan.columns)
+        return next(iter(SearchResult(self._session, only)), None)
+
+    def explain(self, *, execute: bool = False) -> str:
+        """Return how the search is done, as text for people.
+
+        Args:
+            execute: also run it, and tell how many rows were met and the time taken.
+        """
+        return self._query().explain(execute)
+
+    def __repr__(self) -> str:
+        return f"<search of {self._plan.table.name}: {len(self._plan.clauses)} clauses>"

@@ -1,0 +1,303 @@
+"""Tables: rows by key, many rows at once, searches."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aerostore._model import Column, TableInfo
+from aerostore.errors import Error, RowNotFound, UsageError
+from aerostore.ingest import IngestReport, Progress, Source, ingest
+from aerostore.query import Condition, SearchResult, make_plan
+from aerostore.rows import Row, row_class
+
+if TYPE_CHECKING:
+    from aerostore.database import Database
+
+
+class Table:
+    """One table of a database.  Made by `Database.table`.
+
+    `key in table`, `len(table)`, `table[key]` and iteration over all rows work as one expects.
+    Outside a transaction each call is a transaction of its own, repeated inside when it conflicts.
+
+    Values given may be bool, int, float, str, bytes, None, aware datetimes (for Timestamps),
+    ipaddress objects and Decimals.  They are converted to the column's type exactly or refused.
+
+    Every method raises StaleHandle after the database was closed.
+
+    Example:
+        >>> flights = db.table("FlightState")
+        >>> flights.upsert({"flight_id": "UAL123", "lat": 37.6, "lon": -122.4, "updated_at": 0})
+        >>> flights["UAL123"].lat
+    """
+
+    def __init__(self, database: Database, info: TableInfo) -> None:
+        self._database = database
+        self._session = database._session
+        self._info = info
+        self._row = row_class(info, tuple(range(len(info.columns))))
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self._info.name
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, in the order of TSV lines."""
+        return self._info.columns
+
+    @property
+    def key(self) -> str:
+        """Name of the primary key column."""
+        return self._info.key.name
+
+    def __repr__(self) -> str:
+        return f"<table {self._info.name}>"
+
+    # ---- reading ----
+
+    def get(self, key: object) -> Row | None:
+        """Return the row with this key, or None.
+
+        Raises:
+            TypeMismatch: the key does not convert to the key column's type.
+
+        Example:
+            >>> row = flights.get("UAL123")
+        """
+        values = self._session().get(self._info, key)
+        return None if values is None else self._row(values)
+
+    def __getitem__(self, key: object) -> Row:
+        row = self.get(key)
+        if row is None:
+            raise RowNotFound(f"table {self.name} has no row with key {key!r}", table=self.name)
+        return row
+
+    def __contains__(self, key: object) -> bool:
+        return self._session().exists(self._info, key)
+
+    def __len__(self) -> int:
+        return self._session().count(self._info)
+
+    def __bool__(self) -> bool:
+        # Without this, truth would be the number of rows, and `if table` a scan.
+        return True
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.search())
+
+    def search(
+        self,
+        clauses: Iterable[Condition] | str = (),
+        *,
+        sort: Sequence[str] | str = (),
+        limit: int | None = None,
+        offset: int = 0,
+        fields: Sequence[str] | None = None,
+    ) -> SearchResult:
+        """Search for rows that meet every clause.
+
+        Args:
+            clauses: conditions such as `(">", "altitude", 10000)`, `("in", "typ", ["A320"])`,
+                `("range", "lat", 46, 48)` (low ≤ x < high), `("null", "dest")`,
+                `("match", "flight_id", "UAL*")`.  Operators: = == != <> < <= > >= in range null
+                notnull true false match notmatch match_case notmatch_case.  None never matches a
+                comparison.  A str is a clause list as in Tcl: `"{> altitude 10000} {null dest}"`.
+            sort: columns to sort by; "-lat" is descending.  None sorts last either way.
+            limit: most rows wanted; None for all.
+            offset: rows to skip first.
+            fields: columns the rows shall have; None for all.
+
+        Returns:
+            The rows, read when they are asked for.
+
+        Raises:
+            UnknownName: there is no such column.
+            UsageError: a clause, limit or offset is not of this form.
+            TypeMismatch: a value does not convert to its column's type.
+            ParseError: a Tcl clause list is malformed.
+
+        Example:
+            >>> for row in flights.search([("<", "altitude", 1000)], sort=["-gs"], limit=5): ...
+        """
+        plan = make_plan(self._info, clauses, sort, limit, offset, fields)
+        return SearchResult(self._session, plan)
+
+    # ---- writing ----
+
+    def insert(self, row: Mapping[str, object]) -> None:
+        """Insert a new row.
+
+        Args:
+            row: values by column name or alias; missing columns take their default or None.
+
+        Raises:
+            UniqueViolation: its key exists already.
+            UnknownName, TypeMismatch, NotNullViolation, ValueTooLong: a value does not fit.
+            SerializationFailure: in a transaction, another one got there first.
+            StorageFull, LimitExceeded: there is no room.
+        """
+        self._session().write("insert", self._info, tuple(row), tuple(row.values()))
+
+    def upsert(self, row: Mapping[str, object]) -> bool:
+        """Insert a row, or change just the given columns of the row that has its key.
+
+        Returns:
+            True when the row is new.
+
+        Raises:
+            As insert, except for UniqueViolation of the key.
+
+        Example:
+            >>> flights.upsert({"flight_id": "UAL123", "altitude": 35000})
+        """
+        return self._session().write("upsert", self._info, tuple(row), tuple(row.values()))
+
+    def replace(self, row: Mapping[str, object]) -> bool:
+        """Insert a row, or put it in the place of the whole row that has its key.
+
+        Returns:
+            True when the row is new.
+
+        Raises:
+            As insert, except for UniqueViolation of the key.
+        """
+        return self._session().write("replace", self._info, tuple(row), tuple(row.values()))
+
+    def upsert_many(
+        self, rows: Iterable[Mapping[str, object]], *, batch_size: int = 1024
+    ) -> IngestReport:
+        """Upsert rows in batches: one transaction each, or all in the open one.
+
+        Args:
+            rows: mappings as for upsert.
+            batch_size: rows in a transaction, at least 1.
+
+        Raises:
+            As upsert.  Nothing of the failing batch is applied outside a transaction; the error's
+            `report` tells what was, and its `line` is the 1-based place of the row.
+        """
+        if batch_size < 1:
+            raise UsageError(f"batch_size is at least 1, not {batch_size}")
+        started = time.perf_counter()
+        seen = inserted = batches = 0
+
+        def report() -> IngestReport:
+            elapsed = time.perf_counter() - started
+            return IngestReport(seen, inserted, seen - inserted, batches, elapsed)
+
+        source = iter(rows)
+        while batch := list(itertools.islice(source, batch_size)):
+            try:
+                inserted += self._database.run(self._batch_writer(batch, seen))
+            except Error as error:
+                error.report = report()
+                raise
+            seen += len(batch)
+            batches += 1
+        return report()
+
+    def _batch_writer(self, batch: list[Mapping[str, object]], before: int) -> Callable[[], int]:
+        def write() -> int:
+            session, new = self._session(), 0
+            for place, row in enumerate(batch):
+                try:
+                    new += session.write("upsert", self._info, tuple(row), tuple(row.values()))
+                except Error as error:
+                    error.line = before + place + 1
+                    raise
+            return new
+
+        return write
+
+    def update(self, key: object, /, **changes: object) -> bool:
+        """Change columns of the row with this key.
+
+        Args:
+            key: the key; it cannot change.
+            changes: new values by column name or alias.
+
+        Returns:
+            False when there is no such row.
+
+        Raises:
+            As insert, except for UniqueViolation of the key.
+
+        Example:
+            >>> flights.update("UAL123", altitude=36000, dest=None)
+        """
+        session = self._session()
+        return session.update(self._info, key, tuple(changes), tuple(changes.values()))
+
+    def incr(self, key: object, column: str, amount: object = 1) -> Any:
+        """Add to a numeric column in one step; None counts as 0.
+
+        Returns:
+            The new value, or None when there is no such row.
+
+        Raises:
+            TypeMismatch: the column is not numeric, or the sum is out of its range.
+        """
+        index = self._info.column_index(column)
+        return self._session().increment(self._info, key, index, amount)[1]
+
+    def delete(self, key: object) -> bool:
+        """Delete the row with this key; return False when there is none."""
+        return self._session().delete(self._info, key)
+
+    def clear(self) -> int:
+        """Delete every row in one transaction; return how many there were."""
+        return self._session().reset(self._info)
+
+    def ingest_tsv(
+        self,
+        source: Source,
+        batch_size: int = 1024,
+        *,
+        columns: Sequence[str] | None = None,
+        header: bool = False,
+        separator: str = "\t",
+        null: str | None = None,
+        progress: Progress | None = None,
+    ) -> IngestReport:
+        r"""Upsert rows from tab-separated text.
+
+        Args:
+            source: the path of a file, or the text itself as bytes, or an open file.
+            batch_size: rows in a transaction, at least 1.
+            columns: names of the cells' columns, in order; None for all as declared.
+            header: skip the first line.
+            separator: between cells, instead of a tab.
+            null: the text that stands for None, instead of an empty cell or `\N`.
+            progress: called after each batch as progress(report, size), size being the bytes of
+                input in all, 0 when unknown.  What it raises stops the ingest.
+
+        Returns:
+            What was done.
+
+        Raises:
+            ParseError, TypeMismatch, NotNullViolation, ValueTooLong: a line is wrong; `line` and
+                `column` say where.  Nothing of its batch is applied; `report` says what was.
+            StorageError: the file cannot be read.
+            StorageFull, LimitExceeded: there is no room.
+
+        Example:
+            >>> report = flights.ingest_tsv("positions.tsv", batch_size=4096)
+            >>> report.rows_seen, report.inserted
+        """
+        return ingest(
+            self._session(),
+            self._info,
+            source,
+            batch_size=batch_size,
+            columns=columns,
+            header=header,
+            separator=separator,
+            null=null,
+            progress=progress,
+        )

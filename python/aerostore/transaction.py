@@ -1,0 +1,132 @@
+"""Transactions as context managers, and the loop that runs one until it commits."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from aerostore._ffi.session import Session
+from aerostore.errors import Error, StaleHandle, UsageError
+
+if TYPE_CHECKING:
+    from aerostore.database import Database
+
+_ISOLATIONS = {"serializable": 0, "snapshot": 1, "read_only": 2}
+
+# The first pause is about one short transaction; the longest is what a person does not notice.
+_PAUSE_FIRST = 0.0005
+_PAUSE_LONGEST = 0.05
+
+
+class Transaction:
+    """A transaction, or a savepoint when one is open already.  Made by `Database.transaction`.
+
+    Leaving the block commits; leaving it by an exception rolls back.  It belongs to the thread and
+    the process that entered it.
+    """
+
+    def __init__(self, database: Database, isolation: str) -> None:
+        if isolation not in _ISOLATIONS:
+            raise UsageError(f"unknown isolation {isolation!r}; there are {', '.join(_ISOLATIONS)}")
+        self._database = database
+        self._isolation = isolation
+        self._session: Session | None = None
+        self._savepoint: bytes | None = None
+        self._owner = (0, 0)
+
+    @property
+    def isolation(self) -> str:
+        """The isolation asked for: "serializable", "snapshot" or "read_only"."""
+        return self._isolation
+
+    def __enter__(self) -> Transaction:
+        if self._session is not None:
+            raise UsageError("this transaction was entered already; make another one")
+        session = self._database._session()
+        depth = session.depth()
+        if depth == 0:
+            session.begin(_ISOLATIONS[self._isolation])
+        else:
+            # Savepoints of one name hide each other, so the depth alone makes a good name.
+            name = b"python %d" % depth
+            session.savepoint(name)
+            self._savepoint = name
+        self._session = session
+        self._owner = (os.getpid(), threading.get_ident())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        session, self._session = self._session, None
+        if session is None:
+            raise UsageError("this transaction is not open")
+        if self._owner != (os.getpid(), threading.get_ident()):
+            if kind is None:
+                raise StaleHandle("the transaction belongs to another thread or process")
+            return  # the parent's, or the other thread's; the exception goes on
+        if kind is None:
+            self._keep(session)
+            return
+        with contextlib.suppress(Error):  # the exception under way is the one to tell
+            self._undo(session)
+
+    def _keep(self, session: Session) -> None:
+        if self._savepoint is not None:
+            session.release(self._savepoint)
+            return
+        try:
+            session.commit()
+        except Error:
+            # A conflict has rolled back already; after any other failure it must not stay open.
+            with contextlib.suppress(Error):
+                session.rollback()
+            raise
+
+    def _undo(self, session: Session) -> None:
+        if self._savepoint is None:
+            session.rollback()
+            return
+        session.rollback_to(self._savepoint)
+        session.release(self._savepoint)
+
+
+def run(database: Database, function: Callable[..., Any], retries: int) -> Any:
+    """Run a function in a transaction until it commits; see Database.run."""
+    if retries < 0:
+        raise UsageError(f"retries cannot be negative: {retries}")
+    arguments = (database,) if _wants_argument(function) else ()
+    nested = database._session().depth() > 0
+    attempt = 0
+    while True:
+        try:
+            with database.transaction():
+                return function(*arguments)
+        except Error as error:
+            # Inside another transaction the conflict is that one's to repeat.
+            if not error.retryable or nested or attempt >= retries:
+                raise
+        time.sleep(random.uniform(0, min(_PAUSE_LONGEST, _PAUSE_FIRST * 2**attempt)))
+        attempt += 1
+
+
+def _wants_argument(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(
+        each.default is each.empty
+        and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        for each in parameters
+    )

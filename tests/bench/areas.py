@@ -1,0 +1,156 @@
+"""The benchmarks, one function each: run the driver, name the bars.
+
+Costs are times per row (less is better), so "at least 3 x SQLite" is SQLite's time over ours.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+
+from bench.core import DRIVERS, OUTPUT, Bar, BenchError, Outcome, Work, note_missing
+from support.paths import ROOT
+
+
+def ingest(work: Work) -> Outcome:
+    """Load 1 M rows of 8 columns from a file, and the bytes a row then takes."""
+    outcome = Outcome("ingest")
+    flights, program = str(work.flights()), str(work.driver("ingest"))
+    loads: dict[str, Callable[[], None]] = {}
+
+    def aerostore() -> None:
+        folder = work.folder("ingest")
+        work.measure(outcome, [program, "aerostore", str(work.rows), flights, str(folder)])
+        shutil.rmtree(folder)
+
+    loads["aerostore"] = aerostore
+    if b"sqlite" in work.driver("ingest").read_bytes():
+        arguments = ["sqlite", str(work.rows), flights]
+        loads["sqlite"] = lambda: work.measure(outcome, [program, *arguments])
+    if find_spec("pyarrow") is not None:
+        loads["pyarrow"] = lambda: work.measure(outcome, work.python("arrow_csv.py", flights))
+    names = list(loads)
+    for turn in range(work.rounds):
+        for step in range(len(names)):
+            loads[names[(turn + step) % len(names)]]()
+    note_missing(outcome, [("ingest", "pyarrow"), ("ingest", "sqlite")])
+    outcome.bars = [
+        Bar("ingest_file >= 1.0 x pyarrow's CSV reader, one thread", "ingest", "pyarrow",
+            "aerostore", 1.0),
+        Bar("ingest_file >= 3 x SQLite in memory", "ingest", "sqlite", "aerostore", 3.0),
+        Bar("segment <= 200 bytes a FlightState row", "size", "aerostore", "", 200.0, False),
+    ]
+    return outcome
+
+
+def _keyed(work: Work, name: str, bars: list[Bar]) -> Outcome:
+    outcome = Outcome(name, bars=bars)
+    flights, folder = str(work.flights()), work.folder(name)
+    program = str(work.driver("keyed"))
+    work.measure(outcome, [program, name, str(work.rows), str(work.operations), str(work.rounds),
+                           flights, str(folder)])
+    shutil.rmtree(folder)
+    note_missing(outcome, [(name, "lmdb"), (name, "sqlite")])
+    return outcome
+
+
+def get(work: Work) -> Outcome:
+    """Read one random row by key, C API: every column is looked at."""
+    return _keyed(work, "get", [
+        Bar("point get <= 4 x a plain C hash and reading the row", "get", "aerostore",
+            "plain hash", 4.0, False),
+    ])
+
+
+def update(work: Work) -> Outcome:
+    """Update one random row by key, C API: the five columns of a position report."""
+    return _keyed(work, "update", [
+        Bar("update >= 25 % of the rate of a plain C hash in place", "update", "plain hash",
+            "aerostore", 0.25),
+    ])
+
+
+def scan(work: Work) -> Outcome:
+    """Count rows by two numeric predicates; the first 50 of an unindexed order."""
+    outcome = Outcome("scan")
+    flights, folder = str(work.flights()), work.folder("scan")
+    work.measure(outcome, [str(work.driver("scan")), str(work.rows), str(work.rounds), flights,
+                           str(folder)])
+    shutil.rmtree(folder)
+    note_missing(outcome, [("scan", "lmdb"), ("scan", "sqlite")])
+    outcome.bars = [
+        Bar("full scan >= 40 % of a plain C loop", "scan", "plain loop", "aerostore", 0.4),
+        Bar("full scan >= 1 x an LMDB cursor", "scan", "lmdb", "aerostore", 1.0),
+        Bar("-sort with -limit 50 >= 8 x a full sort", "sort", "aerostore full sort", "aerostore",
+            8.0),
+    ]
+    return outcome
+
+
+def tcl(work: Work) -> Outcome:
+    """Get three fields by key, and fetch three columns of every row, in tclsh."""
+    outcome = Outcome("tcl")
+    tclsh = shutil.which("tclsh")
+    if tclsh is None:
+        raise BenchError("tclsh is not installed")
+    folder = work.folder("tcl")
+    extension = null_command(work)
+    work.measure(outcome, [tclsh, str(DRIVERS / "access.tcl"), str(ROOT / "tcl"), extension,
+                           str(work.flights()), str(folder), str(work.rows),
+                           str(min(work.operations, 200_000)), str(work.rounds)])
+    shutil.rmtree(folder)
+    note_missing(outcome, [("tcl get", "sqlite"), ("tcl search", "sqlite")])
+    # Net times: the command call itself is on one side of the ratio, the bare loop on the other.
+    pairs = [("aerostore", "empty command", "aerostore, net"), ("dict get", "empty loop",
+                                                                "dict get, net")]
+    for full, base, net in pairs:
+        spent, idle = outcome.series[("tcl get", full)], outcome.series[("tcl get", base)]
+        for a, b in zip(spent.values, idle.values, strict=True):
+            outcome.add("tcl get", net, a - b, spent.unit)
+    outcome.bars = [
+        Bar("FlightState get k f1 f2 f3, over an empty command, <= 5 x dict get", "tcl get",
+            "aerostore, net", "dict get, net", 5.0, False),
+        Bar("FlightState get >= 4 x Tcl's sqlite3 prepared select", "tcl get", "sqlite",
+            "aerostore", 4.0),
+        Bar("search -array >= 4 x sqlite3 `db eval` into an array", "tcl search",
+            "sqlite array", "aerostore -array", 4.0),
+        Bar("search -get >= 4 x sqlite3 `db eval`", "tcl search", "sqlite", "aerostore -get", 4.0),
+    ]
+    return outcome
+
+
+def null_command(work: Work) -> str:
+    """Compile the Tcl extension whose command does nothing; return its path."""
+    output = OUTPUT / "libbenchnull.so"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    config = work.run([shutil.which("tclsh") or "tclsh", str(DRIVERS / "tcl_flags.tcl")]).split()
+    work.run(["cc", "-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden",
+              "-DUSE_TCL_STUBS", str(DRIVERS / "tcl_null.c"), "-o", str(output), *config])
+    return str(output)
+
+
+def python(work: Work) -> Outcome:
+    """Iterate every row with three columns from Python."""
+    outcome = Outcome("python")
+    folder = work.folder("python")
+    work.measure(outcome, work.python("iterate.py", str(work.flights()), str(folder),
+                                      str(work.rounds)))
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("Python: rows of search() by name >= 1.5 x sqlite3.Row", "python iterate",
+            "sqlite3.Row", "aerostore rows", 1.5),
+        Bar("Python: search().tuples() >= 1.5 x sqlite3 tuples", "python iterate",
+            "sqlite3 tuples", "aerostore tuples", 1.5),
+    ]
+    return outcome
+
+
+AREAS: dict[str, Callable[[Work], Outcome]] = {
+    "ingest": ingest,
+    "get": get,
+    "update": update,
+    "scan": scan,
+    "tcl": tcl,
+    "python": python,
+}

@@ -1,0 +1,106 @@
+"""The command line."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import pytest
+
+LINES = "".join(f"F{i}\t{i}.5\t-7\t{i * 1000}\t\t15330{i:05}\tB738\n" for i in range(20))
+
+
+@pytest.fixture
+def cli(aerostore_library, python_environment, store):
+    """Return a function that runs a command and gives (status, stdout, stderr)."""
+
+    def run(*arguments, data=None):
+        done = subprocess.run(
+            [sys.executable, "-m", "aerostore", *map(str, arguments)], input=data, text=True,
+            capture_output=True, timeout=120, check=False,
+            env=python_environment(AEROSTORE_SHM_PATH=str(store.shm_path), COLUMNS="200"))
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def loaded(cli, store, tmp_path):
+    file = tmp_path / "positions.tsv"
+    file.write_text(LINES)
+    status, out, err = cli("ingest", store.data_dir, "FlightState", file, "--size", "64MiB")
+    assert status == 0 and out.startswith("rows_seen=20 inserted=20 updated=0 batches=1"), err
+    return store.data_dir
+
+
+def test_ingest_from_stdin_and_gz(cli, loaded, tmp_path):
+    """Goal: other sources and batch sizes; ingests the same lines twice more."""
+    status, out, _ = cli("ingest", loaded, "FlightState", "-", "--batch-size", "7", data=LINES)
+    assert status == 0 and out.startswith("rows_seen=20 inserted=0 updated=20 batches=3")
+    packed = tmp_path / "positions.tsv.gz"
+    with gzip.open(packed, "wt") as file:
+        file.write("id\n" + LINES)
+    status, out, _ = cli("ingest", loaded, "FlightState", packed, "--header")
+    assert status == 0 and out.startswith("rows_seen=20 ")
+
+
+def test_query_forms(cli, loaded):
+    """Goal: table, JSON, TSV, counts and plans show the same rows."""
+    where = ("-c", "> altitude 15000", "--sort", "-altitude", "--fields", "ident,alt")
+    status, out, _ = cli("query", loaded, "FlightState", *where, "-f", "json", "--limit", "3")
+    assert status == 0
+    assert json.loads(out) == [{"flight_id": f"F{i}", "altitude": i * 1000} for i in (19, 18, 17)]
+    status, out, _ = cli("query", loaded, "FlightState", *where, "-f", "tsv", "--header")
+    assert out.splitlines() == ["flight_id\taltitude"] + [f"F{i}\t{i}000" for i in (19, 18, 17, 16)]
+    status, out, _ = cli("query", loaded, "FlightState", *where)
+    assert "F19" in out and "F16" in out and "F15" not in out and "altitude" in out
+    assert cli("query", loaded, "FlightState", *where, "--count")[1] == "4\n"
+    status, out, _ = cli("query", loaded, "FlightState", *where, "--explain")
+    assert status == 0 and out.strip()
+    assert json.loads(cli("query", loaded, "FlightState", "-c", "null lat", "-f", "json")[1]) == []
+
+
+def test_stats_and_verify(cli, loaded):
+    """Goal: figures for people and for programs; a clean bill."""
+    status, out, _ = cli("verify", loaded)
+    assert status == 0 and out.startswith("ok rows=20 ")
+    assert "FlightState." in cli("stats", loaded)[1]
+    assert json.loads(cli("stats", loaded, "--json")[1])["tables"]["FlightState"]
+
+
+def test_mistakes_are_one_line(cli, loaded, tmp_path):
+    """Goal: exit status 1 and one clear line; nothing is created by looking."""
+    missing = tmp_path / "missing"
+    for arguments, told in (
+            (("query", missing, "FlightState"), "no database"),
+            (("verify", missing), "no database"),
+            (("query", loaded, "Flights"), "Flights"),
+            (("query", loaded, "FlightState", "-c", "> altitude abc"), "altitude"),
+            (("query", loaded, "FlightState", "--fields", "height"), "height"),
+            (("query", loaded, "FlightState", "--limit", "-1"), "limit"),
+            (("ingest", loaded, "FlightState", tmp_path / "none.tsv"), "none.tsv"),
+            (("ingest", loaded, "FlightState", tmp_path / "none.tsv.gz"), "none.tsv.gz"),
+            (("stats", loaded, "--package", "nothing"), "nothing")):
+        status, out, err = cli(*arguments)
+        assert status == 1 and out == "" and told in err and err.count("\n") == 1, (arguments, err)
+    assert not missing.exists()
+    status, _, err = cli("ingest", loaded, "FlightState", "-", "--batch-size", "2",
+                         data="A\t1\t2\t\t\t0\nB\t1\t2\t\t\t0\nC\tx\t2\t\t\t0\n")
+    assert status == 1 and "line 3" in err and "batches=1 inserted=2" in err
+    assert cli("nonsense")[0] == 2
+
+
+def test_control_characters_do_not_reach_the_terminal(cli, loaded):
+    """Goal: stored escape sequences are shown, not sent; looks for ESC in the table."""
+    cli("ingest", loaded, "FlightState", "-", data="E\x1b[31m\t1\t2\t\t\t0\t\tx\\ny\n")
+    status, out, _ = cli("query", loaded, "FlightState", "-c", "match flight_id E*")
+    assert status == 0 and "\x1b[31m" not in out and "\\x1b[31m" in out and "x\\ny" in out
+
+
+def test_help_lists_the_commands(cli):
+    """Goal: every command of this release is there and has help."""
+    out = cli("--help")[1]
+    for command in ("compile", "ingest", "query", "stats", "verify", "demo"):
+        assert command in out
+        assert cli(command, "--help")[0] == 0

@@ -1,0 +1,160 @@
+"""Compile C for tests: objects are cached by the content of all they read, and shared by workers.
+
+An object's key is a digest of its command and of every file its compilation read (the compiler's
+own list).  A lock per output lets several pytest workers build different objects at once and wait
+for each other's.
+"""
+
+import fcntl
+import fnmatch
+import functools
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.paths import BUILD, ENGINE, GENERATED, ROOT
+
+CACHE = BUILD / "tests"
+WARNINGS = (
+    "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Wvla", "-Wformat=2",
+    "-Werror",
+)
+BASE = ("-std=c11", "-D_GNU_SOURCE", "-DAE_DEBUG", "-g", "-fPIC", *WARNINGS)
+# clang asks for a format attribute also on helpers that take a va_list; gcc does not.
+CLANG = ("clang", *BASE, "-Wno-format-nonliteral", "-O1", "-fno-omit-frame-pointer")
+UNDEFINED = "-fsanitize=undefined,float-divide-by-zero,implicit-conversion,nullability"
+
+# Both compilers see all the code: gcc makes what is shipped, clang has the better sanitizers.
+# Conversions that the code writes as casts are no finding; hash arithmetic is unsigned on purpose.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "plain": ("gcc", *BASE, "-O1", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"),
+    "asan": (*CLANG, "-fsanitize=address", UNDEFINED, "-fno-sanitize-recover=all"),
+    "tsan": (*CLANG, "-fsanitize=thread"),
+    "fuzz": (*CLANG, "-fsanitize=fuzzer-no-link,address", UNDEFINED, "-fno-sanitize-recover=all"),
+}
+LINKS: dict[str, tuple[str, ...]] = {
+    "plain": ("gcc",),
+    "asan": ("clang", "-fsanitize=address", UNDEFINED),
+    "tsan": ("clang", "-fsanitize=thread"),
+    "fuzz": ("clang", "-fsanitize=fuzzer,address", UNDEFINED),
+}
+
+# Tests may convert numbers and cut texts freely, and name engine folders as `base/*`, which looks
+# like the start of a comment.
+LENIENT = {
+    "gcc": ("-Wno-comment", "-Wno-conversion", "-Wno-format-truncation"),
+    "clang": ("-Wno-comment", "-Wno-conversion", "-fno-sanitize=implicit-conversion"),
+}
+
+
+class BuildError(Exception):
+    """A compiler or linker refused; the text is its output."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of an output file while it is looked at or made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{path}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run(command: Sequence[str]) -> None:
+    """Run a compiler from the root."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def digest(command: Sequence[str], files: Sequence[str]) -> str:
+    """Digest a command and the files it reads; a file that is gone changes the digest."""
+    total = hashlib.sha256(repr(list(command)).encode())
+    for name in files:
+        path = ROOT / name
+        total.update(path.read_bytes() if path.exists() else b"gone")
+    return total.hexdigest()
+
+
+def dependencies(listing: Path) -> list[str]:
+    """Read the files a compiler says it read."""
+    words = listing.read_text().replace("\\\n", " ").split()
+    return [word for word in words if not word.endswith(":")]
+
+
+def make(output: Path, command: Sequence[str], inputs: Sequence[str] | None = None) -> Path:
+    """Run `command` unless `output` is what it would make.  Inputs: given, or in `output`.d."""
+    listing, key = Path(f"{output}.d"), Path(f"{output}.key")
+    with locked(output):
+        if output.exists() and key.exists() and (inputs is not None or listing.exists()):
+            files = inputs if inputs is not None else dependencies(listing)
+            if key.read_text() == digest(command, files):
+                return output
+        run(command)
+        files = inputs if inputs is not None else dependencies(listing)
+        key.write_text(digest(command, files))
+    return output
+
+
+@functools.cache
+def object_file(source: Path, variant: str, includes: tuple[Path, ...]) -> Path:
+    """Compile one source for a variant."""
+    name = source.relative_to(ROOT) if source.is_relative_to(ROOT) else Path(*source.parts[1:])
+    folders = hashlib.sha256(repr(includes).encode()).hexdigest()[:8]
+    output = CACHE / variant / folders / f"{name}.o"
+    # -iquote: a folder may hold a file with the name of a system header.
+    flags = [f"-I{folder}" if folder in (ENGINE, ENGINE / "include") else f"-iquote{folder}"
+             for folder in includes]
+    strict = source.is_relative_to(ENGINE) or source.is_relative_to(GENERATED)
+    lenient = [] if strict else list(LENIENT[VARIANTS[variant][0]])
+    command = [*VARIANTS[variant], *lenient, *flags, "-MD", "-MF", f"{output}.d", "-c",
+               str(source), "-o", str(output)]
+    return make(output, command)
+
+
+def engine_sources(words: Sequence[str]) -> list[Path]:
+    """Expand a `links:` comment to sources."""
+    chosen: list[Path] = []
+    for word in words:
+        if word.startswith("generated/"):
+            package = GENERATED / word.removeprefix("generated/")
+            chosen += [path for path in sorted(package.glob("*.c")) if "_tcl" not in path.name]
+            continue
+        pattern = word.lstrip("!")
+        pattern = pattern if pattern.endswith((".c", "*")) else f"{pattern}/*"
+        found = [path for path in sorted(ENGINE.rglob("*.c"))
+                 if fnmatch.fnmatchcase(str(path.relative_to(ENGINE)), pattern)]
+        if word.startswith("!"):
+            chosen = [path for path in chosen if path not in found]
+        else:
+            chosen += [path for path in found if path not in chosen]
+    return chosen
+
+
+def program(test: Path, variant: str, links: Sequence[str],
+            libraries: Sequence[str] = ()) -> Path:
+    """Build a test program from its file and the sources it links."""
+    words = links or ("*", "generated/aerostore")
+    packages = [word for word in words if word.startswith("generated/")]
+    includes = (ENGINE / "include", ENGINE, ROOT / "tests" / "unit",
+                *(ROOT / word for word in packages))
+    sources = [test, *engine_sources(words)]
+    objects = [str(object_file(source, variant, includes)) for source in sources]
+    folder = hashlib.sha256(str(test.parent).encode()).hexdigest()[:8]
+    output = CACHE / variant / "bin" / folder / test.stem
+    command = [*LINKS[variant], *objects, *libraries, "-lm", "-lpthread", "-o", str(output)]
+    return make(output, command, objects)
+
+
+def sanitizer_environment() -> dict[str, str]:
+    """Return the environment in which sanitized programs run: every finding ends them."""
+    return {
+        **os.environ,
+        "ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:detect_stack_use_after_return=1:"
+                        "allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    }

@@ -1,0 +1,297 @@
+/* query_fake.h — a session, a reader and a scan over plain arrays, so that the query module is
+ * tested by itself: rows are private images, everything is visible, readers are counted.
+ *
+ * The tables are those of the package `market`, which have nearly every kind between them.
+ */
+#ifndef AE_QUERY_FAKE_H
+#define AE_QUERY_FAKE_H
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "aerostore/gen.h"
+#include "market.h"
+#include "table/table.h"
+
+enum { INSTRUMENT = 0, TRADE = 1 };
+
+struct aero_session {
+    aero_error error;
+    ae_session_child *children;
+    char *rows[2];
+    size_t row_count[2];
+    char **texts; /* owned by the rows */
+    size_t text_count;
+    int readers;      /* open ones */
+    int stale;        /* ae_session_enter refuses */
+    int reader_stale; /* ae_reader_check refuses */
+};
+
+aero_status ae_session_enter(aero_session *session)
+{
+    if (session->stale)
+        return AERO_STALE;
+    ae_error_clear(&session->error);
+    return AERO_OK;
+}
+
+aero_error *ae_session_error_buffer(aero_session *session)
+{
+    return &session->error;
+}
+
+const aero_table *ae_session_table(const aero_session *session, uint32_t table)
+{
+    (void)session;
+    return &aero_schema()->tables[table];
+}
+
+uint32_t ae_session_table_count(const aero_session *session)
+{
+    (void)session;
+    return aero_schema()->table_count;
+}
+
+void ae_session_adopt(aero_session *session, ae_session_child *child)
+{
+    child->next = session->children;
+    child->back = &session->children;
+    if (child->next != NULL)
+        child->next->back = &child->next;
+    session->children = child;
+}
+
+void ae_session_disown(ae_session_child *child)
+{
+    if (child->back == NULL)
+        return;
+    *child->back = child->next;
+    if (child->next != NULL)
+        child->next->back = child->back;
+    child->back = NULL;
+}
+
+aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reader)
+{
+    (void)lasting;
+    *reader = (ae_reader){.session = session};
+    session->readers++;
+    return AERO_OK;
+}
+
+void ae_reader_close(ae_reader *reader)
+{
+    reader->session->readers--;
+}
+
+aero_status ae_reader_check(const ae_reader *reader)
+{
+    aero_session *session = reader->session;
+    return session->reader_stale ? ae_fail(&session->error, AERO_STALE, "stale") : AERO_OK;
+}
+
+static inline char *fake_row(const aero_session *session, uint32_t table, size_t index)
+{
+    return session->rows[table] + index * ae_session_table(session, table)->row_size;
+}
+
+bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_view *view)
+{
+    const aero_session *session = reader->session;
+    for (size_t i = 0; i < session->row_count[table]; i++) {
+        const char *row = fake_row(session, table, i);
+        if (ae_session_table(session, table)->key_equal(row, NULL, key_row, NULL)) {
+            *view = (ae_view){.row = row};
+            return true;
+        }
+    }
+    return false;
+}
+
+void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
+{
+    *scan = (ae_scan){.reader = reader, .table = table};
+}
+
+size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
+{
+    const aero_session *session = scan->reader->session;
+    size_t count = 0;
+    while (count < max && scan->slot_index < session->row_count[scan->table])
+        views[count++] = (ae_view){.row = fake_row(session, scan->table, scan->slot_index++)};
+    return count;
+}
+
+/* ---- what tests do with it -------------------------------------------------------------------- */
+
+static inline aero_session *fake_session(void)
+{
+    aero_session *session = calloc(1, sizeof *session);
+    ae_error_clear(&session->error);
+    return session;
+}
+
+/* Close every child, as closing a session does. */
+static inline void fake_close(aero_session *session)
+{
+    while (session->children != NULL) {
+        ae_session_child *child = session->children;
+        ae_session_disown(child);
+        child->close(child);
+    }
+    for (size_t i = 0; i < session->text_count; i++)
+        free(session->texts[i]);
+    free(session->texts);
+    free(session->rows[0]);
+    free(session->rows[1]);
+    free(session);
+}
+
+/* A text that lives as long as the session. */
+static inline const char *fake_text(aero_session *session, const char *data, size_t length)
+{
+    session->texts = realloc(session->texts, (session->text_count + 1) * sizeof(char *));
+    char *copy = malloc(length + 1);
+    memcpy(copy, data, length);
+    copy[length] = '\0';
+    session->texts[session->text_count++] = copy;
+    return copy;
+}
+
+/* Room for more rows, cleared; returns the first. */
+static inline char *fake_add(aero_session *session, uint32_t table, size_t count)
+{
+    const aero_table *about = ae_session_table(session, table);
+    const size_t before = session->row_count[table];
+    session->rows[table] = realloc(session->rows[table], (before + count) * about->row_size);
+    session->row_count[table] = before + count;
+    for (size_t i = before; i < before + count; i++)
+        about->clear(fake_row(session, table, i));
+    return fake_row(session, table, before);
+}
+
+static inline uint32_t fake_column(uint32_t table, const char *name)
+{
+    const aero_table *about = &aero_schema()->tables[table];
+    for (uint32_t i = 0; i < about->column_count; i++) {
+        if (strcmp(about->columns[i].name, name) == 0)
+            return i;
+    }
+    fprintf(stderr, "no column %s\n", name);
+    abort();
+}
+
+static inline uint64_t random_word(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15ull;
+    uint64_t z = *state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+static inline uint64_t new_seed(void)
+{
+    const char *const given = getenv("AEROSTORE_TEST_SEED");
+    const uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    printf("seed %" PRIu64 "\n", seed);
+    return seed;
+}
+
+/* A random value of a column: from small sets, so that values meet again, with the extremes. */
+static inline aero_value fake_value(aero_session *session, const aero_column *column,
+                                    uint64_t *random)
+{
+    static const int64_t wholes[] = {0, 1, -1, 2, 7, 100, -100, 126, 127, -128};
+    static const double reals[] = {0.0, 1.5, -1.5, 2.0, 1e30, -1e30, 1.0 / 1024, 100.0};
+    static const char letters[] = "aAbBz0";
+    const uint64_t word = random_word(random);
+    const int64_t whole = wholes[word % 10];
+    char text[64];
+    aero_value value = {.type = AERO_TYPE_INT, .u.integer = whole < 0 ? -whole : whole};
+    size_t length = word % 16;
+    switch (column->kind) {
+    case AERO_KIND_BOOL:
+        return (aero_value){.type = AERO_TYPE_BOOL, .u.integer = (int64_t)(word & 1)};
+    case AERO_KIND_INT8:
+    case AERO_KIND_INT16:
+    case AERO_KIND_INT32:
+        value.u.integer = whole;
+        return value;
+    case AERO_KIND_INT64:
+        value.u.integer = word % 5 == 0 ? INT64_MAX : word % 7 == 0 ? INT64_MIN : whole;
+        return value;
+    case AERO_KIND_UINT64:
+        if (word % 5 == 0)
+            return (aero_value){.type = AERO_TYPE_UINT, .u.natural = UINT64_MAX};
+        return value;
+    case AERO_KIND_FLOAT32:
+    case AERO_KIND_FLOAT64:
+        return (aero_value){.type = AERO_TYPE_DOUBLE,
+                            .u.real = column->kind == AERO_KIND_FLOAT32 ? (float)reals[word % 8]
+                                                                        : reals[word % 8]};
+    case AERO_KIND_TIMESTAMP:
+        return (aero_value){.type = AERO_TYPE_TIME, .u.integer = whole * 250000};
+    case AERO_KIND_CHAR:
+        value.u.integer = word % 3 == 0 ? 0xe9 : letters[word % 6];
+        return value;
+    case AERO_KIND_IPV6:
+        length = 16;
+        break;
+    case AERO_KIND_MAC:
+        length = 6;
+        break;
+    case AERO_KIND_FIXED:
+        length = word % (column->size + 1);
+        break;
+    case AERO_KIND_TEXT:
+    case AERO_KIND_BYTES:
+        break;
+    default: /* the small unsigned kinds and INET */
+        return value;
+    }
+    for (size_t i = 0; i < length; i++)
+        text[i] = letters[random_word(random) % 6];
+    value.type = column->kind == AERO_KIND_TEXT || column->kind == AERO_KIND_FIXED
+                     ? AERO_TYPE_TEXT
+                     : AERO_TYPE_BYTES;
+    value.length = (uint32_t)length;
+    value.u.data = fake_text(session, text, length);
+    return value;
+}
+
+/* Add rows of random values; keys count up from the number of rows there. */
+static inline void fake_fill(aero_session *session, uint32_t table, size_t count, uint64_t *random)
+{
+    const aero_table *about = ae_session_table(session, table);
+    const size_t before = session->row_count[table];
+    fake_add(session, table, count);
+    for (size_t i = before; i < before + count; i++) {
+        for (uint32_t c = 0; c < about->column_count; c++) {
+            const aero_column *column = &about->columns[c];
+            aero_value value = fake_value(session, column, random);
+            if (c == about->key_column && column->kind == AERO_KIND_TEXT) {
+                char key[16];
+                value.length = (uint32_t)snprintf(key, sizeof key, "S%05zu", i);
+                value.u.data = fake_text(session, key, value.length);
+            } else if (c == about->key_column) {
+                value = (aero_value){.type = AERO_TYPE_INT, .u.integer = (int64_t)i};
+            } else if (column->null_index >= 0 && random_word(random) % 4 == 0) {
+                value.type = AERO_TYPE_NULL;
+            }
+            column->set(fake_row(session, table, i), &value);
+        }
+    }
+}
+
+static inline void fake_get(const aero_session *session, uint32_t table, size_t row,
+                            uint32_t column, aero_value *value)
+{
+    ae_session_table(session, table)->columns[column].get(fake_row(session, table, row), NULL,
+                                                          value);
+}
+
+#endif
