@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -153,6 +154,10 @@ from invoke.tasks import task
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "codegen")]
 
 
+# A line between the sections of a C file; it ends where lines end, in column 99.
+RULER = re.compile(r"^(/\* ---- [^-\n].*? -)-* \*/$", re.MULTILINE)
+
+
 def run(*command: str, **environment: str) -> None:
     """Run a command from the root; a failure ends the task with the command's exit code."""
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
@@ -185,12 +190,17 @@ def regen(_: Context) -> None:
 
 
 @task(help={"fix": "let clang-format and ruff repair what they can first"})
-def check(_: Context, fix: bool = False) -> None:
+def check(_context: Context, fix: bool = False) -> None:
     """Check format, lint, types, floors, symbols, documentation, and that generated/ is fresh."""
     if fix:
-        names = ("codegen/engine", "tcl/generic")
+        names = ("codegen/engine", "tcl/generic", "tests")
         sources = [path for name in names for path in (ROOT / name).rglob("*.[ch]")]
-        run("clang-format", "-i", *map(str, sources))
+        for path in sources:
+            text = path.read_text()
+            if (ruled := RULER.sub(lambda found: found[1].ljust(96, "-") + " */", text)) != text:
+                path.write_text(ruled)
+        for _ in range(2):  # where comments move, a second pass aligns what the first left
+            run("clang-format", "-i", *map(str, sources))
         run(sys.executable, "-m", "ruff", "check", "--fix", "-q", ".")
     pytest("tests/tidy")
 

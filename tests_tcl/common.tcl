@@ -86,7 +86,7 @@ namespace eval ::common {
         flush $chan
         chan close $chan write
         set out [read $chan]
-        ::close $chan
+        catch {::close $chan} ;# it may have been killed
         return [string trim $out]
     }
 

@@ -86,7 +86,7 @@ def build_installed(generated: Path, out: Path) -> Path:
     """Compile the default package into the folder an installed `aerostore` loads it from."""
     with tempfile.TemporaryDirectory() as cache:
         library = build_package(generated, out, cache=Path(cache), strict=False)
-    for note in out.glob(".*.json"):
+    for note in [*out.glob(".*.json"), *out.glob(".*.lock")]:
         note.unlink()
     return library
 

@@ -45,7 +45,7 @@ def write_bundle(output: Path, package: str, version: str, files: Mapping[str, s
         "package": package,
         "warnings": " ".join(WARNINGS),
         "release": " ".join(VARIANTS["release"]),
-        "link_flags": " ".join(LINK_FLAGS),
+        "link_flags": " ".join((*LINK_FLAGS, "-Wl,-z,defs")),
         "sources": sources,
     }
     write_file(makefile, environment.get_template("Makefile.jinja").render(values))

@@ -7,6 +7,7 @@ in one folder.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import json
@@ -15,8 +16,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +55,16 @@ class Unit:
     flags: tuple[str, ...]
 
 
-def compiler() -> str:
-    """Return the C compiler: $CC, gcc, clang or cc.
+def compiler(variant: str = "release") -> str:
+    """Return the C compiler: $CC, gcc, clang or cc; for ThreadSanitizer clang first.
+
+    gcc refuses fences in code under ThreadSanitizer, clang takes them.
 
     Raises:
         BuildError: There is none.
     """
-    for name in (os.environ.get("CC"), "gcc", "clang", "cc"):
+    usual = ("clang", "gcc", "cc") if variant == "tsan" else ("gcc", "clang", "cc")
+    for name in (os.environ.get("CC"), *usual):
         if name and shutil.which(name.split()[0]):
             return name
     raise BuildError("no C compiler found; install gcc or clang, or set CC")
@@ -87,8 +93,11 @@ def compile_units(units: Sequence[Unit], cache: Path, variant: str, strict: bool
     Raises:
         BuildError: A compiler refused; the text holds the output of all that failed.
     """
+    tool = compiler(variant).split()
+    # clang wants a format attribute also on functions that take a va_list; gcc does not.
+    calmed = ["-Wno-format-nonliteral"] if "clang" in tool[0] else []
     command = [
-        *compiler().split(), *_COMMON, *WARNINGS, *(["-Werror"] if strict else []),
+        *tool, *_COMMON, *WARNINGS, *calmed, *(["-Werror"] if strict else []),
         *variant_flags(variant),
     ]
     failures: list[str] = []
@@ -96,7 +105,8 @@ def compile_units(units: Sequence[Unit], cache: Path, variant: str, strict: bool
     def one(unit: Unit) -> Path:
         target = cache / f"{unit.name}.o"
         try:
-            _compile([*command, *unit.flags], unit.source, target)
+            with _locked(target):
+                _compile([*command, *unit.flags], unit.source, target)
         except BuildError as error:
             failures.append(str(error))
         return target
@@ -111,16 +121,19 @@ def compile_units(units: Sequence[Unit], cache: Path, variant: str, strict: bool
 def link(objects: Sequence[Path], libraries: Sequence[str], target: Path, variant: str) -> None:
     """Link a shared library; it replaces the old one at once."""
     sanitize = [flag for flag in variant_flags(variant) if flag.startswith(("-fsanitize", "--cov"))]
-    command = [*compiler().split(), *LINK_FLAGS, *sanitize]
+    # Sanitizers leave their own symbols to the program; nothing else may stay open.
+    defined = [] if any("sanitize" in flag for flag in sanitize) else ["-Wl,-z,defs"]
+    command = [*compiler(variant).split(), *LINK_FLAGS, *defined, *sanitize]
     note = target.with_name(f".{target.name}.json")
     inputs = {str(path): _digest(path) for path in objects}
     wanted = {"command": [*command, *libraries], "inputs": inputs}
-    if target.exists() and _read_note(note) == wanted:
-        return
-    with _aside(target) as aside:
-        run([*command, "-o", str(aside), *map(str, objects), *libraries])
-        aside.replace(target)
-    note.write_text(json.dumps(wanted))
+    with _locked(target):
+        if target.exists() and _read_note(note) == wanted:
+            return
+        with _aside(target) as aside:
+            run([*command, "-o", str(aside), *map(str, objects), *libraries])
+            aside.replace(target)
+        note.write_text(json.dumps(wanted))
 
 
 def run(command: Sequence[str]) -> str:
@@ -138,8 +151,16 @@ def run(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def _compile(command: Sequence[str], source: Path, target: Path) -> None:
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Let one build at a time look at and make a target."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _compile(command: Sequence[str], source: Path, target: Path) -> None:
     note = target.with_suffix(".json")
     old = _read_note(note)
     if target.exists() and isinstance(old, dict) and old.get("command") == list(command):
@@ -148,16 +169,21 @@ def _compile(command: Sequence[str], source: Path, target: Path) -> None:
             digest == _digest(Path(name)) for name, digest in inputs.items()
         ):
             return
+    note.unlink(missing_ok=True)
     with _aside(target) as aside:
+        started = time.time_ns()
         depends = Path(f"{aside}.d")
-        run([*command, "-MD", "-MF", str(depends), "-c", str(source), "-o", str(aside)])
-        inputs = {name: _digest(Path(name)) for name in _dependencies(depends)}
+        # Coverage files take their names from the object's, which must be the final one then.
+        place = target if "--coverage" in command else aside
+        run([*command, "-MD", "-MF", str(depends), "-c", str(source), "-o", str(place)])
+        names = _dependencies(depends)
+        inputs = {name: _digest(Path(name)) for name in names}
+        changed = any(Path(name).stat().st_mtime_ns >= started for name in names)
         depends.unlink()
-        notes = aside.with_suffix(".gcno")
-        if notes.exists():
-            notes.replace(target.with_suffix(".gcno"))
-        aside.replace(target)
-    note.write_text(json.dumps({"command": list(command), "inputs": inputs}))
+        if place == aside:
+            aside.replace(target)
+    if not changed:  # what was edited meanwhile is compiled again next time
+        note.write_text(json.dumps({"command": list(command), "inputs": inputs}))
 
 
 def _dependencies(listing: Path) -> list[str]:

@@ -236,7 +236,7 @@ def main() -> None:
         make_app()()
     except aerostore.Error as error:
         typer.echo(f"error: {error}", err=True)
-        if error.report is not None:
+        if error.report is not None and error.report.batches > 0:
             report = error.report
             typer.echo(
                 f"committed before: batches={report.batches} inserted={report.inserted} "

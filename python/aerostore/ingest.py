@@ -96,15 +96,7 @@ def _run(tsv: TsvInput, source: Any) -> Report:
         return tsv.file(path)
     if hasattr(source, "read"):
         return tsv.pieces(_pieces(source))
-    try:
-        view = memoryview(source)
-    except TypeError:
-        raise UsageError(
-            f"cannot ingest a {type(source).__name__}; pass a path, bytes or a file object"
-        ) from None
-    if not view.c_contiguous:
-        view = memoryview(view.tobytes())
-    return tsv.data(view)
+    return tsv.data(source)
 
 
 def _pieces(source: Readable) -> Iterator[bytes]:

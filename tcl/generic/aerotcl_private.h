@@ -213,6 +213,8 @@ typedef struct aetcl_walk {
 
 /* Walk the rows.  TCL_OK at the end and after `break`; else what the code returned. */
 int aetcl_walk_rows(aetcl_walk *walk);
+/* Give a query a glob on the key; it ignores case, as speedtables' does. */
+int aetcl_add_glob(aetcl_table *table, aero_query *query, Tcl_Obj *pattern);
 /* Count the rows of a query, heeding limits on the interpreter. */
 int aetcl_count_rows(aetcl_table *table, aero_query *query, uint64_t *rows);
 /* Has the interpreter been cancelled, limited or deleted?  TCL_ERROR then. */
@@ -240,8 +242,13 @@ typedef struct aetcl_tabsep {
     const uint32_t *columns;
 } aetcl_tabsep;
 
+/* Append a byte of a cell as TSV spells it. */
+void aetcl_append_escaped(Tcl_DString *line, char c);
 int aetcl_quote_of(Tcl_Interp *interp, Tcl_Obj *object, enum aetcl_quote *quote);
+/* A text without NUL and newline. */
 int aetcl_separator_of(Tcl_Interp *interp, Tcl_Obj *object, aetcl_pool *pool, const char **text);
+/* The same for -tab: not empty, and NULL for a tab. */
+int aetcl_tab_of(Tcl_Interp *interp, Tcl_Obj *object, aetcl_pool *pool, const char **text);
 /* A channel of the interpreter that has `mode` (TCL_READABLE or TCL_WRITABLE). */
 int aetcl_channel_of(Tcl_Interp *interp, Tcl_Obj *object, int mode, Tcl_Channel *channel);
 /* Write a query's rows to a channel. */

@@ -7,13 +7,14 @@
 /* How `get` and its kin show a row. */
 enum form { FORM_VALUES, FORM_PAIRS, FORM_PAIRS_WITH_NULLS };
 
-/* Columns and buffers of one read: the state's scratch, or the pool when a caller asks for more
- * fields than a table has. */
+/* Columns and buffers of one read: the state's scratch.  Who asks for more fields than the table has
+ * gets them out of a whole row; the buffers are the pool's then. */
 struct fetch {
     uint32_t count;
     const uint32_t *columns;
     aero_value *values;
     Tcl_Obj **objects;
+    bool whole;
 };
 
 static int prepare(aetcl_table *table, int count, Tcl_Obj *const names[], aetcl_pool *pool,
@@ -22,15 +23,15 @@ static int prepare(aetcl_table *table, int count, Tcl_Obj *const names[], aetcl_
     aetcl_state *state = table->state;
     uint32_t *columns = state->columns;
     fetch->count = count > 0 ? (uint32_t)count : table->info->column_count;
-    fetch->columns = count > 0 ? columns : table->all;
     fetch->values = state->values;
     fetch->objects = state->objects;
-    if (fetch->count > state->width) {
+    fetch->whole = fetch->count > table->info->column_count;
+    if (fetch->whole) {
         columns = aetcl_pool_take(pool, fetch->count * sizeof *columns);
-        fetch->columns = columns;
         fetch->values = aetcl_pool_take(pool, fetch->count * sizeof *fetch->values);
         fetch->objects = aetcl_pool_take(pool, fetch->count * sizeof(Tcl_Obj *));
     }
+    fetch->columns = count > 0 ? columns : table->all;
     for (int i = 0; i < count; i++)
         if (aetcl_column_of(table, names[i], &columns[i]) != TCL_OK)
             return TCL_ERROR;
@@ -41,13 +42,17 @@ static int prepare(aetcl_table *table, int count, Tcl_Obj *const names[], aetcl_
 static int read_row(aetcl_table *table, Tcl_Obj *key_object, const struct fetch *fetch,
                     aetcl_pool *pool, int32_t *found)
 {
+    aetcl_state *state = table->state;
     aero_value key;
-    if (aetcl_session(table->state) != TCL_OK ||
-        aetcl_key_of(table, key_object, pool, &key) != TCL_OK)
+    if (aetcl_session(state) != TCL_OK || aetcl_key_of(table, key_object, pool, &key) != TCL_OK)
         return TCL_ERROR;
-    if (aero_get(table->state->session, table->index, &key, fetch->count, fetch->columns,
-                 fetch->values, found) != AERO_OK)
-        return aetcl_fail_session(table->state);
+    if (aero_get(state->session, table->index, &key,
+                 fetch->whole ? table->info->column_count : fetch->count,
+                 fetch->whole ? table->all : fetch->columns,
+                 fetch->whole ? state->values : fetch->values, found) != AERO_OK)
+        return aetcl_fail_session(state);
+    for (uint32_t i = 0; fetch->whole && *found && i < fetch->count; i++)
+        fetch->values[i] = state->values[fetch->columns[i]];
     return TCL_OK;
 }
 
@@ -164,21 +169,12 @@ int aetcl_count(aetcl_table *table, int count, Tcl_Obj *const arguments[])
 /* A query of all rows whose key matches the pattern (NULL: of all rows). */
 static int key_query(aetcl_table *table, Tcl_Obj *pattern, aero_query **query)
 {
-    aetcl_pool pool = {NULL};
-    aetcl_text text;
     *query = NULL;
     if (aetcl_session(table->state) != TCL_OK)
         return TCL_ERROR;
     if (aero_query_new(table->state->session, table->index, query) != AERO_OK)
         return aetcl_fail_session(table->state);
-    int code = TCL_OK;
-    if (pattern != NULL)
-        code = aetcl_text_of(table->state->interp, pattern, &pool, &text);
-    if (code == TCL_OK && pattern != NULL &&
-        aero_query_glob(*query, text.data, text.length) != AERO_OK)
-        code = aetcl_fail_session(table->state);
-    aetcl_pool_free(&pool);
-    return code;
+    return pattern != NULL ? aetcl_add_glob(table, *query, pattern) : TCL_OK;
 }
 
 static int collect_keys(aetcl_table *table, aero_query *query)

@@ -34,30 +34,6 @@ static int hex_digit(char digit)
     return at != NULL ? (int)(at - digits) : -1;
 }
 
-/* Append one character of a cell as TSV spells it. */
-static void append_escaped(Tcl_DString *line, char c)
-{
-    switch (c) {
-    case '\t':
-        Tcl_DStringAppend(line, "\\t", 2);
-        break;
-    case '\n':
-        Tcl_DStringAppend(line, "\\n", 2);
-        break;
-    case '\r':
-        Tcl_DStringAppend(line, "\\r", 2);
-        break;
-    case '\\':
-        Tcl_DStringAppend(line, "\\\\", 2);
-        break;
-    case '\0':
-        Tcl_DStringAppend(line, "\\0", 2);
-        break;
-    default:
-        Tcl_DStringAppend(line, &c, 1);
-    }
-}
-
 static void append_cell(struct reader *reader, int64_t column, const char *text, size_t length)
 {
     const aetcl_tabsep *how = &reader->how;
@@ -79,12 +55,12 @@ static void append_cell(struct reader *reader, int64_t column, const char *text,
         if (how->quote == AETCL_QUOTE_URI && text[i] == '%' && i + 2 < length) {
             const int high = hex_digit(text[i + 1]), low = hex_digit(text[i + 2]);
             if (high >= 0 && low >= 0) {
-                append_escaped(&reader->line, (char)(high << 4 | low));
+                aetcl_append_escaped(&reader->line, (char)(high << 4 | low));
                 i += 2;
                 continue;
             }
         }
-        append_escaped(&reader->line, text[i]);
+        aetcl_append_escaped(&reader->line, text[i]);
     }
 }
 
@@ -295,9 +271,7 @@ static int set_option(struct reader *reader, int option, Tcl_Obj *value)
         return TCL_OK;
     case TAB:
         reader->rewrites = true;
-        if (Tcl_GetString(value)[0] == '\0')
-            return aetcl_fail(interp, AERO_USAGE, Tcl_NewStringObj("-tab may not be empty", -1));
-        return aetcl_separator_of(interp, value, &reader->pool, &reader->how.separator);
+        return aetcl_tab_of(interp, value, &reader->pool, &reader->how.separator);
     case NULL_TEXT:
         reader->rewrites = true;
         return aetcl_separator_of(interp, value, &reader->pool, &reader->how.null_text);

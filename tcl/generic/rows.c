@@ -112,7 +112,7 @@ static int show_row(struct step *step)
 {
     const aetcl_walk *walk = step->walk;
     int code = TCL_OK;
-    if (step->count == 0)
+    if (step->count == 0 && walk->shape == AETCL_SHAPE_NONE)
         return TCL_OK;
     aero_row_values(step->row, step->count, step->columns, step->values);
     aetcl_objects_of(walk->table, step->count, step->columns, step->values, step->objects);
@@ -286,5 +286,20 @@ int aetcl_count_rows(aetcl_table *table, aero_query *query, uint64_t *rows)
     } while (code == TCL_OK && fetched > 0);
     *rows = aero_cursor_rows(cursor);
     aero_cursor_close(cursor);
+    return code;
+}
+
+int aetcl_add_glob(aetcl_table *table, aero_query *query, Tcl_Obj *pattern)
+{
+    aetcl_pool pool = {NULL};
+    aetcl_text text;
+    int code = aetcl_text_of(table->state->interp, pattern, &pool, &text);
+    if (code == TCL_OK) {
+        aero_value value = {.type = AERO_TYPE_TEXT, .length = (uint32_t)text.length};
+        value.u.data = text.data;
+        if (aero_query_clause(query, AERO_OP_MATCH, table->info->key_column, 1, &value) != AERO_OK)
+            code = aetcl_fail_session(table->state);
+    }
+    aetcl_pool_free(&pool);
     return code;
 }

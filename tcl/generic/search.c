@@ -51,12 +51,7 @@ static int set_compare(struct search *search, Tcl_Obj *value)
 
 static int set_glob(struct search *search, Tcl_Obj *value)
 {
-    aetcl_text text;
-    if (aetcl_text_of(interp_of(search), value, &search->pool, &text) != TCL_OK)
-        return TCL_ERROR;
-    if (aero_query_glob(search->walk.query, text.data, text.length) != AERO_OK)
-        return aetcl_fail_session(search->table->state);
-    return TCL_OK;
+    return aetcl_add_glob(search->table, search->walk.query, value);
 }
 
 static int set_sort(struct search *search, Tcl_Obj *value)
@@ -112,7 +107,7 @@ static int set_write_tabsep(struct search *search, Tcl_Obj *value)
 
 static int set_tab(struct search *search, Tcl_Obj *value)
 {
-    return aetcl_separator_of(interp_of(search), value, &search->pool, &search->tabsep.separator);
+    return aetcl_tab_of(interp_of(search), value, &search->pool, &search->tabsep.separator);
 }
 
 static int set_null(struct search *search, Tcl_Obj *value)

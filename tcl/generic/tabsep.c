@@ -1,7 +1,7 @@
 /* tabsep.c — writing rows to a channel: write_tabsep and search -write_tabsep.
  *
- * By default cells are escaped as ingest_tsv reads them back; -quote none and -quote uri are for
- * readers that want speedtables' other spellings.  A line goes to the channel as characters, so the
+ * By default the engine writes, as ingest_tsv reads it back; other separators, and -quote none and
+ * uri for readers that want speedtables' other spellings, are written here.  A line goes to the channel as characters, so the
  * channel's -encoding decides about bytes.
  */
 #include <string.h>
@@ -40,6 +40,17 @@ int aetcl_separator_of(Tcl_Interp *interp, Tcl_Obj *object, aetcl_pool *pool, co
     memcpy(copy, name.data, name.length);
     copy[name.length] = '\0';
     *text = copy;
+    return TCL_OK;
+}
+
+int aetcl_tab_of(Tcl_Interp *interp, Tcl_Obj *object, aetcl_pool *pool, const char **text)
+{
+    if (aetcl_separator_of(interp, object, pool, text) != TCL_OK)
+        return TCL_ERROR;
+    if ((*text)[0] == '\0')
+        return aetcl_fail(interp, AERO_USAGE, Tcl_NewStringObj("-tab may not be empty", -1));
+    if (strcmp(*text, "\t") == 0)
+        *text = NULL;
     return TCL_OK;
 }
 
@@ -95,7 +106,6 @@ static int write_engine(aetcl_table *table, aero_cursor *cursor, struct output *
         .column_count = how->column_count,
         .columns = how->columns,
         .null_text = how->null_text,
-        .separator = how->separator,
         .header = how->with_field_names,
     };
     if (aero_write_tsv(cursor, &options, write_piece, output, rows) == AERO_OK || output->failed)
@@ -103,18 +113,58 @@ static int write_engine(aetcl_table *table, aero_cursor *cursor, struct output *
     return aetcl_fail_session(table->state);
 }
 
-/* ---- other quotings --------------------------------------------------------------------------------- */
+/* ---- other spellings -------------------------------------------------------------------------------- */
 
-static void append_uri(Tcl_DString *line, const char *text, size_t length)
+void aetcl_append_escaped(Tcl_DString *line, char c)
 {
+    static const char special[] = "\t\n\r\\";
+    static const char letters[] = "tnr\\0";
+    const char *at = memchr(special, c, sizeof special); /* with its NUL */
+    if (at != NULL) {
+        Tcl_DStringAppend(line, "\\", 1);
+        c = letters[at - special];
+    }
+    Tcl_DStringAppend(line, &c, 1);
+}
+
+/* Append a byte as `mark` and two hexadecimal digits. */
+static void append_hex(Tcl_DString *line, const char *mark, char c)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    const unsigned char byte = (unsigned char)c;
+    const char code[2] = {digits[byte >> 4], digits[byte & 15]};
+    Tcl_DStringAppend(line, mark, -1);
+    Tcl_DStringAppend(line, code, 2);
+}
+
+/* Append the text of a cell.  Where the quoting can, no part of it looks like a separator, and the
+ * whole does not look like a NULL. */
+static void append_text(Tcl_DString *line, const aetcl_tabsep *how, bool nullable, const char *text,
+                        size_t length)
+{
+    const char separator = how->separator != NULL ? how->separator[0] : '\t';
+    const bool escapes = how->quote == AETCL_QUOTE_ESCAPE;
+    const bool like_null = how->null_text != NULL && strlen(how->null_text) == length &&
+                           memcmp(how->null_text, text, length) == 0;
+    if (how->quote == AETCL_QUOTE_NONE) {
+        Tcl_DStringAppend(line, text, (Tcl_Size)length);
+        return;
+    }
+    const bool empty = length == 0 && nullable &&
+                       (how->null_text == NULL || *how->null_text == '\0');
+    if ((like_null || empty) && escapes)
+        Tcl_DStringAppend(line, "\\e", 2);
     for (size_t i = 0; i < length; i++) {
         const unsigned char byte = (unsigned char)text[i];
-        if (byte >= 0x20 && byte != '%' && byte != 0x7F) {
+        if (escapes && (text[i] != separator || separator == '\t'))
+            aetcl_append_escaped(line, text[i]);
+        else if (escapes)
+            append_hex(line, "\\x", text[i]);
+        else if (byte < 0x20 || byte == '%' || byte == 0x7F || text[i] == separator ||
+                 (like_null && i == 0))
+            append_hex(line, "%", text[i]);
+        else
             Tcl_DStringAppend(line, text + i, 1);
-            continue;
-        }
-        const char code[3] = {'%', "0123456789ABCDEF"[byte >> 4], "0123456789ABCDEF"[byte & 15]};
-        Tcl_DStringAppend(line, code, 3);
     }
 }
 
@@ -135,10 +185,11 @@ static int write_row(aetcl_table *table, const aero_row *row, const aetcl_tabsep
         if (!null && aero_format(state->session, table->index, how->columns[i], &values[i], &text,
                                  &length) != AERO_OK)
             return aetcl_fail_session(state);
-        if (how->quote == AETCL_QUOTE_URI && !null)
-            append_uri(line, text, length);
-        else
+        if (null)
             Tcl_DStringAppend(line, text, (Tcl_Size)length);
+        else
+            append_text(line, how, table->info->columns[how->columns[i]].null_index >= 0, text,
+                        length);
     }
     Tcl_DStringAppend(line, "\n", 1);
     return TCL_OK;
@@ -226,7 +277,7 @@ int aetcl_write_rows(aetcl_table *table, aero_query *query, Tcl_Channel channel,
     if (aero_cursor_open(query, &cursor) != AERO_OK) {
         code = aetcl_fail_session(state);
     } else {
-        code = whole.quote == AETCL_QUOTE_ESCAPE
+        code = whole.quote == AETCL_QUOTE_ESCAPE && whole.separator == NULL
                    ? write_engine(table, cursor, &output, &whole, rows)
                    : write_quoted(table, cursor, &output, &whole, rows);
         aero_cursor_close(cursor);
@@ -272,7 +323,7 @@ static int write_option(aetcl_table *table, int count, Tcl_Obj *const arguments[
         *glob = value;
         return TCL_OK;
     case TAB:
-        return aetcl_separator_of(interp, value, pool, &how->separator);
+        return aetcl_tab_of(interp, value, pool, &how->separator);
     case NULL_TEXT:
         return aetcl_separator_of(interp, value, pool, &how->null_text);
     default:
@@ -281,18 +332,13 @@ static int write_option(aetcl_table *table, int count, Tcl_Obj *const arguments[
 }
 
 /* Build the query of write_tabsep. */
-static int glob_query(aetcl_table *table, Tcl_Obj *glob, aetcl_pool *pool, aero_query **query)
+static int glob_query(aetcl_table *table, Tcl_Obj *glob, aero_query **query)
 {
-    aetcl_text text;
     if (aetcl_session(table->state) != TCL_OK)
-        return TCL_ERROR;
-    if (glob != NULL && aetcl_text_of(table->state->interp, glob, pool, &text) != TCL_OK)
         return TCL_ERROR;
     if (aero_query_new(table->state->session, table->index, query) != AERO_OK)
         return aetcl_fail_session(table->state);
-    if (glob != NULL && aero_query_glob(*query, text.data, text.length) != AERO_OK)
-        return aetcl_fail_session(table->state);
-    return TCL_OK;
+    return glob != NULL ? aetcl_add_glob(table, *query, glob) : TCL_OK;
 }
 
 /* write_tabsep channel ?option …? ?field …?: returns the number of rows written */
@@ -319,7 +365,7 @@ int aetcl_write_tabsep(aetcl_table *table, int count, Tcl_Obj *const arguments[]
         code = aetcl_channel_of(table->state->interp, arguments[2], TCL_WRITABLE, &channel);
     aetcl_enter(table->state);
     if (code == TCL_OK)
-        code = glob_query(table, glob, &pool, &query);
+        code = glob_query(table, glob, &query);
     if (code == TCL_OK)
         code = aetcl_write_rows(table, query, channel, &how, &pool, &rows);
     if (query != NULL)

@@ -61,7 +61,9 @@ static int attempt_once(aetcl_state *state, int32_t isolation, aetcl_work *work,
     }
     state->isolation = isolation;
     int code = work(context);
-    if (keeps(code) && !state->close_pending) {
+    if (Tcl_InterpDeleted(state->interp)) {
+        code = aetcl_check_limits(state->interp);
+    } else if (keeps(code) && !state->close_pending) {
         if (aero_commit(state->session) == AERO_OK)
             return code;
         *again = aero_session_error(state->session)->retryable != 0;

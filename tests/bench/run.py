@@ -51,6 +51,7 @@ def as_json(outcomes: list[Outcome], work: Work, core: int) -> dict[str, object]
         "date": now.isoformat(timespec="seconds"),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "pinned_to": core,
                     "kernel": platform.release(), "python": platform.python_version()},
+        "clock": os.environ["BENCH_CLOCK"],
         "rows": work.rows,
         "rounds": work.rounds,
         "measurements": [
@@ -106,6 +107,7 @@ def main(
     rows: Annotated[int, typer.Option(min=1000, max=10_000_000)] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1, max=100)] = 5,
     operations: Annotated[int, typer.Option(min=100, help="keyed operations a round")] = 500_000,
+    cpu: Annotated[bool, typer.Option(help="processor time instead of wall time")] = False,
 ) -> None:
     """Run the benchmarks: ingest get update scan tcl python."""
     chosen = names or list(AREAS)
@@ -114,6 +116,7 @@ def main(
         raise typer.BadParameter(f"no benchmark {unknown[0]!r}; there are: {', '.join(AREAS)}")
     if quick:
         rows, rounds, operations = min(rows, 20_000), 1, 5_000
+    os.environ["BENCH_CLOCK"] = "cpu" if cpu else "wall"
     core = pin()
     work = Work(rows, rounds, operations, scratch_folder(), lambda text: console.log(text))
     outcomes: list[Outcome] = []

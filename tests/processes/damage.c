@@ -15,7 +15,7 @@
  */
 #include "probe.h"
 
-enum { ROWS = 400, SEGMENT_SIZE = 8 << 20 };
+enum { ROWS = 400, SEGMENT_SIZE = 5 << 20 };
 
 typedef struct image {
     const char *data_dir;

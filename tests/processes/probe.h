@@ -7,6 +7,7 @@
 #define PROBE_H
 
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -21,7 +22,7 @@
 
 #include "aerostore/descriptor.h"
 
-enum { PROBE_ALARM_S = 20 }; /* an attempt takes milliseconds; this long is a hang */
+enum { PROBE_ALARM_S = 10 }; /* an attempt takes milliseconds; this long is a hang */
 
 /* How an attempt in a child ended. */
 enum probe_end {
@@ -119,6 +120,16 @@ static inline aero_status scan_all(aero_session *session, uint64_t *sum)
     return status;
 }
 
+/* Tell where it hangs or crashed, then die of the signal as anybody would. */
+static inline void probe_trace(int number)
+{
+    void *frames[32];
+    const int count = backtrace(frames, 32);
+    backtrace_symbols_fd(frames, count, STDERR_FILENO);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
 /* Run `attempt` in a child and tell how it ended.  Its output goes to our standard error. */
 static inline enum probe_end probe_run(enum probe_end (*attempt)(const void *context),
                                        const void *context, int *status)
@@ -128,6 +139,12 @@ static inline enum probe_end probe_run(enum probe_end (*attempt)(const void *con
     if (child < 0)
         die("fork: %s", strerror(errno));
     if (child == 0) {
+        signal(SIGALRM, probe_trace);
+#ifndef __SANITIZE_ADDRESS__ /* which tells more by itself */
+        signal(SIGSEGV, probe_trace);
+        signal(SIGBUS, probe_trace);
+        signal(SIGABRT, probe_trace);
+#endif
         alarm(PROBE_ALARM_S);
         _exit((int)attempt(context));
     }

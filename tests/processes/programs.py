@@ -10,7 +10,7 @@ from support.paths import ENGINE
 FOLDER = Path(__file__).resolve().parent
 COMPILERS = {
     "release": ("cc", "-O2"),
-    "asan": ("clang", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "asan": ("gcc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
 }
 
 

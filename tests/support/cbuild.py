@@ -42,11 +42,12 @@ LINKS: dict[str, tuple[str, ...]] = {
     "fuzz": ("clang", "-fsanitize=fuzzer,address", UNDEFINED),
 }
 
-# Tests may convert numbers and cut texts freely, and name engine folders as `base/*`, which looks
-# like the start of a comment.
+# Tests may convert numbers, cut texts and reuse names freely, and name engine folders as `base/*`,
+# which looks like the start of a comment.
 LENIENT = {
-    "gcc": ("-Wno-comment", "-Wno-conversion", "-Wno-format-truncation"),
-    "clang": ("-Wno-comment", "-Wno-conversion", "-fno-sanitize=implicit-conversion"),
+    "gcc": ("-Wno-comment", "-Wno-conversion", "-Wno-shadow", "-Wno-format-truncation"),
+    "clang": ("-Wno-comment", "-Wno-conversion", "-Wno-shadow",
+              "-fno-sanitize=implicit-conversion"),
 }
 
 

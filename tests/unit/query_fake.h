@@ -28,6 +28,8 @@ struct aero_session {
     int readers;      /* open ones */
     int stale;        /* ae_session_enter refuses */
     int reader_stale; /* ae_reader_check refuses */
+    int notes;        /* reads are to be noted */
+    ae_predicate noted;
 };
 
 aero_status ae_session_enter(aero_session *session)
@@ -91,6 +93,16 @@ aero_status ae_reader_check(const ae_reader *reader)
 {
     aero_session *session = reader->session;
     return session->reader_stale ? ae_fail(&session->error, AERO_STALE, "stale") : AERO_OK;
+}
+
+bool ae_reader_notes(const ae_reader *reader)
+{
+    return reader->session->notes != 0;
+}
+
+void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate)
+{
+    reader->session->noted = *predicate;
 }
 
 static inline char *fake_row(const aero_session *session, uint32_t table, size_t index)
@@ -253,8 +265,15 @@ static inline aero_value fake_value(aero_session *session, const aero_column *co
     default: /* the small unsigned kinds and INET */
         return value;
     }
-    for (size_t i = 0; i < length; i++)
-        text[i] = letters[random_word(random) % 6];
+    /* Some texts share a long beginning, and some hold NUL. */
+    const bool alike = random_word(random) % 3 == 0;
+    const bool zeros = column->kind == AERO_KIND_TEXT || column->kind == AERO_KIND_BYTES;
+    for (size_t i = 0; i < length; i++) {
+        const uint64_t letter = random_word(random);
+        text[i] = alike ? 'a' : letters[letter % 6];
+        if (zeros && letter / 6 % 16 == 0)
+            text[i] = '\0';
+    }
     value.type = column->kind == AERO_KIND_TEXT || column->kind == AERO_KIND_FIXED
                      ? AERO_TYPE_TEXT
                      : AERO_TYPE_BYTES;

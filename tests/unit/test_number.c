@@ -195,7 +195,8 @@ static void doubles_at_random(void **state)
         size_t length = 0;
         switch (random_word() % 6) {
         case 0:
-            snprintf(text, sizeof text, "%.*e", (int)(random_word() % 25), isfinite(value) ? value : 1.0);
+            snprintf(text, sizeof text, "%.*e", (int)(random_word() % 25),
+                     isfinite(value) ? value : 1.0);
             break;
         case 1:
             snprintf(text, sizeof text, "%d.%06d", (int)(random_word() % 360) - 180,

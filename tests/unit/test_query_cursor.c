@@ -504,6 +504,32 @@ static void cursor_with_a_stale_reader(void **state)
     fake_close(session);
 }
 
+/* Goal: a transaction may ask of any row whether a search would have seen it, long after the search
+ * was changed and freed; method: keep the noted filter, as a transaction does. */
+static void noted_filters_outlive_their_query(void **state)
+{
+    (void)state;
+    aero_session *session = filled(TRADE, 600, 14);
+    aero_query *query = query_on(session, TRADE, "{match symbol *A*} {in amount {1 7 100}}");
+    uint64_t wanted;
+    uint64_t count;
+    session->notes = 1;
+    assert_int_equal(aero_query_count(query, &wanted), AERO_OK);
+    const ae_predicate noted = session->noted;
+    session->notes = 0;
+    assert_int_equal(noted.table, TRADE);
+    assert_int_equal(aero_query_compare(query, "null note", 9), AERO_OK);
+    assert_int_equal(aero_query_count(query, &count), AERO_OK);
+    aero_query_free(query);
+    count = 0;
+    for (size_t i = 0; i < 600; i++)
+        count += noted.match(noted.context, fake_row(session, TRADE, i), NULL);
+    assert_true(wanted > 0);
+    assert_int_equal(count, wanted);
+    noted.release(noted.context);
+    fake_close(session);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(fetch_gives_what_rows_hold),
     cmocka_unit_test(fetch_of_large_texts_is_cut),
@@ -517,6 +543,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(handles_outlive_their_session),
     cmocka_unit_test(query_is_frozen_while_cursors_are_open),
     cmocka_unit_test(cursor_with_a_stale_reader),
+    cmocka_unit_test(noted_filters_outlive_their_query),
 };
 
 AE_TEST_MAIN(tests)

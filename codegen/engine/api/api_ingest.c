@@ -4,12 +4,11 @@
  * Stale handles.  An ingest whose session was closed answers AERO_STALE (there is no session left to
  * carry a text) until it is freed.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "ingest/ingest.h"
 #include "row/convert.h"
-#include "txn/session_private.h"
+#include "txn/session.h"
 
 static aero_status missing(aero_session *session, const char *what)
 {

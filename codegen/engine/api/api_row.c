@@ -4,7 +4,7 @@
 
 #include "row/convert.h"
 #include "table/table.h"
-#include "txn/session_private.h"
+#include "txn/handles.h"
 
 #define COLUMNS_MAX 1024u
 

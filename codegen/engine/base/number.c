@@ -2,11 +2,11 @@
  *
  * A decimal is scanned into up to 19 significant digits and a power of ten, which one or two
  * 64 x 64-bit products with a 128-bit power of ten round correctly (D. Lemire, "Number parsing at a
- * gigabyte per second", 2021; that no product of a 64-bit significand needs a third word is shown by
- * N. Mushtak and D. Lemire, "Fast number parsing without fallback", 2023).  Only integer arithmetic
- * is used, so neither the rounding mode nor flush-to-zero of the host can change a result.  With
- * more than 19 digits, the digits cut off matter only if the significand and its successor round
- * differently; then number_exact.c decides.
+ * gigabyte per second", 2021; that no product of a 64-bit significand needs a third word is shown
+ * by N. Mushtak and D. Lemire, "Fast number parsing without fallback", 2023).  Only integer
+ * arithmetic is used, so neither the rounding mode nor flush-to-zero of the host can change a
+ * result.  With more than 19 digits, the digits cut off matter only if the significand and its
+ * successor round differently; then number_exact.c decides.
  *
  * I1 A result other than AE_NUMBER_OK leaves the output alone.
  * I2 Nothing is read outside text[0..length); the text need not be NUL-terminated.
@@ -166,64 +166,7 @@ static inline bool scan_decimal(const char *text, const char *end, ae_decimal *d
     return true;
 }
 
-/* ---- decimal to binary -------------------------------------------------------------------------- */
-
-/* w * 10^q as a 128-bit product with enough right bits for `format`: w has its top bit set. */
-static inline unsigned __int128 scale(uint64_t w, int32_t q, const ae_real_format *format)
-{
-    const ae_pow10 power = ae_pow10_table[q - AE_POW10_MIN];
-    unsigned __int128 product = (unsigned __int128)w * power.high;
-    const uint64_t mask = UINT64_MAX >> (format->fraction_bits + 3);
-    if (((uint64_t)(product >> 64) & mask) == mask) {
-        /* The bits that round are all ones: a carry from below could change them.  The small
-         * negative powers have to be rounded up for the proof to hold. */
-        const uint64_t low = power.low + (q < 0 && q >= -27);
-        product += (uint64_t)(((unsigned __int128)w * low) >> 64);
-    }
-    return product;
-}
-
-/* Bits of w * 10^exponent, correctly rounded; those of infinity when it is too large. */
-static inline __attribute__((always_inline)) uint64_t nearest(uint64_t w, int64_t exponent,
-                                                              const ae_real_format *format)
-{
-    const int32_t fraction_bits = format->fraction_bits;
-    const uint64_t infinity = (uint64_t)format->exponent_max << fraction_bits;
-    if (w == 0 || exponent < AE_POW10_MIN)
-        return 0;
-    if (exponent > 308)
-        return infinity;
-    const int32_t q = (int32_t)exponent;
-    const int32_t zeros = __builtin_clzll(w);
-    const unsigned __int128 product = scale(w << zeros, q, format);
-    const uint64_t high = (uint64_t)(product >> 64);
-    const uint64_t low = (uint64_t)product;
-    const int32_t upper = (int32_t)(high >> 63);
-    const int32_t shift = upper + 64 - fraction_bits - 3;
-    uint64_t fraction = high >> shift; /* one bit more than the format keeps */
-    int32_t power = (((152170 + 65536) * q) >> 16) + 63 + upper - zeros + format->exponent_bias;
-    if (power <= 0) { /* denormal */
-        if (1 - power >= 64)
-            return 0;
-        fraction >>= 1 - power;
-        fraction += fraction & 1;
-        return fraction >> 1; /* rounding up into the normal numbers carries into the exponent */
-    }
-    /* Exactly between two numbers: round to even.  Possible only where 5^|q| is small. */
-    if (low <= 1 && q >= format->even_low && q <= format->even_high && (fraction & 3) == 1 &&
-        fraction << shift == high)
-        fraction &= ~(uint64_t)1;
-    fraction += fraction & 1;
-    fraction >>= 1;
-    if (fraction >= (uint64_t)2 << fraction_bits) {
-        fraction = (uint64_t)1 << fraction_bits;
-        power++;
-    }
-    if (power >= format->exponent_max)
-        return infinity;
-    fraction &= ~((uint64_t)1 << fraction_bits);
-    return fraction | (uint64_t)power << fraction_bits;
-}
+/* ---- reals ---------------------------------------------------------------------------------------- */
 
 /* Is the text nan, inf or infinity? */
 static bool is_not_finite(const char *text, const char *end)
@@ -249,8 +192,8 @@ static __attribute__((noinline)) enum ae_number_result read_other(const char *te
     ae_decimal decimal;
     if (!scan_decimal(text, end, &decimal))
         return is_not_finite(text, end) ? AE_NUMBER_NOT_FINITE : AE_NUMBER_INVALID;
-    uint64_t result = nearest(decimal.leading, decimal.exponent, format);
-    if (decimal.truncated && result != nearest(decimal.leading + 1, decimal.exponent, format))
+    uint64_t result = aei_nearest(decimal.leading, decimal.exponent, format);
+    if (decimal.truncated && result != aei_nearest(decimal.leading + 1, decimal.exponent, format))
         result = aei_number_exact(&decimal, format, result);
     if (result == (uint64_t)format->exponent_max << format->fraction_bits)
         return AE_NUMBER_RANGE;
@@ -268,7 +211,7 @@ static inline __attribute__((always_inline)) enum ae_number_result read_real(
     uint32_t places;
     bool point;
     if (ae_number_plain(text, (size_t)(end - text), &digits, &places, &point)) {
-        *bits = nearest(digits, -(int64_t)places, format);
+        *bits = aei_nearest(digits, -(int64_t)places, format);
     } else {
         const enum ae_number_result result = read_other(text, end, format, bits);
         if (result != AE_NUMBER_OK)

@@ -1,9 +1,10 @@
-/* number_inline.h — the hot path of reading numbers: short plain decimals, without a loop over digits.
+/* number_inline.h — the hot path of reading numbers: short plain decimals, without a loop over
+ * digits.
  *
- * Nearly every number in a feed is at most 16 characters of digits with at most one point.  They are
- * loaded right-aligned into two words, padded with '0' in front; the point is taken out by moving
- * what is in front of it up by one byte; then eight digits become a number by three multiplications.
- * Nothing branches on where the point is or how many digits there are.
+ * Nearly every number in a feed is at most 16 characters of digits with at most one point.  They
+ * are loaded right-aligned into two words, padded with '0' in front; the point is taken out by
+ * moving what is in front of it up by one byte; then eight digits become a number by three
+ * multiplications. Nothing branches on where the point is or how many digits there are.
  */
 #ifndef AE_BASE_NUMBER_INLINE_H
 #define AE_BASE_NUMBER_INLINE_H
@@ -77,7 +78,8 @@ static inline uint64_t ae_word_close_gap(uint64_t word, uint32_t at)
 }
 
 /* An unsigned decimal of at most AE_PLAIN_MAX characters: its value is *digits / 10^*places, and
- * *point says whether there was a point.  False for everything else, which may still be a number. */
+ * *point says whether there was a point.  False for everything else, which may still be a number.
+ */
 static inline __attribute__((always_inline)) bool ae_number_plain(const char *text, size_t length,
                                                                   uint64_t *digits,
                                                                   uint32_t *places, bool *point)
@@ -89,8 +91,8 @@ static inline __attribute__((always_inline)) bool ae_number_plain(const char *te
     if (length > 8) {
         front = ae_load_word(text) << (8 * (16 - length));
         back = ae_load_word(text + length - 8);
-        /* Padding: bytes that are NUL because nothing was loaded.  A NUL of the text is refused below
-         * all the same, since only the missing bytes are filled. */
+        /* Padding: bytes that are NUL because nothing was loaded.  A NUL of the text is refused
+         * below all the same, since only the missing bytes are filled. */
         if (length < 16)
             front |= AE_PLAIN_ZEROS >> (8 * (length - 8));
     } else {

@@ -1,8 +1,8 @@
 /* Numbers to text: integers two digits at a time, doubles and floats by the shortest digits.
  *
  * The shortest decimal inside a number's rounding interval is found with the Schubfach method
- * (R. Giulietti, "The Schubfach way to render doubles", 2020): the interval is scaled by one 128-bit
- * power of ten so that it holds one or two integers, each bound rounded to odd so that the
+ * (R. Giulietti, "The Schubfach way to render doubles", 2020): the interval is scaled by one
+ * 128-bit power of ten so that it holds one or two integers, each bound rounded to odd so that the
  * comparisons stay exact.  Doubles and floats share the code: only significand and exponent differ.
  *
  * I1 The text reads back to the same bits, and no shorter text does.
@@ -146,6 +146,10 @@ static size_t write_exponent(int32_t exponent, char *out)
 /* digits * 10^power in the form number.h describes. */
 static size_t write_decimal(uint64_t digits, int32_t power, char *out)
 {
+    if (digits % 100000 == 0) { /* whole numbers and round ones: fewer steps */
+        digits /= 100000;
+        power += 5;
+    }
     while (digits % 10 == 0) {
         digits /= 10;
         power++;
@@ -177,8 +181,20 @@ static size_t write_decimal(uint64_t digits, int32_t power, char *out)
     return (size_t)count + 1;
 }
 
+/* Most numbers of a feed have at most six decimal places and fifteen digits.  Two decimals of up to
+ * fifteen digits never round to the same double, so one that reads back is the shortest. */
+static inline bool is_short_decimal(uint64_t bits, uint64_t *digits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    if (!(value < 1e9))
+        return false;
+    *digits = (uint64_t)(value * 1e6 + 0.5);
+    return *digits != 0 && aei_nearest(*digits, -6, &aei_double_format) == bits;
+}
+
 /* Bits without the sign. */
-static size_t write_real(uint64_t bits, const ae_real_format *format, char *out)
+static inline size_t write_real(uint64_t bits, const ae_real_format *format, char *out)
 {
     uint64_t fraction = bits & (((uint64_t)1 << format->fraction_bits) - 1);
     const int32_t stored = (int32_t)(bits >> format->fraction_bits);
@@ -190,6 +206,9 @@ static size_t write_real(uint64_t bits, const ae_real_format *format, char *out)
         memcpy(out, "0.0", 3);
         return 3;
     }
+    uint64_t digits = 0;
+    if (format == &aei_double_format && is_short_decimal(bits, &digits))
+        return write_decimal(digits, -6, out);
     const bool closer = fraction == 0 && stored > 1;
     if (stored != 0)
         fraction |= (uint64_t)1 << format->fraction_bits;
@@ -198,7 +217,6 @@ static size_t write_real(uint64_t bits, const ae_real_format *format, char *out)
     if (binary <= 0 && -binary <= format->fraction_bits &&
         (fraction & (((uint64_t)1 << -binary) - 1)) == 0)
         return write_decimal(fraction >> -binary, 0, out); /* a small whole number */
-    uint64_t digits = 0;
     const int32_t power = shortest(fraction, binary, closer, &digits);
     return write_decimal(digits, power, out);
 }

@@ -74,11 +74,15 @@ static bool member_bury(ae_proc *proc, uint32_t member)
     const uint64_t identity = ae_load64_acquire(&line->identity);
     if (identity == 0 || member_owns_slot(proc, member))
         return false;
+    /* The line becomes ours before it is cleared: somebody who is held up here must not clear the pin of
+     * a living member that has claimed the line since. */
+    if (!ae_cas64(&line->identity, identity, ae_os_process_identity()))
+        return false;
+    AE_CRASH_POINT("member.burying");
     ae_store64_release(&line->pin, 0); /* the dead cannot publish again */
     ae_store64(&line->name_space, 0);
     /* Release: the line is clean before it can be claimed. */
-    if (!ae_cas64(&line->identity, identity, 0))
-        return false;
+    ae_store64_release(&line->identity, 0);
     ae_count(proc, AE_COUNT_REAPED_MEMBERS);
     return true;
 }
@@ -154,8 +158,15 @@ uint64_t ae_horizon_compute(ae_proc *proc)
 static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
 {
     ae_slot *at = ae_slot_at(proc, slot);
+    if (ae_load64(&at->owner) != 0)
+        return false;
+    /* Before the claim: horizons and reapers look at slots below the mark only. */
+    ae_raise32(&proc->shared->slot_high, slot + 1);
+    /* The word is of this claim alone, so that a reaper which judged an earlier owner dead and was held
+     * up cannot seize the slot from a later one of the same line. */
+    const uint64_t owner = AE_OWNER(ae_load64_acquire(&at->generation) + 1, member);
     /* Acquire: what the last holder left (limbo, magazines) is ours; pairs with ae_slot_release. */
-    if (ae_load64(&at->owner) != 0 || !ae_cas64(&at->owner, 0, (uint64_t)member + 1))
+    if (!ae_cas64(&at->owner, 0, owner))
         return false;
     AE_CRASH_POINT("slot.claimed");
     ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);
@@ -184,7 +195,6 @@ aero_status ae_slot_claim(ae_proc *proc, uint32_t member, uint32_t hint, uint32_
     for (uint32_t index = 0; index < AE_SLOTS; index++) {
         if (!slot_try(proc, index, member))
             continue;
-        ae_raise32(&proc->shared->slot_high, index + 1);
         *slot = index;
         return AERO_OK;
     }
@@ -214,7 +224,8 @@ bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
     const uint64_t owner = ae_load64_acquire(&at->owner);
     if (owner == 0 || ae_member_alive(proc, (uint32_t)owner - 1))
         return false;
-    return ae_cas64(&at->owner, owner, AE_OWNER_REAPING | (member + 1));
+    return ae_cas64(&at->owner, owner,
+                    (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1));
 }
 
 /* ---- limbo ------------------------------------------------------------------------------------------------------ */

@@ -27,6 +27,9 @@
 
 #define AE_SLOT_NONE UINT32_MAX
 #define AE_OWNER_REAPING ((uint64_t)1 << 32)
+/* Above it, which claim of the slot this is: the low bits of its generation. */
+#define AE_OWNER_CLAIM (~(uint64_t)0 << 33)
+#define AE_OWNER(generation, member) ((uint64_t)(generation) << 33 | ((uint64_t)(member) + 1))
 
 /* One write of a transaction; enough to undo it or to finish it. */
 typedef struct ae_intent {
@@ -65,8 +68,17 @@ static inline uint64_t ae_state_number(uint64_t word)
     return word & (((uint64_t)1 << AE_STATE_SHIFT) - 1);
 }
 
+/* What a committed transaction leaves for validators: its first intents (the chunks hold the rest). */
+typedef struct ae_write_block {
+    ae_block block;
+    ae_a32 count;
+    ae_a32 chunk_first;
+    uint64_t _pad;
+    ae_intent intents[AE_INTENTS_INLINE];
+} ae_write_block;
+
 typedef struct ae_slot {
-    ae_a64 owner;      /* member + 1, or AE_OWNER_REAPING | reaper + 1; 0 free.  CAS by all */
+    ae_a64 owner;      /* AE_OWNER, also of the reaper (AE_OWNER_REAPING); 0 free.  CAS by all */
     ae_a64 state;      /* see above */
     ae_a64 generation; /* counts claims; part of the marks in versions.  Owner writes */
     ae_a64 snapshot;   /* 0: none.  Owner writes, reclaimers read */
@@ -87,7 +99,9 @@ typedef struct ae_slot {
     ae_a32 closing; /* anchor being closed and removed from the hash */
     ae_a32 split_table;
     ae_cache cache;
-    uint64_t _pad2[7];
+    ae_a32 write_block; /* copy of the inline intents for validators; 0 unless committing */
+    uint32_t _pad1;
+    uint64_t _pad2[6];
     ae_intent intents[AE_INTENTS_INLINE];
     uint64_t _pad3[8];
 } ae_slot;

@@ -38,6 +38,7 @@ static void let_go(aero_cursor *cursor)
     cursor->slots = NULL;
     cursor->row.scratch = NULL;
     cursor->left = 0;
+    cursor->query->cursors--;
     aei_query_release(cursor->query);
     cursor->query = NULL;
 }
@@ -89,7 +90,7 @@ static aero_status sort_all(aero_cursor *cursor, aero_error *error)
 static aero_status start(aero_cursor *cursor, aero_error *error)
 {
     aero_query *query = cursor->query;
-    const aei_plan *plan;
+    aei_plan *plan;
     aero_status status = aei_plan_get(query, &plan, error);
     if (status == AERO_OK)
         status = prepare_row(cursor, error);
@@ -102,7 +103,7 @@ static aero_status start(aero_cursor *cursor, aero_error *error)
     cursor->sorted = query->sort_count > 0;
     cursor->skip = (uint64_t)query->offset;
     cursor->left = query->limit < 0 ? UINT64_MAX : (uint64_t)query->limit;
-    aei_source_open(&cursor->stream.source, plan, &cursor->reader, query->table_index);
+    aei_source_open(&cursor->stream.source, query, plan, &cursor->reader);
     return cursor->sorted ? sort_all(cursor, error) : AERO_OK;
 }
 
@@ -119,6 +120,7 @@ aero_status ae_cursor_open(aero_query *query, aero_cursor **cursor)
     fresh->stream.source.seen = 0;
     fresh->query = query;
     query->cursors++;
+    aei_query_hold(query);
     const aero_status status = start(fresh, error);
     if (status != AERO_OK) {
         let_go(fresh);

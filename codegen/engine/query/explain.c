@@ -163,7 +163,7 @@ static aero_status put_actual(text_out *out, aero_query *query)
 aero_status ae_query_explain(aero_query *query, bool execute, const char **text, size_t *length)
 {
     aero_error *error = ae_session_error_buffer(query->session);
-    const aei_plan *plan;
+    aei_plan *plan;
     text_out out = {0};
     *text = "";
     *length = 0;

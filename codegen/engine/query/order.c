@@ -58,13 +58,47 @@ _Static_assert(sizeof(aei_entry) % 8 == 0, "entries are moved as words");
 AEI_WHOLE_KINDS(WHOLE_EXTRACT)
 AEI_REAL_KINDS(REAL_EXTRACT)
 
+/* Key of a text: its first seven bytes and, last, its length if these are all of it, else TEXT_LONG.
+ * A text that is the beginning of another is shorter, so this keeps the order; and equal keys of
+ * short texts are equal texts, which spares looking at the rows again. */
+#define TEXT_BYTES 7u
+#define TEXT_LONG 8u
+
+static inline uint64_t text_key(const char *data, size_t length)
+{
+    const uint64_t start = ae_normal_bytes(data, length < TEXT_BYTES ? length : TEXT_BYTES);
+    return start | (length <= TEXT_BYTES ? length : TEXT_LONG);
+}
+
+static void extract_cell(const aei_order_column *column, const ae_view *views,
+                         const uint16_t *selection, size_t count, uint64_t *keys, uint8_t *nulls)
+{
+    for (size_t i = 0; i < count; i++) {
+        const ae_view *view = &views[selection[i]];
+        const char *row = view->row;
+        const aero_cell *cell = (const aero_cell *)(const void *)(row + column->column->offset);
+        nulls[i] = aei_row_null(row, column->null_at, column->null_mask);
+        keys[i] = nulls[i] ? 0
+                           : text_key(ae_cell_data(cell, view->base), cell->length) ^ column->flip;
+    }
+}
+
 static void extract_other(const aei_order_column *column, const ae_view *views,
                           const uint16_t *selection, size_t count, uint64_t *keys, uint8_t *nulls)
 {
     for (size_t i = 0; i < count; i++) {
         const ae_view *view = &views[selection[i]];
+        aero_value value;
         nulls[i] = aei_row_null(view->row, column->null_at, column->null_mask);
-        keys[i] = nulls[i] ? 0 : column->column->normalize(view->row, view->base) ^ column->flip;
+        keys[i] = 0;
+        if (nulls[i])
+            continue;
+        if (column->text) {
+            column->column->get(view->row, view->base, &value);
+            keys[i] = text_key(value.u.data, value.length) ^ column->flip;
+        } else {
+            keys[i] = column->column->normalize(view->row, view->base) ^ column->flip;
+        }
     }
 }
 
@@ -80,6 +114,9 @@ static aei_extract extract_of(uint8_t kind)
     switch (kind) {
         AEI_WHOLE_KINDS(WHOLE_CASE)
         AEI_REAL_KINDS(REAL_CASE)
+    case AERO_KIND_TEXT:
+    case AERO_KIND_BYTES:
+        return extract_cell;
     default:
         return extract_other;
     }
@@ -97,7 +134,9 @@ void aei_order_open(aei_order *order, const aero_table *table, const aei_sort_ke
         out->column = column;
         out->extract = extract_of(column->kind);
         out->flip = keys[i].descending ? UINT64_MAX : 0;
-        out->exact = aei_kind_is_integer(column->kind) || aei_kind_is_real(column->kind);
+        out->exact = aei_kind_is_integer(column->kind) || aei_kind_is_real(column->kind) ||
+                     column->kind == AERO_KIND_MAC; /* six bytes fit the key */
+        out->text = aei_kind_is_text(column->kind) || column->kind == AERO_KIND_BYTES;
         aei_row_null_place(column, &out->null_at, &out->null_mask);
     }
 }
@@ -124,7 +163,8 @@ static int column_order(const aei_order *order, uint32_t i, const aei_entry *lef
         return (int)left_null - (int)right_null;
     const uint64_t a = i == 0 ? left->key : left->more[i - 1];
     const uint64_t b = i == 0 ? right->key : right->more[i - 1];
-    if (a != b || column->exact)
+    const bool exact = column->exact || (column->text && ((a ^ column->flip) & 0xff) <= TEXT_BYTES);
+    if (a != b || exact)
         return (a > b) - (a < b);
     const int32_t way = column->column->compare(left->row, left->base, right->row, right->base);
     return column->flip != 0 ? (way < 0) - (way > 0) : way;
@@ -149,8 +189,9 @@ static inline bool precedes(const aei_order *order, const aei_entry *left, const
 
 static inline void copy_entry(uint64_t *to, const uint64_t *from, uint32_t words)
 {
+    /* memcpy, not assignment: the words are read back as fields of an aei_entry. */
     for (uint32_t w = 0; w < words; w++)
-        to[w] = from[w];
+        memcpy(&to[w], &from[w], sizeof *to);
 }
 
 static const aei_entry *as_entry(const uint64_t *words)

@@ -23,6 +23,7 @@ struct aei_order_column {
     uint32_t null_mask;
     uint64_t flip; /* all ones when descending: keys are complemented */
     bool exact;    /* equal keys mean equal values */
+    bool text;     /* … of short texts, as their key says */
 };
 
 /* A kept row.  The keys of further sort columns follow it in memory. */

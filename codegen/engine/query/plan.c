@@ -58,7 +58,7 @@ static aero_status plan_fill(aei_plan *plan, const aero_query *query, aero_error
     return status;
 }
 
-aero_status aei_plan_get(aero_query *query, const aei_plan **plan, aero_error *error)
+aero_status aei_plan_get(aero_query *query, aei_plan **plan, aero_error *error)
 {
     *plan = query->plan;
     if (query->plan != NULL)
@@ -66,20 +66,22 @@ aero_status aei_plan_get(aero_query *query, const aei_plan **plan, aero_error *e
     aei_plan *fresh = calloc(1, sizeof *fresh);
     if (fresh == NULL)
         return ae_fail(error, AERO_NO_MEMORY, "no memory for a query");
-    query->plan = fresh;
+    fresh->references = 1;
     const aero_status status = plan_fill(fresh, query, error);
-    if (status != AERO_OK)
-        aei_plan_drop(query);
-    *plan = query->plan;
-    return status;
+    if (status != AERO_OK) {
+        aei_plan_release(fresh);
+        return status;
+    }
+    *plan = query->plan = fresh;
+    return AERO_OK;
 }
 
-void aei_plan_drop(aero_query *query)
+void aei_plan_release(aei_plan *plan)
 {
-    if (query->plan != NULL) {
-        aei_pool_free(&query->plan->pool);
-        free(query->plan);
-        query->plan = NULL;
+    AE_ASSERT(plan->references > 0);
+    if (--plan->references == 0) {
+        aei_pool_free(&plan->pool);
+        free(plan);
     }
 }
 

@@ -19,6 +19,7 @@ enum aei_source_kind {
 };
 
 typedef struct aei_plan {
+    uint32_t references; /* the query's, and those of reads kept for validation */
     aei_pool pool;
     enum aei_source_kind source;
     const aei_clause *driver; /* the clause the source answers, or NULL */
@@ -29,8 +30,9 @@ typedef struct aei_plan {
 } aei_plan;
 
 /* The plan of the query as it is now, made if needed.  LIMIT, NO_MEMORY. */
-aero_status aei_plan_get(aero_query *query, const aei_plan **plan, aero_error *error);
-void aei_plan_drop(aero_query *query);
+aero_status aei_plan_get(aero_query *query, aei_plan **plan, aero_error *error);
+/* Give back a reference. */
+void aei_plan_release(aei_plan *plan);
 
 /* Rows wanted of a sorted or counted result: offset + limit, UINT64_MAX for all. */
 uint64_t aei_rows_wanted(const aero_query *query);
@@ -46,7 +48,9 @@ typedef struct aei_source {
     uint64_t seen; /* candidates handed out */
 } aei_source;
 
-void aei_source_open(aei_source *source, const aei_plan *plan, ae_reader *reader, uint32_t table);
+/* Start reading.  In a serializable transaction this notes what is read: the keys looked up (the
+ * table does), or the program as a predicate, which keeps query and plan until the transaction ends. */
+void aei_source_open(aei_source *source, aero_query *query, aei_plan *plan, ae_reader *reader);
 /* Up to `max` more candidates; 0 at the end. */
 size_t aei_source_next(aei_source *source, ae_view *views, size_t max);
 

@@ -1,7 +1,8 @@
 /* query.c — the query's life: made, changed, counted, freed.
  *
  * Invariants: I1 `plan` is NULL or fits the clauses.
- *             I2 while `cursors` > 0 neither clauses nor plan change, and the query is not freed.
+ *             I2 while `cursors` > 0 neither clauses nor plan change.
+ *             I3 while `holders` > 0 the query is not freed.
  */
 #include "query/query.h"
 
@@ -39,11 +40,18 @@ aero_status ae_query_new(aero_session *session, uint32_t table, aero_query **que
     return AERO_OK;
 }
 
+static void drop_plan(aero_query *query)
+{
+    if (query->plan != NULL)
+        aei_plan_release(query->plan);
+    query->plan = NULL;
+}
+
 static void destroy(aero_query *query)
 {
     if (query->session != NULL)
         ae_session_disown(&query->child);
-    aei_plan_drop(query);
+    drop_plan(query);
     aei_pool_free(&query->pool);
     free(query->clauses);
     free(query->scratch);
@@ -53,9 +61,8 @@ static void destroy(aero_query *query)
 
 void ae_query_free(aero_query *query)
 {
-    if (query->cursors > 0)
-        query->freed = true;
-    else
+    query->freed = true;
+    if (query->holders == 0)
         destroy(query);
 }
 
@@ -64,11 +71,16 @@ aero_session *ae_query_session(const aero_query *query)
     return query->session;
 }
 
+void aei_query_hold(aero_query *query)
+{
+    query->holders++;
+}
+
 void aei_query_release(aero_query *query)
 {
-    AE_ASSERT(query->cursors > 0);
-    query->cursors--;
-    if (query->cursors == 0 && query->freed)
+    AE_ASSERT(query->holders > 0);
+    query->holders--;
+    if (query->holders == 0 && query->freed)
         destroy(query);
 }
 
@@ -78,7 +90,7 @@ static aero_status begin_change(aero_query *query)
     if (query->cursors > 0)
         return ae_fail(ae_session_error_buffer(query->session), AERO_USAGE,
                        "the search cannot change while a cursor of it is open");
-    aei_plan_drop(query);
+    drop_plan(query);
     return AERO_OK;
 }
 
@@ -148,12 +160,11 @@ aero_status ae_query_limit(aero_query *query, int64_t limit, int64_t offset)
 }
 
 /* Count the rows that pass, up to `wanted`. */
-static uint64_t count_rows(const aero_query *query, const aei_plan *plan, ae_reader *reader,
-                           uint64_t wanted)
+static uint64_t count_rows(aero_query *query, aei_plan *plan, ae_reader *reader, uint64_t wanted)
 {
     aei_stream stream;
     uint64_t matched = 0;
-    aei_source_open(&stream.source, plan, reader, query->table_index);
+    aei_source_open(&stream.source, query, plan, reader);
     while (matched < wanted && aei_stream_next(&stream))
         matched += stream.count;
     return matched < wanted ? matched : wanted;
@@ -161,7 +172,7 @@ static uint64_t count_rows(const aero_query *query, const aei_plan *plan, ae_rea
 
 aero_status ae_query_count(aero_query *query, uint64_t *count)
 {
-    const aei_plan *plan;
+    aei_plan *plan;
     ae_reader reader;
     *count = 0;
     aero_status status = aei_plan_get(query, &plan, ae_session_error_buffer(query->session));

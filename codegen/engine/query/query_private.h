@@ -35,7 +35,8 @@ struct aero_query {
     const aero_table *table;
     uint32_t table_index;
     uint32_t cursors; /* open ones */
-    bool freed;       /* by its owner; goes with its last cursor */
+    uint32_t holders; /* cursors, and reads that a transaction keeps for validation */
+    bool freed;       /* by its owner; goes with its last holder */
     aei_pool pool;    /* constants and patterns */
     aei_clause *clauses;
     uint32_t clause_count;
@@ -51,7 +52,8 @@ struct aero_query {
     char *text; /* of the last explain */
 };
 
-/* query.c: a cursor on the query is closed. */
+/* query.c: keep the query and what its pool holds until as many releases. */
+void aei_query_hold(aero_query *query);
 void aei_query_release(aero_query *query);
 
 /* clause.c */

@@ -1,4 +1,5 @@
 /* source.c — the sources of candidates, and the stream of those that pass the filters. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "query/plan.h"
@@ -30,19 +31,65 @@ static size_t next_keyed(aei_source *source, ae_view *views, size_t max)
     return count;
 }
 
-void aei_source_open(aei_source *source, const aei_plan *plan, ae_reader *reader, uint32_t table)
+/* ---- what a transaction has read ----------------------------------------------------------------- */
+
+/* A noted scan: the filter, and what it stands on. */
+typedef struct noted_scan {
+    aei_plan *plan;
+    aero_query *query;
+} noted_scan;
+
+static bool noted_match(void *context, const void *row, const char *base)
+{
+    const noted_scan *noted = context;
+    const ae_view view = {.row = row, .base = base};
+    uint16_t selection[1];
+    return aei_program_run(&noted->plan->program, &view, 1, selection) > 0;
+}
+
+static void noted_release(void *context)
+{
+    noted_scan *noted = context;
+    aei_plan_release(noted->plan);
+    aei_query_release(noted->query);
+    free(noted);
+}
+
+/* Tell the transaction the filter; without memory for it, it keeps the whole table as read. */
+static void note_scan(aei_source *source, aero_query *query, aei_plan *plan)
+{
+    noted_scan *noted = ae_reader_notes(source->reader) && plan->program.step_count > 0
+                            ? malloc(sizeof *noted)
+                            : NULL;
+    if (noted == NULL)
+        return;
+    noted->plan = plan;
+    noted->query = query;
+    plan->references++;
+    aei_query_hold(query);
+    const ae_predicate predicate = {.table = query->table_index,
+                                    .match = noted_match,
+                                    .release = noted_release,
+                                    .context = noted};
+    ae_reader_predicate(source->reader, &predicate);
+}
+
+/* ---- sources ---------------------------------------------------------------------------------------- */
+
+void aei_source_open(aei_source *source, aero_query *query, aei_plan *plan, ae_reader *reader)
 {
     memset(source, 0, sizeof *source);
     source->plan = plan;
     source->reader = reader;
-    source->table = table;
+    source->table = query->table_index;
     switch (plan->source) {
     case AEI_SOURCE_KEYS:
         source->next = next_keyed;
         break;
     case AEI_SOURCE_SCAN:
         source->next = next_scanned;
-        ae_scan_start(&source->scan, reader, table);
+        note_scan(source, query, plan);
+        ae_scan_start(&source->scan, reader, query->table_index);
         break;
     case AEI_SOURCE_NOTHING:
         source->next = next_nothing;

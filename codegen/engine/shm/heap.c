@@ -385,7 +385,7 @@ static aero_status cache_prepare(ae_heap *heap, ae_cache *cache, uint32_t slot, 
         return status;
     ae_block *header = ae_at(heap->segment, block);
     memset(header + 1, 0, heap->pool_count * sizeof(ae_magazine));
-    ae_store64_release(&header->word, AE_WORD_OWNED);
+    ae_store64_release(&header->word, AE_WORD_OF_SLOT(slot));
     /* Plain: only the slot's holder gets here, and the slot's release publishes it. */
     cache->magazines = block + 1;
     ae_heap_linked(cache, block);
@@ -492,6 +492,14 @@ void ae_heap_linked(ae_cache *cache, ae_ref ref)
 
 /* ---- after a death ------------------------------------------------------------------------------------------- */
 
+static bool magazine_holds(const ae_magazine *magazine, ae_ref ref)
+{
+    for (uint32_t index = 0; index < ae_load32(&magazine->count); index++)
+        if (ae_load32(&magazine->refs[index]) == ref)
+            return true;
+    return false;
+}
+
 static void magazine_recover(ae_heap *heap, uint32_t pool, ae_magazine *magazine, uint32_t slot,
                              ae_ref except, ae_heap_orphan orphan, void *context)
 {
@@ -509,6 +517,8 @@ static void magazine_recover(ae_heap *heap, uint32_t pool, ae_magazine *magazine
     if (slab == NULL || slab->pool != pool)
         return;
     const uint64_t word = ae_load64_acquire((const ae_a64 *)ae_at(heap->segment, next));
+    if (magazine_holds(magazine, next))
+        return; /* it was taken, and given back under another number: the register is an old one */
     if (ae_heap_is_cached(heap, pool, next, slot)) {
         if (count < AE_MAGAZINE_MAX)
             ae_store32_release(&magazine->count, count + 1);
@@ -521,12 +531,32 @@ static void magazine_recover(ae_heap *heap, uint32_t pool, ae_magazine *magazine
     }
 }
 
-static bool magazine_holds(const ae_magazine *magazine, ae_ref ref)
+static bool direct_holds(const ae_cache *cache, ae_ref ref)
 {
-    for (uint32_t index = 0; index < ae_load32(&magazine->count); index++)
-        if (ae_load32(&magazine->refs[index]) == ref)
+    for (uint32_t index = 0; index < 4; index++)
+        if (ae_load32(&cache->direct[index]) == ref)
             return true;
     return false;
+}
+
+/* A large object that was in the dead hand, or was being given back. */
+static void direct_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t index,
+                           ae_heap_orphan orphan, void *context)
+{
+    const ae_ref ref = ae_load32(&cache->direct[index]);
+    const ae_slab *slab = ae_heap_slab(heap, ref);
+    if (slab == NULL || ref + 1 == cache->magazines) {
+        ae_store32_release(&cache->direct[index], 0);
+        return;
+    }
+    /* A retired block of a small class stands here too while it is given: the magazine has it. */
+    if (!pool_is_direct(heap, slab->pool))
+        return;
+    const uint64_t word = ae_load64_acquire((const ae_a64 *)ae_at(heap->segment, ref));
+    if (ae_heap_is_free_word(AE_POOL_BLOCK, word))
+        object_hint(heap, slab->pool, ref); /* its bit may not have been set yet */
+    else if (ae_heap_is_cached(heap, slab->pool, ref, slot) || orphan(context, ref, word))
+        object_release(heap, slab->pool, ref);
 }
 
 /* Objects of the bitmap word that the dead was claiming from. */
@@ -547,7 +577,8 @@ static void claim_recover(ae_heap *heap, ae_cache *cache, uint32_t slot)
         if (ae_heap_is_free_word(kind, ae_load64_acquire(at)))
             ae_or64(&slab->bits[word], (uint64_t)1 << (index % 64));
         else if (ae_heap_is_cached(heap, pool, ref, slot) &&
-                 (direct || !magazine_holds(magazine_of(heap, cache, pool), ref)))
+                 !(direct ? direct_holds(cache, ref)
+                          : magazine_holds(magazine_of(heap, cache, pool), ref)))
             object_release(heap, pool, ref);
     }
     ae_store32(&slab->free_hint, slab->object_count); /* look again */
@@ -588,16 +619,9 @@ void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref excep
             magazine_recover(heap, pool, magazine_of(heap, cache, pool), slot, except, orphan,
                              context);
     claim_recover(heap, cache, slot);
-    for (uint32_t index = 0; index < 4; index++) {
-        const ae_ref ref = ae_load32_acquire(&cache->direct[index]);
-        const ae_slab *slab = ref == 0 ? NULL : ae_heap_slab(heap, ref);
-        if (slab != NULL &&
-            (ae_heap_is_cached(heap, slab->pool, ref, slot) ||
-             orphan(context, ref, ae_load64_acquire((const ae_a64 *)ae_at(heap->segment, ref)))))
-            object_release(heap, slab->pool, ref);
-        if (ref != 0 && (slab == NULL || ref + 1 == cache->magazines))
-            ae_store32_release(&cache->direct[index], 0);
-    }
+    for (uint32_t index = 0; index < 4; index++)
+        if (ae_load32_acquire(&cache->direct[index]) != 0)
+            direct_recover(heap, cache, slot, index, orphan, context);
 }
 
 uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache)

@@ -30,6 +30,8 @@
 #define AE_WORD_CACHED ((uint64_t)1 << 62)
 #define AE_WORD_OWNED ((uint64_t)1 << 61)   /* block in use by the object whose reference is below */
 #define AE_WORD_RETIRED ((uint64_t)1 << 60) /* block unlinked; the retirement number is below */
+/* Word of a block in use that belongs to a slot itself: its reaper must know it from those of others. */
+#define AE_WORD_OF_SLOT(slot) (AE_WORD_OWNED | ((uint64_t)(slot) + 1) << 32)
 #define AE_ANCHOR_CACHED 256u               /* + slot, in an anchor's reference part */
 
 enum ae_pool_kind { AE_POOL_VERSION = 1, AE_POOL_ANCHOR = 2, AE_POOL_BLOCK = 3 };

@@ -11,12 +11,14 @@ aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reade
     reader->session = session;
     reader->slot = AE_SLOT_NONE;
     reader->pins_member = false;
+    reader->noted = false;
     reader->own = 0;
     reader->epoch = session->fork_epoch;
     if (session->txn.open) {
         if (session->txn.doomed)
             return ae_fail(&session->error, AERO_USAGE,
                            "the transaction met a conflict and can only be rolled back");
+        ae_txn_look(session);
         reader->snapshot = session->txn.snapshot;
         reader->own = ae_txn_mark(session);
         return AERO_OK;
@@ -69,6 +71,17 @@ void ae_reader_close(ae_reader *reader)
         ae_slot_release(&db->proc, reader->slot);
     reader->pins_member = false;
     reader->slot = AE_SLOT_NONE;
+}
+
+bool ae_reader_notes(const ae_reader *reader)
+{
+    return reader->own != 0 && reader->session->txn.tracks;
+}
+
+void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate)
+{
+    ae_reads_predicate(&reader->session->txn.reads, predicate);
+    reader->noted = true;
 }
 
 /* ---- look-ups --------------------------------------------------------------------------------------------------- */
@@ -142,7 +155,10 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
     const aero_table *of = &db->schema->tables[table];
     ae_hash_walk walk;
     uint64_t word = 0;
-    ae_hash_walk_start(&walk, &db->hashes[table], ae_hash_tag(of->hash_key(key_row, NULL)));
+    const uint64_t hash = of->hash_key(key_row, NULL);
+    if (ae_reader_notes(reader))
+        ae_reads_key(&reader->session->txn.reads, table, hash);
+    ae_hash_walk_start(&walk, &db->hashes[table], ae_hash_tag(hash));
     for (;;) {
         const ae_hash_entry *entry = ae_hash_walk_next(&walk, &word);
         if (entry == NULL)
@@ -167,6 +183,9 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
 void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
 {
     const ae_heap *heap = &reader->session->db->heap;
+    if (ae_reader_notes(reader) && !reader->noted)
+        ae_reads_table(&reader->session->txn.reads, table);
+    reader->noted = false;
     scan->reader = reader;
     scan->table = table;
     scan->slab_count = ae_pool_slab_count(&heap->pools[ae_heap_version_pool(table)]);

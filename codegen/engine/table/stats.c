@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/os.h"
-#include "txn/session_private.h"
+#include "txn/handles.h"
 
 #define GLOBAL_STATS 32u
 #define TABLE_STATS 4u

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "aerostore/descriptor.h"
+#include "txn/reads.h"
 #include "txn/session.h"
 
 /* A visible row where it lies.  `row` and `base` are read through the table's generated functions;
@@ -29,6 +30,7 @@ typedef struct ae_reader {
     uint64_t epoch;    /* of forks: a reader is worth nothing in a child */
     uint32_t slot;     /* pinned slot, or AE_SLOT_NONE when the transaction or member pins */
     bool pins_member;
+    bool noted;        /* what the next scan reads has been noted, finer than the whole table */
 } ae_reader;
 
 /* Open a reader: in a transaction it shares its snapshot and sees its writes so far (not later ones);
@@ -40,6 +42,12 @@ void ae_reader_close(ae_reader *reader);
 /* STALE when the reader was opened before a fork, or in a transaction that has ended: look before each
  * use of a lasting reader. */
 aero_status ae_reader_check(const ae_reader *reader);
+
+/* Must what is read be noted for validation?  Then look-ups note their keys by themselves, and a scan
+ * notes the whole table unless its filter was given here before.  The predicate is released when the
+ * transaction ends. */
+bool ae_reader_notes(const ae_reader *reader);
+void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate);
 
 /* The row whose key equals that of `key_row` (a private image of which only the key column counts). */
 bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_view *view);

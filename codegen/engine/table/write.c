@@ -284,8 +284,11 @@ static aero_status publish_update(const row_write *write, ae_ref anchor, const r
         return AERO_OK;
     }
     AE_CRASH_POINT("write.ended");
-    /* We own the row now: nobody else may push or close. */
-    const bool pushed = ae_cas64(&row->head, judged->head, ae_head_next(judged->head, parts.version));
+    /* We own the row now: nobody else may push or close.  The head is read again, as its counter has moved
+     * if another writer came and was undone meanwhile; undoing restores the head before the `end`. */
+    const uint64_t head = ae_load64_acquire(&row->head);
+    AE_ALWAYS(ae_head_ref(head) == old);
+    const bool pushed = ae_cas64(&row->head, head, ae_head_next(head, parts.version));
     AE_ALWAYS(pushed);
     AE_CRASH_POINT("write.pushed");
     if (entry != NULL)
@@ -402,7 +405,11 @@ static void write_start(row_write *write, aero_session *session, uint32_t table,
     write->of = &session->db->schema->tables[table];
     write->hash = &session->db->hashes[table];
     write->key_row = key_row;
-    write->tag = ae_hash_tag(write->of->hash_key(key_row, NULL));
+    const uint64_t hash = write->of->hash_key(key_row, NULL);
+    write->tag = ae_hash_tag(hash);
+    /* A write looks before it acts, and its outcome tells: that is a read, also when it is undone. */
+    if (session->txn.tracks)
+        ae_reads_key(&session->txn.reads, table, hash);
 }
 
 static aero_status exists_error(const row_write *write)
@@ -545,6 +552,7 @@ static aero_status statement_join(aero_session *session, statement_body body, vo
                        "the transaction met a conflict and can only be rolled back");
     if (txn->isolation == AERO_ISOLATION_READ_ONLY)
         return ae_fail(&session->error, AERO_READ_ONLY, "the transaction is read-only");
+    ae_txn_look(session);
     const uint32_t before = txn->intent_count;
     const aero_status status = body(session, context);
     if (status != AERO_OK && txn->intent_count > before)
@@ -696,6 +704,8 @@ static aero_status delete_all(aero_session *session, void *context)
                        .hash = &session->db->hashes[body->table],
                        .table = body->table};
     body->deleted = 0;
+    /* "Every row" is a predicate: a row that is inserted meanwhile must not survive before us in the order. */
+    session->txn.tracks = session->txn.isolation == AERO_ISOLATION_SERIALIZABLE;
     aero_status status = ae_reader_open(session, false, &reader);
     if (status != AERO_OK)
         return status;

@@ -3,7 +3,7 @@
 #ifndef AE_TXN_DB_H
 #define AE_TXN_DB_H
 
-#include "txn/session_private.h"
+#include "txn/handles.h"
 
 /* As aero_open. */
 aero_status ae_db_open(const aero_open_options *options, aero_db **db, aero_error *error);

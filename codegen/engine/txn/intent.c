@@ -84,7 +84,7 @@ static aero_status chunk_add(aero_session *session, ae_slot *slot)
     const ae_ref last = ae_load32(&slot->chunk_last);
     ae_store32(&chunk->next, 0);
     ae_store32(&chunk->block.extra, last);
-    ae_store64_release(&chunk->block.word, AE_WORD_OWNED);
+    ae_store64_release(&chunk->block.word, AE_WORD_OF_SLOT(session->txn.slot));
     AE_CRASH_POINT("intent.chunk");
     if (last == 0)
         ae_store32_release(&slot->chunk_first, ref);

@@ -88,10 +88,9 @@ static bool front_advance(ae_queue *queue, uint64_t front, bool force)
     return true;
 }
 
-bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position)
+bool ae_queue_wait(ae_queue *queue, uint32_t slot, uint64_t position)
 {
     ae_proc_shared *shared = queue->proc->shared;
-    ae_slot *at = ae_slot_at(queue->proc, slot);
     uint32_t spins = 0;
     uint64_t watched = 0;
     for (;;) {
@@ -103,15 +102,60 @@ bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position)
         if (!front_advance(queue, clock, spins > AE_DECIDE_SPINS))
             ae_pause();
     }
+    return ae_state_of(ae_load64_acquire(&ae_slot_at(queue->proc, slot)->state)) ==
+           AE_STATE_COMMITTING;
+}
+
+bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position, bool commit)
+{
+    ae_proc_shared *shared = queue->proc->shared;
+    ae_slot *at = ae_slot_at(queue->proc, slot);
     /* Acquire-release: the writes of the transaction come before its commit; pairs with the readers that
      * resolve its marks. */
-    const bool committed =
-        ae_cas64(&at->state, AE_STATE(AE_STATE_COMMITTING, 0),
-                 AE_STATE(AE_STATE_COMMITTED, position + 1));
+    const uint64_t outcome =
+        commit ? AE_STATE(AE_STATE_COMMITTED, position + 1) : AE_STATE(AE_STATE_ABORTED, 0);
+    const bool decided = ae_cas64(&at->state, AE_STATE(AE_STATE_COMMITTING, 0), outcome);
     AE_CRASH_POINT("queue.committed");
     while (ae_load64_acquire(&shared->clock) <= position)
         (void)front_advance(queue, position, false);
-    return committed;
+    return decided && commit;
+}
+
+bool ae_queue_owner(const ae_queue *queue, uint64_t position, uint32_t *slot, uint64_t *generation)
+{
+    const uint64_t word = ae_load64_acquire(&queue->entries[position & queue->mask].word);
+    *slot = (uint32_t)(word >> GENERATION_BITS) & 0xffu;
+    *generation = word & GENERATION_MASK;
+    return entry_is_lap(queue, word, position);
+}
+
+#define WHAT_SHIFT 34
+#define WHAT_POSITION(position) ((position) << WHAT_SHIFT)
+
+void ae_queue_describe(ae_queue *queue, uint64_t position, enum ae_queue_what what, ae_ref ref)
+{
+    ae_queue_entry *entry = &queue->entries[position & queue->mask];
+    const uint64_t mine = WHAT_POSITION(position) | (uint64_t)what << 32 | ref;
+    for (;;) {
+        const uint64_t seen = ae_load64_acquire(&entry->what);
+        if (seen >> WHAT_SHIFT == mine >> WHAT_SHIFT ||
+            !entry_is_lap(queue, ae_load64_acquire(&entry->word), position))
+            return;
+        /* One word, by compare-and-swap: whoever was stopped here for a whole lap of the ring can at worst
+         * set an outdated value, which its successor replaces. */
+        if (ae_cas64(&entry->what, seen, mine))
+            return;
+    }
+}
+
+bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_what *what, ae_ref *ref)
+{
+    const ae_queue_entry *entry = &queue->entries[position & queue->mask];
+    /* Acquire: what the reference leads to; pairs with ae_queue_describe. */
+    const uint64_t seen = ae_load64_acquire(&entry->what);
+    *what = (enum ae_queue_what)(seen >> 32 & 3u);
+    *ref = (ae_ref)seen;
+    return *ref != 0 && seen >> WHAT_SHIFT == WHAT_POSITION(position) >> WHAT_SHIFT;
 }
 
 uint64_t ae_queue_settle(ae_queue *queue, uint32_t slot)

@@ -28,7 +28,11 @@
 
 typedef struct ae_queue_entry {
     ae_a64 word; /* lap << 48 | slot << 40 | generation (low 40 bits); 0: never used */
-    uint64_t _pad[3];
+    /* What was written, for the validation of transactions that began before: position (low 30 bits) << 34,
+     * kind << 32, reference.  Set by the owner or its reaper between the decision and the release of the
+     * slot; until then the slot has it. */
+    ae_a64 what;
+    uint64_t _pad[2];
 } ae_queue_entry;
 _Static_assert(sizeof(ae_queue_entry) == 32, "two entries a line");
 
@@ -44,9 +48,24 @@ aero_status ae_queue_open(ae_queue *queue, ae_proc *proc, aero_error *error);
 
 /* Join at the tail; the slot says COMMITTING.  Returns the position. */
 uint64_t ae_queue_enter(ae_queue *queue, uint32_t slot);
-/* Decide in order.  True: committed with number position + 1; false: somebody aborted the slot.
- * In both cases the clock has passed the position. */
-bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position);
+/* Wait until every position before is decided.  False: somebody aborted the slot meanwhile. */
+bool ae_queue_wait(ae_queue *queue, uint32_t slot, uint64_t position);
+/* Decide: committed with number position + 1, or aborted when `commit` is false.  Returns whether it is
+ * committed: somebody may have aborted it.  In every case the clock has passed the position. */
+bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position, bool commit);
+/* The entry of a decided position: slot and generation of its owner.  False when it has been overwritten. */
+bool ae_queue_owner(const ae_queue *queue, uint64_t position, uint32_t *slot, uint64_t *generation);
+enum ae_queue_what {
+    AE_WROTE_SEVERAL, /* reference: an ae_write_block */
+    AE_WROTE_INSERT,  /* reference: the new version */
+    AE_WROTE_UPDATE,  /* reference: the new version; its `older` is what it replaced */
+    AE_WROTE_DELETE   /* reference: the version that was ended */
+};
+/* Set what was written at a position; nothing happens when it has been set, or overwritten. */
+void ae_queue_describe(ae_queue *queue, uint64_t position, enum ae_queue_what what, ae_ref ref);
+/* Read it; false when it is not set yet (the slot still has it) or has been overwritten. */
+bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_what *what, ae_ref *ref);
+
 /* For a reaper: abort the slot's pending commit if it is not decided, and see the clock past its entry if
  * it had entered.  Returns the commit number, or 0 when it is aborted. */
 uint64_t ae_queue_settle(ae_queue *queue, uint32_t slot);

@@ -6,8 +6,8 @@
  *
  *   1 settle the commit queue, so that the outcome is known: after the decision it is finished, else undone
  *   2 repair lists that a store tore, and the allocator's registers, before anything is given back
- *   3 finish a split of the hash, then finish or undo the intents
- *   4 finish a half-freed version
+ *   3 finish a split of the hash, then a half-freed version: their registers are needed next
+ *   4 finish or undo the intents
  */
 #include "txn/txn.h"
 
@@ -25,12 +25,14 @@ static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
     if ((word >> 61) != AE_WORD_OWNED >> 61)
         return false;
     const ae_ref owner = (ae_ref)word;
-    if (owner == 0) { /* an intent chunk, or the magazines themselves */
+    if (owner == 0) { /* an intent chunk, a copy of intents, or the magazines themselves */
+        if (word != AE_WORD_OF_SLOT(reap->slot))
+            return false; /* the register is an old one, and the block another slot's by now */
         for (ae_ref chunk = ae_load32(&at->chunk_first); chunk != 0;
              chunk = ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, chunk))->next))
             if (chunk == ref)
                 return false;
-        return ref + 1 != at->cache.magazines;
+        return ref + 1 != at->cache.magazines && ref != ae_load32(&at->write_block);
     }
     const ae_slab *slab = ae_heap_slab(&db->heap, owner);
     if (slab == NULL || db->heap.pools[slab->pool].kind != AE_POOL_VERSION)
@@ -55,13 +57,16 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     ae_heap_recover(&db->heap, &at->cache, slot, ae_load32(&at->limbo_head), block_is_orphan, &context);
     for (uint32_t table = 0; table < db->schema->table_count; table++)
         ae_hash_recover(&db->hashes[table], slot);
+    /* Before the intents: undoing them uses the same registers for other rows. */
+    ae_reclaim_recover(db, slot);
+    if (number != 0 && ae_load32(&at->intent_count) != 0)
+        ae_writes_describe(db, slot, number - 1);
     if (number != 0)
         ae_intents_stamp(db, slot, number);
     else
         ae_intents_undo(db, slot, ae_load32(&at->intent_count), 0);
+    ae_writes_retire(db, slot);
     ae_store32_release(&at->intent_count, 0);
-    ae_intents_trim(db, slot, 0);
-    ae_reclaim_recover(db, slot);
     AE_CRASH_POINT("reap.cleaned");
     ae_count(&db->proc, AE_COUNT_REAPED_SLOTS);
     ae_slot_release(&db->proc, slot);

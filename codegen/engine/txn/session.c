@@ -76,6 +76,7 @@ static aero_status session_after_fork(aero_session *session)
     session->txn.open = false;
     session->txn.doomed = false;
     session->txn.intent_count = 0;
+    ae_reads_clear(&session->txn.reads);
     while (session->txn.savepoint_count > 0)
         free(session->txn.savepoints[--session->txn.savepoint_count].name);
     if (had_transaction)
@@ -84,13 +85,19 @@ static aero_status session_after_fork(aero_session *session)
     return AERO_OK;
 }
 
+/* In a child of fork() that has not used the database yet, a new generation of sessions begins. */
+static void db_renew(aero_db *db)
+{
+    if (atomic_load_explicit(db->fork_guard, memory_order_acquire) != 0)
+        return;
+    ae_add64(&db->fork_epoch, 1);
+    atomic_store_explicit(db->fork_guard, 1, memory_order_release);
+}
+
 static aero_status session_renew(aero_session *session)
 {
     aero_db *db = session->db;
-    if (atomic_load_explicit(db->fork_guard, memory_order_acquire) == 0) {
-        ae_add64(&db->fork_epoch, 1);
-        atomic_store_explicit(db->fork_guard, 1, memory_order_release);
-    }
+    db_renew(db);
     if (session->fork_epoch != ae_load64_acquire(&db->fork_epoch))
         return session_after_fork(session);
     return AERO_OK;
@@ -140,7 +147,7 @@ aero_status ae_session_new(aero_db *db, aero_session **out, aero_error *error)
     session->key_row = rows + row;
     ae_error_clear(&session->error);
     session->magic = AE_SESSION_MAGIC;
-    (void)session_renew(session); /* a child that opens a new session is a new generation too */
+    db_renew(db);
     session->fork_epoch = ae_load64(&db->fork_epoch);
     const aero_status status = ae_member_claim(&db->proc, &session->member, error);
     if (status != AERO_OK) {
@@ -172,6 +179,7 @@ void ae_session_free(aero_session *session)
     while (session->txn.savepoint_count > 0)
         free(session->txn.savepoints[--session->txn.savepoint_count].name);
     free(session->txn.savepoints);
+    ae_reads_free(&session->txn.reads);
     ae_add32(&db->sessions, 0u - 1u);
     session->magic = 0;
     free(session->row);

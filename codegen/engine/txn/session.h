@@ -1,5 +1,5 @@
 /* session.h — the two private handles everything above hangs from: a process's attachment to a
- * database and a thread's session on it.  (Fields: session_private.h.)
+ * database and a thread's session on it.  (Fields: handles.h.)
  */
 #ifndef AE_TXN_SESSION_H
 #define AE_TXN_SESSION_H

@@ -41,14 +41,25 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->explicit = explicit_;
     txn->doomed = false;
     txn->isolation = isolation;
+    txn->tracks = explicit_ && isolation == AERO_ISOLATION_SERIALIZABLE;
     txn->intent_count = 0;
     txn->chunk_count = 0;
     txn->generation = ae_load64(&slot->generation);
     if (explicit_)
         ae_store64(&slot->began_ns, ae_os_monotonic_ns());
-    txn->snapshot = ae_snapshot_publish(&db->proc, &slot->snapshot);
+    txn->snapshot = 0;
+    if (!explicit_)
+        ae_txn_look(session);
     AE_CRASH_POINT("txn.begun");
     return AERO_OK;
+}
+
+void ae_txn_look(aero_session *session)
+{
+    ae_txn *txn = &session->txn;
+    if (txn->snapshot == 0)
+        txn->snapshot = ae_snapshot_publish(&session->db->proc,
+                                            &ae_slot_at(&session->db->proc, txn->slot)->snapshot);
 }
 
 static void savepoints_drop(ae_txn *txn, uint32_t count)
@@ -74,6 +85,8 @@ static void txn_leave(aero_session *session)
     ae_slot_release(&session->db->proc, txn->slot);
     txn->open = false;
     txn->intent_count = 0;
+    if (ae_reads_any(&txn->reads))
+        ae_reads_clear(&txn->reads);
     if (txn->savepoints != NULL)
         savepoints_drop(txn, 0);
 }
@@ -94,8 +107,45 @@ void ae_txn_rollback(aero_session *session)
     AE_ALWAYS(txn->open);
     ae_store64_release(&slot->state, AE_STATE(AE_STATE_ABORTED, 0));
     ae_txn_undo_to(session, 0);
+    ae_writes_retire(session->db, txn->slot);
     ae_count(&session->db->proc, AE_COUNT_ROLLBACKS);
     txn_leave(session);
+}
+
+/* Validate what has been decided since the snapshot while there is much of it, outside the queue: inside,
+ * others wait.  *upto is where the rest begins. */
+static int32_t validate_ahead(const aero_session *session, uint64_t *upto)
+{
+    const ae_proc_shared *shared = session->db->proc.shared;
+    int32_t reason = AERO_CONFLICT_NONE;
+    *upto = session->txn.snapshot;
+    for (int round = 0; round < 4 && reason == AERO_CONFLICT_NONE; round++) {
+        const uint64_t clock = ae_load64_acquire(&shared->clock);
+        if (clock - *upto < 4)
+            break;
+        reason = ae_validate(session, *upto, clock);
+        *upto = clock;
+    }
+    return reason;
+}
+
+/* Take the place in the serial order, and decide.  *reason says why not. */
+static bool commit_in_order(aero_session *session, bool validates, uint64_t validated,
+                            uint64_t *position, int32_t *reason)
+{
+    aero_db *db = session->db;
+    const uint32_t slot = session->txn.slot;
+    *position = ae_queue_enter(&db->queue, slot);
+    *reason = AERO_CONFLICT_STALLED;
+    bool commit = ae_queue_wait(&db->queue, slot, *position);
+    if (commit && validates) {
+        const int32_t hit = ae_validate(session, validated, *position);
+        if (hit != AERO_CONFLICT_NONE) {
+            *reason = hit;
+            commit = false;
+        }
+    }
+    return ae_queue_decide(&db->queue, slot, *position, commit);
 }
 
 aero_status ae_txn_commit(aero_session *session)
@@ -104,9 +154,22 @@ aero_status ae_txn_commit(aero_session *session)
     ae_txn *txn = &session->txn;
     ae_slot *slot = ae_slot_at(&db->proc, txn->slot);
     AE_ALWAYS(txn->open && !txn->doomed);
-    if (txn->intent_count == 0) {
+    if (txn->intent_count == 0) { /* a snapshot is a prefix of the order: reads alone need no validation */
         txn_leave(session);
         return AERO_OK;
+    }
+    const bool validates = txn->tracks && ae_reads_any(&txn->reads);
+    uint64_t validated = txn->snapshot;
+    uint64_t position = 0;
+    int32_t reason = validates ? validate_ahead(session, &validated) : AERO_CONFLICT_NONE;
+    if (reason != AERO_CONFLICT_NONE) {
+        ae_txn_rollback(session);
+        return ae_conflict(session, reason, NULL);
+    }
+    const aero_status status = ae_writes_prepare(session);
+    if (status != AERO_OK) {
+        ae_txn_rollback(session);
+        return status;
     }
     /* A compare-and-swap, because somebody may have cancelled the transaction. */
     if (!ae_cas64(&slot->state, AE_STATE(AE_STATE_ACTIVE, 0), AE_STATE(AE_STATE_COMMITTING, 0))) {
@@ -114,13 +177,14 @@ aero_status ae_txn_commit(aero_session *session)
         return ae_fail(&session->error, AERO_CANCELLED, "the transaction was cancelled");
     }
     AE_CRASH_POINT("txn.committing");
-    const uint64_t position = ae_queue_enter(&db->queue, txn->slot);
-    if (!ae_queue_decide(&db->queue, txn->slot, position)) {
+    if (!commit_in_order(session, validates, validated, &position, &reason)) {
         ae_txn_rollback(session);
-        return ae_conflict(session, AERO_CONFLICT_STALLED, NULL);
+        return ae_conflict(session, reason, NULL);
     }
+    ae_writes_describe(db, txn->slot, position);
     ae_intents_stamp(db, txn->slot, position + 1);
     AE_CRASH_POINT("txn.stamped");
+    ae_writes_retire(db, txn->slot);
     session->reclaim_debt += txn->intent_count;
     ae_count(&db->proc, AE_COUNT_COMMITS);
     txn_leave(session);

@@ -8,10 +8,13 @@
 #define AE_TXN_TXN_H
 
 #include "row/version.h"
-#include "txn/session_private.h"
+#include "txn/handles.h"
 
-/* Claim a slot and take a snapshot.  Errors: NO_SLOT, USAGE when one is open. */
+/* Claim a slot.  An explicit transaction takes its snapshot with its first statement: until then nothing
+ * that others commit can be in its way.  Errors: NO_SLOT. */
 aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit_);
+/* Take the snapshot unless there is one. */
+void ae_txn_look(aero_session *session);
 /* Errors: CONFLICT (rolled back then). */
 aero_status ae_txn_commit(aero_session *session);
 void ae_txn_rollback(aero_session *session);
@@ -42,6 +45,17 @@ enum ae_mark_state ae_mark_resolve(const ae_proc *proc, uint64_t mark, uint64_t 
 void ae_backoff(aero_session *session, uint32_t attempt);
 /* Nominal delay of an attempt in nanoseconds. */
 uint64_t ae_backoff_nominal_ns(uint32_t attempt);
+
+/* ---- validating (validate.c) ------------------------------------------------------------------------ */
+
+/* Before a commit enters the queue: keep a copy of several intents for validators.  Errors: FULL. */
+aero_status ae_writes_prepare(aero_session *session);
+/* After the decision: say at the queue position what the slot wrote.  Done again by a reaper. */
+void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position);
+/* After the stamping: what validators may still read is retired, not freed. */
+void ae_writes_retire(aero_db *db, uint32_t slot);
+/* Compare the session's reads with what was committed at positions [from, upto).  AERO_CONFLICT_…. */
+int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto);
 
 /* ---- reclaiming (reclaim.c) ------------------------------------------------------------------------- */
 

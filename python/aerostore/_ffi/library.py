@@ -15,6 +15,7 @@ from typing import Any
 import cffi
 
 from aerostore._ffi.cdef import engine_declarations, include_dir, row_declarations
+from aerostore._ffi.values import RowDecoder, row_decoder
 from aerostore._locate import PackageFiles
 from aerostore._model import KIND_NAMES, Column, PackageInfo, TableInfo
 from aerostore.errors import Error, LayoutMismatch, StorageError, error_class
@@ -25,11 +26,12 @@ _FLAG_KEY = 2
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A loaded package: cffi's two handles and what the package says about itself."""
+    """A loaded package: cffi's two handles, what the package says, how to read its rows."""
 
     ffi: Any
     lib: Any
     package: PackageInfo
+    decoders: tuple[RowDecoder, ...]
 
     def text(self, pointer: Any) -> str:
         """Return the C string at a pointer, "" for NULL."""
@@ -67,7 +69,12 @@ def load(files: PackageFiles) -> Library:
     _check_engine(ffi, lib, str(files.library))
     package = _describe(ffi, lib)
     _check_package(ffi, lib, package, files)
-    return Library(ffi, lib, package)
+
+    def memory(address: int, length: int) -> bytes:
+        return bytes(ffi.buffer(ffi.cast("char *", address), length))
+
+    decoders = tuple(row_decoder(table, memory) for table in package.tables)
+    return Library(ffi, lib, package, decoders)
 
 
 def _refuse(where: str, what: str, found: object, expected: object) -> None:

@@ -37,40 +37,45 @@ class Plan:
 
 
 class _Handle:
-    """A C handle of one session, closed once, by the session's thread and in its process."""
+    """A C handle of one session, closed once, by the session's thread and in its process.
 
-    _handle: Any = None  # until the constructor has one; the destructor looks
+    The session owns the C handle, this object only has its number there: whoever comes first, a
+    close(), a destructor or the end of the session, takes it out and closes it.
+    """
+
+    _number = 0  # until the constructor has one; the destructor looks
 
     def __init__(self, session: Session, handle: Any, close: Any) -> None:
         self.session = session
-        self._handle = handle
-        self._close = close
         self._pid = os.getpid()
-        session.children.add(self)
+        self._number = session.own(handle, close)
 
     @property
     def handle(self) -> Any:
-        if self._handle is None:
-            raise StaleHandle("the cursor is closed")
+        """The C handle; StaleHandle when it may not be used now and here."""
+        _ = self.session.handle  # checks thread and database
         if self._pid != os.getpid():
             raise StaleHandle("the cursor belongs to the parent of this process")
-        _ = self.session.handle  # checks thread and database
-        return self._handle
+        owned = self.session.owned.get(self._number)
+        if owned is None:
+            raise StaleHandle("the cursor is closed")
+        return owned[0]
 
     @property
     def usable(self) -> bool:
         """Whether it is open and was made by this process."""
-        return self._handle is not None and self._pid == os.getpid()
+        return self._number in self.session.owned and self._pid == os.getpid()
 
     def close(self) -> None:
         """Close; a second time does nothing."""
-        handle, self._handle = self._handle, None
-        if handle is None or self._pid != os.getpid():
-            return
-        if threading.get_ident() == self.session.thread and not self.session.busy:
-            self._close(handle)
-        else:
-            self.session.parked.append((self._close, handle))
+        if self._number:
+            owned = self.session.owned.pop(self._number, None)
+            if owned is None or self._pid != os.getpid():
+                return
+            if threading.get_ident() == self.session.thread and not self.session.busy:
+                owned[1](owned[0])
+            else:
+                self.session.parked.append(owned)
 
     def __del__(self) -> None:
         self.close()
@@ -89,14 +94,14 @@ class Query(_Handle):
         for clause in plan.clauses:
             self._add(clause)
         for column, descending in plan.sort:
-            session.check(lib.aero_query_sort(self._handle, column, descending))
-        session.check(lib.aero_query_limit(self._handle, plan.limit, plan.offset))
+            session.check(lib.aero_query_sort(self.handle, column, descending))
+        session.check(lib.aero_query_limit(self.handle, plan.limit, plan.offset))
 
     def _add(self, clause: Clause | str) -> None:
         session, lib = self.session, self.session.library.lib
         if isinstance(clause, str):
             data = clause.encode("utf-8", "surrogatepass")
-            session.check(lib.aero_query_compare(self._handle, data, len(data)))
+            session.check(lib.aero_query_compare(self.handle, data, len(data)))
             return
         table = self.plan.table
         values = ValueBuffer(session.library.ffi, len(clause.values))
@@ -104,7 +109,7 @@ class Query(_Handle):
         session.fill(values, clause.values, [name] * max(1, len(clause.values)), table)
         session.check(
             lib.aero_query_clause(
-                self._handle, clause.operator, clause.column, len(clause.values), values.pointer
+                self.handle, clause.operator, clause.column, len(clause.values), values.pointer
             )
         )
 
@@ -249,7 +254,15 @@ class TsvInput:
     def data(self, data: Any) -> Report:
         """Ingest a bytes-like object."""
         session = self._session
-        view = session.library.ffi.from_buffer("char[]", data)
+        # No memoryview here: before 3.11.8 the collector crashes on one that an exception keeps.
+        try:
+            view = session.library.ffi.from_buffer("char[]", data)
+        except TypeError:
+            raise UsageError(
+                f"cannot ingest a {type(data).__name__}; pass a path, bytes or a file object"
+            ) from None
+        except (BufferError, ValueError):  # not contiguous
+            view = session.library.ffi.from_buffer("char[]", bytes(data))
         with self._running() as handle:
             status = session.library.lib.aero_ingest_tsv(
                 handle, self._table.index, view, len(view), self._options, self._out

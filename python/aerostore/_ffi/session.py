@@ -11,24 +11,17 @@ Destructors in a child leave what the parent opened alone.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
-from weakref import WeakSet
+from typing import Any, NoReturn
 
 from aerostore._ffi.library import Library
-from aerostore._ffi.values import Unfit, ValueBuffer, decode_value, row_decoder
+from aerostore._ffi.values import Unfit, ValueBuffer, decode_value
 from aerostore._model import TableInfo
 from aerostore.errors import StaleHandle, TypeMismatch, UsageError, error_class
-
-
-class Child(Protocol):
-    """What a session closes before itself: its queries and cursors."""
-
-    def close(self) -> None:
-        """Close the C handle."""
 
 
 class Store:
@@ -124,8 +117,10 @@ class Session:
         self.library = store.library
         self.thread = threading.get_ident()
         self.busy = False  # a C call that calls back into Python is under way
-        self.children: WeakSet[Child] = WeakSet()
+        # C handles of queries and cursors, each with the function that closes it.
+        self.owned: dict[int, tuple[Any, Any]] = {}
         self.parked: deque[tuple[Any, Any]] = deque()
+        self._numbers = itertools.count(1)
         self._pid = os.getpid()
         self._handle: Any = None
         library = self.library
@@ -150,7 +145,6 @@ class Session:
         self._buffer = ffi.buffer
         self._get_row = lib.aero_get_row
         self._exists = lib.aero_exists
-        self._decoders = [row_decoder(table, self._memory) for table in library.package.tables]
 
     # ---- handles and errors ----
 
@@ -210,8 +204,14 @@ class Session:
     def close_parked(self) -> None:
         """Close what destructors in other threads could not."""
         while self.parked:
-            close, handle = self.parked.popleft()
+            handle, close = self.parked.popleft()
             close(handle)
+
+    def own(self, handle: Any, close: Any) -> int:
+        """Take over the C handle of a query or cursor; return its number in `owned`."""
+        number = next(self._numbers)
+        self.owned[number] = (handle, close)
+        return number
 
     def close(self) -> None:
         """Roll back, close queries and cursors, then the session.  Its own thread only."""
@@ -221,8 +221,9 @@ class Session:
             raise UsageError(
                 "this thread is in the middle of an ingest; its callback cannot close it"
             )
-        for child in list(self.children):
-            child.close()
+        while self.owned:
+            handle, close = self.owned.popitem()[1]  # the youngest first: cursors before queries
+            close(handle)
         self.close_parked()
         handle, self._handle = self._handle, None
         self.library.lib.aero_session_close(handle)
@@ -232,10 +233,6 @@ class Session:
         # Nothing refers to the session any more, so no call on it is under way in any thread.
         if self._handle is not None and self._pid == os.getpid():
             self.close()
-
-    def _memory(self, address: int, length: int) -> bytes:
-        ffi = self.library.ffi
-        return bytes(ffi.buffer(ffi.cast("char *", address), length))
 
     # ---- transactions ----
 
@@ -279,7 +276,7 @@ class Session:
         image = self._row[0]
         if not image:
             return None
-        return self._decoders[table.index](self._buffer(image, table.row_size))
+        return self.library.decoders[table.index](self._buffer(image, table.row_size))
 
     def exists(self, table: TableInfo, key: object) -> bool:
         """Return whether a row has this key."""

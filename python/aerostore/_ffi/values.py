@@ -158,6 +158,7 @@ def _plain(value: Any, index: int) -> tuple[Any, type]:
 # ---- whole rows --------------------------------------------------------------------------------
 
 _Memory = Callable[[int, int], bytes]
+RowDecoder = Callable[[Any], tuple[Any, ...]]
 _FORMATS = {
     "bool": "?",
     "int8": "b",
@@ -189,7 +190,7 @@ _CONVERSIONS = {
 }
 
 
-def row_decoder(table: TableInfo, memory: _Memory) -> Callable[[Any], tuple[Any, ...]]:
+def row_decoder(table: TableInfo, memory: _Memory) -> RowDecoder:
     """Make the function that turns a row image (a buffer of row_size bytes) into a tuple of values.
 
     The function is put together from text, as dataclasses does it: a loop over columns would take
@@ -221,7 +222,7 @@ def row_decoder(table: TableInfo, memory: _Memory) -> Callable[[Any], tuple[Any,
         "ipv6": lambda data: socket.inet_ntop(socket.AF_INET6, data),
     }
     exec(text, scope)  # noqa: S102 - see above
-    decode: Callable[[Any], tuple[Any, ...]] = scope["decode"]
+    decode: RowDecoder = scope["decode"]
     return decode
 
 

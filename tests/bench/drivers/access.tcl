@@ -26,7 +26,7 @@ if {$withSqlite} {
 
 proc report {what peer round count took} {
     puts [format {{"what": "%s", "peer": "%s", "round": %d, "value": %.3f, "unit": "ns/row"}} \
-        $what $peer $round [expr {$took * 1000.0 / $count}]]
+        $what $peer $round [expr {double($took) / $count}]]
     flush stdout
 }
 
@@ -91,9 +91,9 @@ proc alternate {what peers count rounds arguments} {
     for {set round 0} {$round <= $rounds} {incr round} {
         for {set turn 0} {$turn < [llength $peers]} {incr turn} {
             lassign [lindex $peers [expr {($turn + $round) % [llength $peers]}]] name command
-            set start [clock microseconds]
+            set start [benchnull::now]
             $command {*}$arguments
-            set took [expr {[clock microseconds] - $start}]
+            set took [expr {[benchnull::now] - $start}]
             if {$round > 0} {
                 report $what $name $round $count $took
             }

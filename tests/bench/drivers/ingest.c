@@ -33,11 +33,11 @@ static void load_aerostore(uint64_t rows, const char *path, const char *director
 {
     aero_db *db = NULL;
     aero_session *session = store_open(directory, rows * 512 + (128u << 20), &db);
-    const double before = stat_number(session, "segment_bytes_used");
+    const double before = stat_number(session, "segment_used");
     const uint64_t start = now_ns();
     store_ingest(session, path, rows);
     const uint64_t took = now_ns() - start;
-    const double used = stat_number(session, "segment_bytes_used") - before;
+    const double used = stat_number(session, "segment_used") - before;
     report("ingest", "aerostore", 0, (double)took / (double)rows, "ns/row");
     report("size", "aerostore", 0, used / (double)rows, "bytes/row");
     store_close(db, session);

@@ -54,7 +54,7 @@ typedef struct aero_error_info {
 typedef struct aero_error {
     int32_t code;
     int32_t retryable;
-    int64_t line;   /* 1-based line of a TSV input, position (0-based byte) of a query text, else -1 */
+    int64_t line;    /* 1-based line of a TSV input, 0-based byte of a query text, else -1 */
     int64_t column; /* 1-based column of a TSV line, else -1 */
     int32_t aborted; /* 1: the open transaction can only be rolled back now */
     int32_t reason;  /* enum aero_conflict when code is AERO_CONFLICT */
@@ -133,7 +133,7 @@ typedef struct aero_open_options {
     const char *data_dir; /* made if missing; names the store */
     const char *profile;  /* "shared" (default when NULL), "embedded", "logical" */
     const char *memory;   /* "shared", "private", or NULL for the profile's */
-    const char *shm_path; /* segment file; NULL: $AEROSTORE_SHM_PATH, else derived from data_dir on /dev/shm */
+    const char *shm_path; /* NULL: $AEROSTORE_SHM_PATH, else a name from data_dir on /dev/shm */
     uint64_t size;        /* most bytes the segment may grow to; 0: 1 GiB, or what the segment has */
 } aero_open_options;
 

@@ -1,15 +1,16 @@
-/* session_private.h — what a database handle and a session hold; for the modules of floors 5 to 8.
+/* handles.h — what a database handle and a session hold; for the modules of floors 5 to 8.
  *
  * Concurrency: an aero_db is constant after open but for its counters; an aero_session belongs to the
  * thread that opened it.
  */
-#ifndef AE_TXN_SESSION_PRIVATE_H
-#define AE_TXN_SESSION_PRIVATE_H
+#ifndef AE_TXN_HANDLES_H
+#define AE_TXN_HANDLES_H
 
 #include <pthread.h>
 
 #include "index/hash.h"
 #include "txn/queue.h"
+#include "txn/reads.h"
 #include "txn/session.h"
 
 struct aero_db {
@@ -50,6 +51,8 @@ typedef struct ae_txn {
     ae_savepoint *savepoints;
     uint32_t savepoint_count;
     uint32_t savepoint_capacity;
+    bool tracks;    /* reads are noted, to be validated at commit */
+    ae_reads reads;
 } ae_txn;
 
 struct aero_session {

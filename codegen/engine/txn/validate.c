@@ -1,0 +1,204 @@
+/* validate.c — the reads of one transaction against the writes of those that committed since.
+ *
+ * A transaction takes its place in the serial order when it enters the queue.  It is right there if what it
+ * read at its snapshot is what it would read at its place, that is, if nothing that was decided in between
+ * bears on its reads.  Only decided positions are looked at, so what they wrote no longer moves; it stays in
+ * memory because our snapshot, which is older, is published (P3).
+ *
+ * Where the writes are found: at the position itself, once described; before that, in the slot, whose owner
+ * describes them before it changes anything there.
+ */
+#include "txn/txn.h"
+
+#define WRITE_BLOCK_BYTES (sizeof(ae_write_block) - sizeof(ae_block))
+
+aero_status ae_writes_prepare(aero_session *session)
+{
+    aero_db *db = session->db;
+    const uint32_t number = session->txn.slot;
+    ae_slot *slot = ae_slot_at(&db->proc, number);
+    if (session->txn.intent_count < 2)
+        return AERO_OK;
+    const uint32_t pool = ae_heap_class(&db->heap, WRITE_BLOCK_BYTES);
+    ae_ref ref = 0;
+    aero_status status = ae_heap_take(&db->heap, &slot->cache, number, pool, &ref, &session->error);
+    if (status == AERO_FULL && ae_reclaim_hard(session))
+        status = ae_heap_take(&db->heap, &slot->cache, number, pool, &ref, &session->error);
+    if (status != AERO_OK)
+        return status;
+    ae_write_block *block = ae_at(&db->segment, ref);
+    ae_store32(&block->count, session->txn.intent_count);
+    ae_store32(&block->chunk_first, ae_load32(&slot->chunk_first));
+    for (uint32_t index = 0; index < AE_INTENTS_INLINE; index++) {
+        ae_store32(&block->intents[index].anchor, ae_load32(&slot->intents[index].anchor));
+        ae_store32(&block->intents[index].created, ae_load32(&slot->intents[index].created));
+        ae_store32(&block->intents[index].replaced, ae_load32(&slot->intents[index].replaced));
+        ae_store32(&block->intents[index].what, ae_load32(&slot->intents[index].what));
+    }
+    /* The register before the word: a reaper finds a block that is in use. */
+    ae_store32_release(&slot->write_block, ref);
+    ae_store64_release(&block->block.word, AE_WORD_OF_SLOT(number));
+    AE_CRASH_POINT("writes.copied");
+    return AERO_OK;
+}
+
+void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position)
+{
+    const ae_slot *at = ae_slot_at(&db->proc, slot);
+    const ae_ref created = ae_load32(&at->intents[0].created);
+    const ae_ref replaced = ae_load32(&at->intents[0].replaced);
+    if (ae_load32(&at->intent_count) > 1)
+        ae_queue_describe(&db->queue, position, AE_WROTE_SEVERAL, ae_load32(&at->write_block));
+    else if (created == 0)
+        ae_queue_describe(&db->queue, position, AE_WROTE_DELETE, replaced);
+    else
+        ae_queue_describe(&db->queue, position, replaced == 0 ? AE_WROTE_INSERT : AE_WROTE_UPDATE,
+                          created);
+    AE_CRASH_POINT("writes.described");
+}
+
+void ae_writes_retire(aero_db *db, uint32_t slot)
+{
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    const ae_ref block = ae_load32(&at->write_block);
+    if (block != 0) {
+        const uint64_t word = ae_load64(&((ae_block *)ae_at(&db->segment, block))->word);
+        /* Else it was never in use; or it was retired before a death, perhaps not yet listed. */
+        const bool unlisted = (word & ~AE_RETIRED_NUMBER) == ae_retired_word(slot, 0) &&
+                              !ae_limbo_last_is(&at->block_head, &at->block_tail, block);
+        if (word == AE_WORD_OF_SLOT(slot) || unlisted)
+            ae_block_retire(&db->proc, slot, block);
+        AE_CRASH_POINT("writes.retired");
+        ae_store32_release(&at->write_block, 0);
+    }
+    for (ae_ref ref = ae_load32(&at->chunk_first); ref != 0; ref = ae_load32(&at->chunk_first)) {
+        const ae_intent_chunk *chunk = ae_at(&db->segment, ref);
+        if (!ae_limbo_last_is(&at->block_head, &at->block_tail, ref))
+            ae_block_retire(&db->proc, slot, ref);
+        AE_CRASH_POINT("writes.chunk_retired");
+        ae_store32_release(&at->chunk_first, ae_load32(&chunk->next));
+    }
+    ae_store32_release(&at->chunk_last, 0);
+}
+
+/* One write against the reads. */
+static int32_t write_check(const aero_session *session, ae_ref created, ae_ref replaced)
+{
+    const aero_db *db = session->db;
+    const ae_slab *slab = ae_heap_slab(&db->heap, created != 0 ? created : replaced);
+    AE_ALWAYS(slab != NULL);
+    const uint32_t table = db->heap.pools[slab->pool].table;
+    const aero_table *of = &db->schema->tables[table];
+    const void *rows[2] = {NULL, NULL};
+    const char *bases[2] = {NULL, NULL};
+    const ae_ref refs[2] = {replaced, created};
+    for (int side = 0; side < 2; side++) {
+        if (refs[side] == 0)
+            continue;
+        const ae_version *version = ae_at(&db->segment, refs[side]);
+        const ae_ref overflow = ae_load32(&version->overflow);
+        rows[side] = version->row;
+        bases[side] = overflow == 0 ? NULL : ae_at(&db->segment, overflow + 1);
+    }
+    const int any = rows[1] != NULL ? 1 : 0;
+    return ae_reads_hit(&session->txn.reads, table, of->hash_key(rows[any], bases[any]), rows[0],
+                        bases[0], rows[1], bases[1]);
+}
+
+static int32_t intent_check(const aero_session *session, const ae_intent *intent)
+{
+    return write_check(session, ae_load32(&intent->created), ae_load32(&intent->replaced));
+}
+
+/* Several writes: the first from `inlined`, the rest from chunks. */
+static int32_t intents_check(const aero_session *session, const ae_intent *inlined, uint32_t count,
+                             ae_ref chunk)
+{
+    int32_t hit = AERO_CONFLICT_NONE;
+    for (uint32_t index = 0; index < count && hit == AERO_CONFLICT_NONE; index++) {
+        if (index < AE_INTENTS_INLINE) {
+            hit = intent_check(session, &inlined[index]);
+            continue;
+        }
+        const uint32_t place = (index - AE_INTENTS_INLINE) % AE_INTENTS_CHUNK;
+        const ae_intent_chunk *at = ae_at(&session->db->segment, chunk);
+        hit = intent_check(session, &at->intents[place]);
+        if (place == AE_INTENTS_CHUNK - 1)
+            chunk = ae_load32(&at->next);
+    }
+    return hit;
+}
+
+static int32_t described_check(const aero_session *session, enum ae_queue_what what, ae_ref ref)
+{
+    const ae_version *version = ae_at(&session->db->segment, ref);
+    const ae_write_block *block = ae_at(&session->db->segment, ref);
+    switch (what) {
+    case AE_WROTE_INSERT:
+        return write_check(session, ref, 0);
+    case AE_WROTE_UPDATE:
+        return write_check(session, ref, ae_load32(&version->older));
+    case AE_WROTE_DELETE:
+        return write_check(session, 0, ref);
+    case AE_WROTE_SEVERAL:
+        break;
+    }
+    return intents_check(session, block->intents, ae_load32(&block->count),
+                         ae_load32(&block->chunk_first));
+}
+
+/* Copy what the slot says it wrote.  True when the slot is still the position's, and committed, and nothing
+ * of it has been described: then the copy is whole. */
+static bool slot_copy(const aero_session *session, uint64_t position, uint32_t slot,
+                      uint64_t generation, ae_intent *inlined, uint32_t *count, ae_ref *chunk)
+{
+    const aero_db *db = session->db;
+    const ae_slot *at = ae_slot_at(&db->proc, slot);
+    const uint64_t mask = ((uint64_t)1 << 40) - 1;
+    enum ae_queue_what what = AE_WROTE_SEVERAL;
+    ae_ref ref = 0;
+    const uint64_t state = ae_load64_acquire(&at->state);
+    *count = ae_load32_acquire(&at->intent_count);
+    *chunk = ae_load32(&at->chunk_first);
+    for (uint32_t index = 0; index < AE_INTENTS_INLINE; index++) {
+        ae_store32(&inlined[index].created, ae_load32(&at->intents[index].created));
+        ae_store32(&inlined[index].replaced, ae_load32(&at->intents[index].replaced));
+    }
+    /* Acquire: all of it was read before the slot is seen to be still the position's. */
+    atomic_thread_fence(memory_order_acquire);
+    return (ae_load64_acquire(&at->generation) & mask) == generation &&
+           ae_state_of(state) == AE_STATE_COMMITTED &&
+           !ae_queue_described(&db->queue, position, &what, &ref);
+}
+
+static int32_t position_check(const aero_session *session, uint64_t position)
+{
+    const aero_db *db = session->db;
+    ae_intent inlined[AE_INTENTS_INLINE];
+    enum ae_queue_what what = AE_WROTE_SEVERAL;
+    ae_ref ref = 0;
+    uint32_t count = 0;
+    uint32_t slot = 0;
+    uint64_t generation = 0;
+    if (ae_queue_described(&db->queue, position, &what, &ref))
+        return described_check(session, what, ref);
+    if (!ae_queue_owner(&db->queue, position, &slot, &generation))
+        return AERO_CONFLICT_WINDOW;
+    if (slot_copy(session, position, slot, generation, inlined, &count, &ref))
+        return intents_check(session, inlined, count, ref);
+    /* Described meanwhile; or aborted, and that is all, provided that the entry is still the position's. */
+    if (ae_queue_described(&db->queue, position, &what, &ref))
+        return described_check(session, what, ref);
+    return ae_queue_owner(&db->queue, position, &slot, &generation) ? AERO_CONFLICT_NONE
+                                                                    : AERO_CONFLICT_WINDOW;
+}
+
+int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto)
+{
+    int32_t hit = AERO_CONFLICT_NONE;
+    if (upto - from > session->db->queue.mask - AE_SLOTS)
+        return AERO_CONFLICT_WINDOW;
+    for (uint64_t position = from; position < upto && hit == AERO_CONFLICT_NONE; position++)
+        hit = position_check(session, position);
+    return hit;
+}

@@ -1,0 +1,1 @@
+"""Isolation: anomalies by name, in every interleaving, across processes."""
