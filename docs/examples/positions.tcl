@@ -16,7 +16,11 @@ puts [FlightState ingest_tsv $feed]
 
 # Everything bound for New York, highest first; what has no altitude comes last.
 set found [FlightState search -compare {{= dest KJFK}} -sort -altitude -array row -code {
-    puts "$row(flight_id) at [expr {[info exists row(altitude)] ? "$row(altitude) ft" : "?"}]"
+    if {[info exists row(altitude)]} {
+        puts "$row(flight_id) at $row(altitude) ft"
+    } else {
+        puts "$row(flight_id), altitude unknown"
+    }
 }]
 puts "$found flights to KJFK"
 

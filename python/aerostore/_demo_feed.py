@@ -215,6 +215,7 @@ class Team:
         self._counters = context.RawArray("Q", count * COUNTERS)
         self._stop = context.Event()
         self._errors = context.SimpleQueue()
+        self._trouble: str | None = None
         self._processes = [
             context.Process(target=self._run, args=(share,), daemon=True) for share in range(count)
         ]
@@ -252,13 +253,13 @@ class Team:
         return any(process.is_alive() for process in self._processes)
 
     def trouble(self) -> str | None:
-        """Return what went wrong in a writer, or None."""
-        if not self._errors.empty():
-            return str(self._errors.get())
+        """Return what went wrong first in a writer, or None."""
+        if self._trouble is None and not self._errors.empty():
+            self._trouble = str(self._errors.get())
         for share, process in enumerate(self._processes):
-            if process.exitcode not in (None, 0):
-                return f"writer {share} ended with status {process.exitcode}"
-        return None
+            if self._trouble is None and process.exitcode not in (None, 0):
+                self._trouble = f"writer {share} ended with status {process.exitcode}"
+        return self._trouble
 
     def finish(self) -> None:
         """Ask everybody to stop and wait until they have."""

@@ -111,8 +111,8 @@ class Flight:
     __slots__ = ("angle", "callsign", "cruise_ft", "departed", "dest", "duration_s", "end",
                  "origin", "speed_kt", "start", "typ")
 
-    def __init__(self, callsign: str, typ: str, origin: Airport, dest: Airport,
-                 departed: float) -> None:
+    def __init__(self, callsign: str, typ: str, origin: Airport, dest: Airport, departed: float,
+                 pace: float = 1.0) -> None:
         """Plan a flight.
 
         Args:
@@ -121,12 +121,13 @@ class Flight:
             origin: where it starts.
             dest: where it lands; not the origin.
             departed: simulated Unix time of departure, in seconds.
+            pace: share of the type's cruise speed: what winds and schedules make of it.
         """
         self.callsign, self.typ, self.origin, self.dest = callsign, typ, origin, dest
         speed, cruise, _ = TYPES[typ]
-        self.speed_kt, self.departed = float(speed), departed
+        self.speed_kt, self.departed = speed * pace, departed
         self.angle = _angle(origin, dest)
-        self.duration_s = self.angle * EARTH_RADIUS_NM / speed * 3600
+        self.duration_s = self.angle * EARTH_RADIUS_NM / self.speed_kt * 3600
         # A short hop turns round before it reaches the cruise altitude.
         self.cruise_ft = min(float(cruise), CLIMB_FT_PER_S * self.duration_s / 2.5)
         self.start, self.end = _vector(origin), _vector(dest)
@@ -201,4 +202,5 @@ class World:
             distance = distance_nm(origin, dest)
             able = [typ for typ, (_, _, reach) in TYPES.items() if distance <= reach]
             if dest is not origin and able:
-                return Flight(callsign, self._chance.choice(able), origin, dest, now)
+                typ, pace = self._chance.choice(able), self._chance.uniform(0.94, 1.03)
+                return Flight(callsign, typ, origin, dest, now, pace)

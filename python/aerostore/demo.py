@@ -83,7 +83,7 @@ def run(database: Database, plan: Simulation | Feed, *, writers: int, seconds: f
     uneven = 0
     complete = False
     try:
-        while team.running() and (trouble := team.trouble()) is None:
+        while team.running() and team.trouble() is None:
             elapsed = time.monotonic() - began
             if seconds is not None and elapsed >= seconds:
                 break
@@ -93,11 +93,9 @@ def run(database: Database, plan: Simulation | Feed, *, writers: int, seconds: f
                 uneven += complete and reader.total != plan.flights
             view.show(progress(plan, team, elapsed, seconds), reader, team.rows())
             time.sleep(LOOK_S)
-        trouble = team.trouble()
     finally:
         team.finish()
-    trouble = trouble or team.trouble()
-    if trouble is not None:
+    if (trouble := team.trouble()) is not None:
         raise WriterError(trouble)
     took = time.monotonic() - began
     reader.look()

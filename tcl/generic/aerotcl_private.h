@@ -1,12 +1,12 @@
 /* aerotcl_private.h — what the files of the Tcl door share.
  *
- * Two structures: a *state* for each interpreter and package, with the interpreter's session, and in
- * it one *table* for each table of the schema.  Both live until the interpreter is gone, so commands
- * may be deleted or renamed while they run.
+ * Two structures: a *state* for each interpreter and package, with the interpreter's session, and
+ * in it one *table* for each table of the schema.  Both live until the interpreter is gone, so
+ * commands may be deleted or renamed while they run.
  *
  * Invariants
- *   I1  A script is evaluated only between aetcl_enter and aetcl_leave.  While one runs, the session
- *       is never closed: aerostore::close only takes note, and the last aetcl_leave closes.
+ *   I1  A script is evaluated only between aetcl_enter and aetcl_leave.  While one runs, the
+ *       session is never closed: aerostore::close only takes note, and the last aetcl_leave closes.
  *   I2  Data of rows reach scripts as values of variables, never as text of a script.
  *   I3  Every error result begins with "TCL_ERROR: " and sets errorCode, except errors of scripts
  *       of the caller, which pass unchanged.
@@ -79,7 +79,7 @@ typedef struct aetcl_pairs {
     aero_value *values;
 } aetcl_pairs;
 
-/* ---- result.c ------------------------------------------------------------------------------ */
+/* ---- result.c -------------------------------------------------------------------------------- */
 
 /* Leave "TCL_ERROR: <text>" and errorCode {AEROSTORE <code's name>}; returns TCL_ERROR.  `text` is
  * consumed, usually made by Tcl_ObjPrintf. */
@@ -92,6 +92,8 @@ int aetcl_fail_engine(Tcl_Interp *interp, const aero_error *error, Tcl_Obj *more
 int aetcl_fail_session(aetcl_state *state);
 int aetcl_usage(Tcl_Interp *interp, const char *text);
 int aetcl_table_usage(const aetcl_table *table, const char *arguments);
+/* Does Tcl spell this UTF-8 text the same way? */
+bool aetcl_is_internal(const char *text, size_t length);
 /* Text of the engine (UTF-8) as a Tcl value. */
 Tcl_Obj *aetcl_string(const char *data, size_t length);
 /* Put back the prefix on a message that Tcl itself left (an unknown channel, a bad variable). */
@@ -100,7 +102,7 @@ int aetcl_fail_tcl(Tcl_Interp *interp, int32_t code);
  * again. */
 bool aetcl_retryable(Tcl_Interp *interp);
 
-/* ---- value.c ------------------------------------------------------------------------------- */
+/* ---- value.c --------------------------------------------------------------------------------- */
 
 void *aetcl_pool_take(aetcl_pool *pool, size_t size);
 void aetcl_pool_free(aetcl_pool *pool);
@@ -120,7 +122,7 @@ void aetcl_objects_of(const aetcl_table *table, uint32_t count, const uint32_t *
                       const aero_value *values, Tcl_Obj **objects);
 Tcl_Obj *aetcl_object_of(const aetcl_table *table, uint32_t column, const aero_value *value);
 
-/* ---- arguments.c --------------------------------------------------------------------------- */
+/* ---- arguments.c ----------------------------------------------------------------------------- */
 
 /* A decimal integer of at least `low`; `what` names it in the error. */
 int aetcl_natural_of(Tcl_Interp *interp, Tcl_Obj *object, const char *what, int64_t low,
@@ -142,7 +144,7 @@ int aetcl_pairs_of(const aetcl_table *table, int count, Tcl_Obj *const arguments
 /* A path of the native file system, as the system spells it. */
 int aetcl_path_of(Tcl_Interp *interp, Tcl_Obj *object, const char **path);
 
-/* ---- database.c ---------------------------------------------------------------------------- */
+/* ---- database.c ------------------------------------------------------------------------------ */
 
 /* Make sure there is a session, opening the default database if the process has none. */
 int aetcl_session(aetcl_state *state);
@@ -159,7 +161,7 @@ typedef int aetcl_command(aetcl_state *state, int count, Tcl_Obj *const argument
 aetcl_command aetcl_init, aetcl_close, aetcl_set_config, aetcl_get_config, aetcl_stats,
     aetcl_verify, aetcl_transaction, aetcl_savepoint, aetcl_rollback_to, aetcl_release;
 
-/* ---- transaction.c -------------------------------------------------------------------------- */
+/* ---- transaction.c --------------------------------------------------------------------------- */
 
 /* Work inside a transaction: TCL_OK, TCL_RETURN, TCL_BREAK and TCL_CONTINUE keep it, anything else
  * undoes it.  Called again when it fails with a retryable error, up to `retries` times; inside an
@@ -184,7 +186,7 @@ aetcl_subcommand aetcl_set, aetcl_store, aetcl_upsert, aetcl_delete, aetcl_incr,
 aetcl_subcommand aetcl_fields, aetcl_field, aetcl_fieldtype, aetcl_key, aetcl_type, aetcl_methods,
     aetcl_needs_quoting;
 
-/* ---- rows.c: walking a query with a script --------------------------------------------------- */
+/* ---- show.c and rows.c: walking a query with a script ---------------------------------------- */
 
 enum aetcl_shape {
     AETCL_SHAPE_NONE,
@@ -210,6 +212,17 @@ typedef struct aetcl_walk {
     Tcl_Obj *poll_code;    /* NULL: the event loop is served */
     uint64_t rows;         /* out: rows walked */
 } aetcl_walk;
+
+typedef struct aetcl_show aetcl_show;
+/* Prepare to show rows of a walk: `count` columns are read, those of the walk and maybe the key. */
+aetcl_show *aetcl_show_new(const aetcl_walk *walk, uint32_t count, const uint32_t *columns,
+                           aetcl_pool *pool);
+/* Set the walk's variables from a row's values. */
+int aetcl_show_row(aetcl_show *show, const aero_value *values);
+/* The key of the row shown last; REQUIRES: it is among the columns. */
+Tcl_Obj *aetcl_show_key(const aetcl_show *show);
+/* Let go of all values; the memory is the pool's. */
+void aetcl_show_free(aetcl_show *show);
 
 /* Walk the rows.  TCL_OK at the end and after `break`; else what the code returned. */
 int aetcl_walk_rows(aetcl_walk *walk);

@@ -1,6 +1,7 @@
 /* arguments.c — reading arguments of commands: numbers, sizes, columns, pairs, paths.
  *
- * Integers are read here and not by Tcl, whose reader takes 18446744073709551615 for -1 and 010 for 8.
+ * Integers are read here and not by Tcl, whose reader takes 18446744073709551615 for -1 and 010 for
+ * 8.
  */
 #include <stdint.h>
 #include <string.h>
@@ -86,7 +87,7 @@ int aetcl_size_of(Tcl_Interp *interp, Tcl_Obj *object, uint64_t *size)
     return TCL_OK;
 }
 
-/* ---- columns ---------------------------------------------------------------------------------- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 int64_t aetcl_column_find(const aetcl_table *table, Tcl_Obj *object)
 {

@@ -1,8 +1,8 @@
 /* database.c — the process's default database and each interpreter's session on it: init, close,
  * settings, statistics, verify.
  *
- * A process has at most one default database per package; all interpreters and threads share it.  The
- * first `init`, or the first command that needs it, opens it; the last session to go closes it.
+ * A process has at most one default database per package; all interpreters and threads share it.
+ * The first `init`, or the first command that needs it, opens it; the last session to go closes it.
  *
  * Invariants
  *   I1  `process` is read and written under its mutex only.
@@ -44,7 +44,7 @@ struct request {
     uint64_t size;
 };
 
-/* ---- names --------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static struct name_list *make_names(const aero_table *table)
 {
@@ -86,7 +86,7 @@ void aetcl_names_of(const aero_schema_info *schema, aetcl_table *table)
     Tcl_MutexUnlock(&process_lock);
 }
 
-/* ---- opening and closing --------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 /* Do the two paths name one directory? */
 static bool same_directory(Tcl_Obj *asked, const char *native, const char *opened)
@@ -249,7 +249,7 @@ void aetcl_leave(aetcl_state *state)
     Tcl_Release(state->interp);
 }
 
-/* ---- commands ----------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static int ready(aetcl_state *state)
 {

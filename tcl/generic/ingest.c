@@ -1,7 +1,7 @@
 /* ingest.c — ingest_tsv and ingest_file: whole tables in.
  *
- * The report is one line of text: "rows_seen=3 inserted=3 updated=0 batches=1 elapsed_ms=1.829".  When
- * a line is malformed, the error says how much was committed before.
+ * The report is one line of text: "rows_seen=3 inserted=3 updated=0 batches=1 elapsed_ms=1.829".
+ * When a line is malformed, the error says how much was committed before.
  */
 #include <string.h>
 
@@ -59,7 +59,7 @@ int aetcl_ingest_tsv(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return code;
 }
 
-/* ---- files ---------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 struct progress {
     aetcl_state *state;

@@ -1,8 +1,8 @@
 /* package.c — making and unmaking the package in an interpreter.
  *
- * ::P has the commands of database.c, stats.c and transaction.c, and one command for each table; all
- * are exported, ::P is an ensemble of them, and the tables are imported into the global namespace
- * where no command has their names.
+ * ::P has the commands of database.c, stats.c and transaction.c, and one command for each table;
+ * all are exported, ::P is an ensemble of them, and the tables are imported into the global
+ * namespace where no command has their names.
  *
  * Concurrency: called by the interpreter's thread.
  */
@@ -56,7 +56,7 @@ static void free_bound(ClientData data)
     Tcl_Free(data);
 }
 
-/* ---- state ------------------------------------------------------------------------------------------ */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static void make_table(aetcl_state *state, uint32_t index)
 {
@@ -147,7 +147,7 @@ static void key_of(const aero_schema_info *schema, Tcl_DString *key)
     Tcl_DStringAppend(key, schema->package, -1);
 }
 
-/* ---- commands --------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static void make_commands(aetcl_state *state)
 {

@@ -1,14 +1,15 @@
 /* read.c — subcommands that read single rows, and those that list keys.
  *
- * A row that does not exist reads as an empty result, as in speedtables; `isnull` and `null` need one.
+ * A row that does not exist reads as an empty result, as in speedtables; `isnull` and `null` need
+ * one.
  */
 #include "aerotcl_private.h"
 
 /* How `get` and its kin show a row. */
 enum form { FORM_VALUES, FORM_PAIRS, FORM_PAIRS_WITH_NULLS };
 
-/* Columns and buffers of one read: the state's scratch.  Who asks for more fields than the table has
- * gets them out of a whole row; the buffers are the pool's then. */
+/* Columns and buffers of one read: the state's scratch.  Who asks for more fields than the table
+ * has gets them out of a whole row; the buffers are the pool's then. */
 struct fetch {
     uint32_t count;
     const uint32_t *columns;

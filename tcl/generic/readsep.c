@@ -1,11 +1,11 @@
 /* readsep.c — read_tabsep: rows from a channel, line by line.
  *
- * Lines in the engine's own spelling go to it unchanged.  Other separators, quotings and null texts,
- * and columns to be left out, are rewritten into that spelling first.  A line that is skipped is fed
- * as a blank one, so that the line numbers in errors are those of the channel.
+ * Lines in the engine's own spelling go to it unchanged.  Other separators, quotings and null
+ * texts, and columns to be left out, are rewritten into that spelling first.  A line that is
+ * skipped is fed as a blank one, so that the line numbers in errors are those of the channel.
  *
- * Unlike in speedtables, a blank line does not end the input (-term does), and superfluous cells are
- * an error.
+ * Unlike in speedtables, a blank line does not end the input (-term does), and superfluous cells
+ * are an error.
  */
 #include <string.h>
 
@@ -25,7 +25,7 @@ struct reader {
     aero_ingest *ingest;
 };
 
-/* ---- rewriting ------------------------------------------------------------------------------------ */
+/* ---- rewriting ------------------------------------------------------------------------------- */
 
 static int hex_digit(char digit)
 {
@@ -102,7 +102,7 @@ static bool rewrite(struct reader *reader, const char *text, size_t length)
     }
 }
 
-/* ---- reading -------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* The next line; TCL_BREAK at the end of the channel. */
 static int next_line(struct reader *reader, Tcl_Obj *line)
@@ -240,7 +240,7 @@ static int read_all(struct reader *reader, aero_ingest_report *report)
     return TCL_OK;
 }
 
-/* ---- the command ---------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 enum read_option {
     NO_KEYS,

@@ -1,8 +1,9 @@
-/* result.c — errors as Tcl sees them: a result that begins with "TCL_ERROR: " and an errorCode list.
+/* result.c — errors as Tcl sees them: a result that begins with "TCL_ERROR: " and an errorCode
+ * list.
  *
- * errorCode is AEROSTORE CLASS ?table? ?field? ?line? ?column?, where CLASS is a name of errors.def,
- * so that scripts can `try … trap {AEROSTORE CONFLICT}`.  A place that is known makes those before it
- * present, as empty elements if need be.  CONFLICT is followed by table and reason.
+ * errorCode is AEROSTORE CLASS ?table? ?field? ?line? ?column?, where CLASS is a name of
+ * errors.def, so that scripts can `try … trap {AEROSTORE CONFLICT}`.  A place that is known makes
+ * those before it present, as empty elements if need be.  CONFLICT is followed by table and reason.
  */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* rows.c — walking the rows of a query: setting variables and running a script for each.
+/* rows.c — walking the rows of a query: showing each to a script and running it.
  *
  * The cursor looks at one snapshot, so the script may change or delete any row, this one included.
  * Values are read before the script runs and passed in variables only.
@@ -9,10 +9,15 @@
  *   I2  Nothing of the walk is freed while the script runs: arguments are held by references, the
  *       session by aetcl_enter.
  */
+#include <string.h>
+
 #include "aerotcl_private.h"
 
 #define POLL_DEFAULT 1024 /* rows between polls, as in speedtables */
 #define COUNT_STEP 4096   /* rows between looks at limits when only counting */
+
+#define FETCH_ROWS 256 /* fetched at once when all columns are numbers */
+#define CHECK_STEP 16  /* rows between looks at limits when no script runs */
 
 /* What a walk needs besides its order. */
 struct step {
@@ -20,10 +25,12 @@ struct step {
     aero_cursor *cursor;
     uint32_t count; /* columns fetched: those shown, and the key at the end */
     uint32_t *columns;
-    aero_value *values;
-    Tcl_Obj **objects;
-    const aero_row *row;
-    Tcl_Obj *key_object; /* of the current row, for changes; NULL if not needed */
+    aero_value *values; /* of the current row */
+    aetcl_show *show;   /* NULL when nothing of a row is needed */
+    bool by_column;     /* rows come in batches of numbers, not one by one */
+    aero_column_data *data;
+    uint32_t fetched, at;
+    bool silent; /* the code is empty: there is nothing to run */
 };
 
 int aetcl_check_limits(Tcl_Interp *interp)
@@ -43,98 +50,52 @@ int aetcl_check_limits(Tcl_Interp *interp)
     return TCL_OK;
 }
 
-/* ---- variables --------------------------------------------------------------------------------- */
+/* ---- the next row ---------------------------------------------------------------------------- */
 
-static int set_variable(Tcl_Interp *interp, Tcl_Obj *name, Tcl_Obj *element, Tcl_Obj *value)
+/* Do all columns come as plain numbers from aero_cursor_fetch?  Texts do not: a batch of long ones
+ * would take memory without bound. */
+static bool all_numbers(const struct step *step)
 {
-    if (Tcl_ObjSetVar2(interp, name, element, value, TCL_LEAVE_ERR_MSG) == NULL)
-        return aetcl_fail_tcl(interp, AERO_USAGE);
-    return TCL_OK;
-}
-
-/* The columns shown, one after another, as a list of names and values. */
-static Tcl_Obj *pairs_object(const struct step *step, bool with_nulls)
-{
-    const aetcl_walk *walk = step->walk;
-    Tcl_Obj *list = Tcl_NewListObj(0, NULL);
-    for (uint32_t i = 0; i < walk->column_count; i++) {
-        if (!with_nulls && step->values[i].type == AERO_TYPE_NULL)
-            continue;
-        Tcl_ListObjAppendElement(NULL, list, walk->table->column_names[walk->columns[i]]);
-        Tcl_ListObjAppendElement(NULL, list, step->objects[i]);
-    }
-    return list;
-}
-
-static int set_array(const struct step *step, bool with_nulls)
-{
-    const aetcl_walk *walk = step->walk;
-    Tcl_Interp *interp = walk->table->state->interp;
-    for (uint32_t i = 0; i < walk->column_count; i++) {
-        Tcl_Obj *name = walk->table->column_names[walk->columns[i]];
-        if (!with_nulls && step->values[i].type == AERO_TYPE_NULL) {
-            (void)Tcl_UnsetVar2(interp, Tcl_GetString(walk->row_variable), Tcl_GetString(name), 0);
-            continue;
-        }
-        if (set_variable(interp, walk->row_variable, name, step->objects[i]) != TCL_OK)
-            return TCL_ERROR;
-    }
-    return TCL_OK;
-}
-
-static int set_row_variable(const struct step *step)
-{
-    const aetcl_walk *walk = step->walk;
-    Tcl_Obj *value = NULL;
-    switch (walk->shape) {
-    case AETCL_SHAPE_NONE:
-        return TCL_OK;
-    case AETCL_SHAPE_ARRAY:
-        return set_array(step, false);
-    case AETCL_SHAPE_ARRAY_WITH_NULLS:
-        return set_array(step, true);
-    case AETCL_SHAPE_GET:
-        value = Tcl_NewListObj((Tcl_Size)walk->column_count, step->objects);
-        break;
-    case AETCL_SHAPE_ARRAY_GET:
-        value = pairs_object(step, false);
-        break;
-    case AETCL_SHAPE_ARRAY_GET_WITH_NULLS:
-        value = pairs_object(step, true);
-        break;
-    }
-    return set_variable(walk->table->state->interp, walk->row_variable, NULL, value);
-}
-
-/* Make the row's values and set the variables.  Every object made is referenced while they are set:
- * a trace on one variable may drop another. */
-static int show_row(struct step *step)
-{
-    const aetcl_walk *walk = step->walk;
-    int code = TCL_OK;
-    if (step->count == 0 && walk->shape == AETCL_SHAPE_NONE)
-        return TCL_OK;
-    aero_row_values(step->row, step->count, step->columns, step->values);
-    aetcl_objects_of(walk->table, step->count, step->columns, step->values, step->objects);
+    const aero_column *columns = step->walk->table->info->columns;
     for (uint32_t i = 0; i < step->count; i++)
-        Tcl_IncrRefCount(step->objects[i]);
-    if (step->count > walk->column_count) {
-        Tcl_Obj *key = step->objects[step->count - 1];
-        if (walk->key_variable != NULL)
-            code = set_variable(walk->table->state->interp, walk->key_variable, NULL, key);
-        Tcl_IncrRefCount(key);
-        if (step->key_object != NULL)
-            Tcl_DecrRefCount(step->key_object);
-        step->key_object = key;
-    }
-    if (code == TCL_OK)
-        code = set_row_variable(step);
-    for (uint32_t i = 0; i < step->count; i++)
-        Tcl_DecrRefCount(step->objects[i]);
-    return code;
+        if (columns[step->columns[i]].kind > AERO_KIND_TIMESTAMP)
+            return false;
+    return step->count > 0;
 }
 
-/* ---- one row -------------------------------------------------------------------------------------- */
+static void read_column(const aero_column_data *data, uint32_t at, aero_value *value)
+{
+    value->type = data->nulls != NULL && data->nulls[at] != 0 ? AERO_TYPE_NULL : data->type;
+    if (data->type == AERO_TYPE_DOUBLE)
+        value->u.real = data->reals[at];
+    else
+        value->u.integer = data->integers[at];
+}
+
+/* Step to the next row and read its values.  *more is false at the end. */
+static aero_status next_row(struct step *step, bool *more)
+{
+    aero_status status = AERO_OK;
+    if (!step->by_column) {
+        const aero_row *row = NULL;
+        status = aero_cursor_next(step->cursor, &row);
+        *more = status == AERO_OK && row != NULL;
+        if (*more && step->show != NULL)
+            aero_row_values(row, step->count, step->columns, step->values);
+        return status;
+    }
+    if (++step->at >= step->fetched) {
+        step->at = 0;
+        status = aero_cursor_fetch(step->cursor, FETCH_ROWS, step->count, step->columns, step->data,
+                                   &step->fetched);
+    }
+    *more = status == AERO_OK && step->fetched > 0;
+    for (uint32_t i = 0; *more && i < step->count; i++)
+        read_column(&step->data[i], step->at, &step->values[i]);
+    return status;
+}
+
+/* ---- one row --------------------------------------------------------------------------------- */
 
 static int run_code(const aetcl_walk *walk)
 {
@@ -156,7 +117,7 @@ static int change_row(struct step *step)
     aetcl_pool pool = {NULL};
     aero_value key;
     int32_t found;
-    if (aetcl_key_of(table, step->key_object, &pool, &key) != TCL_OK) {
+    if (aetcl_key_of(table, aetcl_show_key(step->show), &pool, &key) != TCL_OK) {
         aetcl_pool_free(&pool);
         return TCL_ERROR;
     }
@@ -187,8 +148,8 @@ static int visit(struct step *step)
 {
     aetcl_walk *walk = step->walk;
     aetcl_state *state = walk->table->state;
-    int code = show_row(step);
-    if (code == TCL_OK && walk->code != NULL)
+    int code = step->show != NULL ? aetcl_show_row(step->show, step->values) : TCL_OK;
+    if (code == TCL_OK && !step->silent)
         code = run_code(walk);
     if (code == TCL_OK && walk->poll_interval > 0 &&
         walk->rows % (uint64_t)walk->poll_interval == 0)
@@ -198,14 +159,14 @@ static int visit(struct step *step)
                              Tcl_NewStringObj("the database was closed inside the search", -1));
     if (code == TCL_OK && (walk->remove || walk->update.count > 0))
         code = change_row(step);
-    if (code == TCL_OK)
+    if (code == TCL_OK && (!step->silent || walk->rows % CHECK_STEP == 1))
         code = aetcl_check_limits(state->interp);
     return code;
 }
 
-/* ---- the walk ------------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
-/* Lay out the columns to fetch. */
+/* Lay out the columns to fetch and what is made of them. */
 static void prepare(struct step *step, aetcl_pool *pool)
 {
     const aetcl_walk *walk = step->walk;
@@ -213,12 +174,20 @@ static void prepare(struct step *step, aetcl_pool *pool)
     const size_t room = (size_t)walk->column_count + 1;
     step->columns = aetcl_pool_take(pool, room * sizeof *step->columns);
     step->values = aetcl_pool_take(pool, room * sizeof *step->values);
-    step->objects = aetcl_pool_take(pool, room * sizeof(Tcl_Obj *));
+    memset(step->values, 0, room * sizeof *step->values);
     for (uint32_t i = 0; i < walk->column_count; i++)
         step->columns[i] = walk->columns[i];
     step->count = walk->column_count;
     if (keyed)
         step->columns[step->count++] = walk->table->info->key_column;
+    if (keyed || walk->shape != AETCL_SHAPE_NONE)
+        step->show = aetcl_show_new(walk, step->count, step->columns, pool);
+    step->by_column = all_numbers(step);
+    step->data = aetcl_pool_take(pool, room * sizeof *step->data);
+    if (walk->code == NULL)
+        step->silent = true;
+    else if (Tcl_GetString(walk->code)[strspn(Tcl_GetString(walk->code), " \t\r\n;")] == '\0')
+        step->silent = true;
 }
 
 static int walk_cursor(struct step *step)
@@ -226,9 +195,10 @@ static int walk_cursor(struct step *step)
     aetcl_walk *walk = step->walk;
     int code = TCL_OK;
     while (code == TCL_OK) {
-        if (aero_cursor_next(step->cursor, &step->row) != AERO_OK)
+        bool more;
+        if (next_row(step, &more) != AERO_OK)
             return aetcl_fail_session(walk->table->state);
-        if (step->row == NULL)
+        if (!more)
             return TCL_OK;
         walk->rows++;
         code = visit(step);
@@ -255,8 +225,8 @@ int aetcl_walk_rows(aetcl_walk *walk)
         code = walk_cursor(&step);
         aero_cursor_close(step.cursor);
     }
-    if (step.key_object != NULL)
-        Tcl_DecrRefCount(step.key_object);
+    if (step.show != NULL)
+        aetcl_show_free(step.show);
     aetcl_leave(state);
     aetcl_pool_free(&pool);
     return code;

@@ -1,8 +1,8 @@
 /* search.c — search and explain: reading the options and choosing the way to run.
  *
- * The engine parses -compare and makes the plan; here are the options around it.  Each option is a row
- * of a table with its own function; the table also says which options a safe interpreter has: those
- * that neither evaluate a script, nor write, nor reach a channel.
+ * The engine parses -compare and makes the plan; here are the options around it.  Each option is a
+ * row of a table with its own function; the table also says which options a safe interpreter has:
+ * those that neither evaluate a script, nor write, nor reach a channel.
  */
 #include <string.h>
 
@@ -37,7 +37,7 @@ static Tcl_Interp *interp_of(const struct search *search)
     return search->table->state->interp;
 }
 
-/* ---- options -------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static int set_compare(struct search *search, Tcl_Obj *value)
 {
@@ -205,7 +205,7 @@ static const struct option options[] = {
     {NULL, NULL, false, 0},
 };
 
-/* ---- reading them --------------------------------------------------------------------------------- */
+/* ---- reading them ---------------------------------------------------------------------------- */
 
 /* Note the shape an option chooses; there can be only one. */
 static int choose_shape(struct search *search, const struct option *option)
@@ -323,7 +323,7 @@ static void end_search(struct search *search)
     aetcl_pool_free(&search->pool);
 }
 
-/* ---- running -------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static int walk_work(void *context)
 {
@@ -342,8 +342,8 @@ static int run(struct search *search, uint64_t *rows)
     if (walk->code == NULL && walk->key_variable == NULL && search->shape_option == NULL &&
         !changes)
         return aetcl_count_rows(search->table, walk->query, rows);
-    /* Changes are all or nothing.  A script cannot be run twice unasked, so with one the conflict is
-     * the caller's. */
+    /* Changes are all or nothing.  A script cannot be run twice unasked, so with one the
+     * conflict is the caller's. */
     if (changes)
         code = aetcl_atomically(search->table->state, AERO_ISOLATION_SERIALIZABLE,
                                 walk->code == NULL ? AETCL_RETRIES : 0, walk_work, walk);

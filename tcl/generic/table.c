@@ -1,7 +1,8 @@
 /* table.c — a table as a Tcl command, and the subcommands that describe it.
  *
- * The list of subcommands says for each whether a safe interpreter has it.  Safe ones read, evaluate no
- * script and touch no channel and no file; a subcommand that the list does not call safe is refused.
+ * The list of subcommands says for each whether a safe interpreter has it.  Safe ones read,
+ * evaluate no script and touch no channel and no file; a subcommand that the list does not call
+ * safe is refused.
  */
 #include <string.h>
 
@@ -87,7 +88,7 @@ int aetcl_methods(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return TCL_OK;
 }
 
-/* ---- what the table is ----------------------------------------------------------------------------- */
+/* ---- what the table is ----------------------------------------------------------------------- */
 
 /* fields */
 int aetcl_fields(aetcl_table *table, int count, Tcl_Obj *const arguments[])

@@ -1,8 +1,8 @@
 /* transaction.c — transactions and savepoints.
  *
- * `transaction` is written in C although it could be a Tcl procedure: evaluated by a command in C, a
- * script sees the caller's variables and its `return -code … -level …` without any imitation, and the
- * command is there in every package, in safe interpreters and after a bare `load`.
+ * `transaction` is written in C although it could be a Tcl procedure: evaluated by a command in C,
+ * a script sees the caller's variables and its `return -code … -level …` without any imitation, and
+ * the command is there in every package, in safe interpreters and after a bare `load`.
  *
  * The outermost transaction retries; an inner one is a savepoint, since what it read belongs to the
  * whole and only the whole can be run again.
@@ -79,9 +79,9 @@ static int attempt_once(aetcl_state *state, int32_t isolation, aetcl_work *work,
     return code;
 }
 
-/* Run the work between a savepoint and its release.  Its name is used once and begins with NUL: a
- * savepoint of a script cannot hide it, and if the work ended it (by rolling back to one around it),
- * no other is released in its place. */
+/* Run the work between a savepoint and its release.  Its name is used once and begins with NUL:
+ * a savepoint of a script cannot hide it, and if the work ended it (by rolling back to one
+ * around it), no other is released in its place. */
 static int nested(aetcl_state *state, aetcl_work *work, void *context)
 {
     char name[1 + sizeof state->savepoints];
@@ -131,7 +131,7 @@ int aetcl_atomically(aetcl_state *state, int32_t isolation, int64_t retries, aet
     return code;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------ */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static int command_usage(aetcl_state *state, const char *text)
 {

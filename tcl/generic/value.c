@@ -1,13 +1,15 @@
 /* value.c — values between Tcl and the engine, both ways.
  *
- * To the engine a value goes as its text, so that "007" means to a text column what the script wrote,
- * whatever was computed with it before.  A number that has no text yet (the result of an expression)
- * goes as it is, when the column is of its kind: converting it through text would give the same.
+ * To the engine a value goes as its text, so that "007" means to a text column what the script
+ * wrote, whatever was computed with it before.  A number that has no text yet (the result of an
+ * expression) goes as it is, when the column is of its kind: converting it through text would give
+ * the same.
  *
- * From the engine numbers come as Tcl integers and doubles, booleans as 0 and 1, bytes as byte arrays.
+ * From the engine numbers come as Tcl integers and doubles, booleans as 0 and 1, bytes as byte
+ * arrays.
  *
- * Tcl's own UTF-8 differs from the world's: NUL is C0 80, and Tcl 8.6 spells characters beyond U+FFFF
- * as two surrogates of three bytes each.  Both are translated; half a pair is an error.
+ * Tcl's own UTF-8 differs from the world's: NUL is C0 80, and Tcl 8.6 spells characters beyond
+ * U+FFFF as two surrogates of three bytes each.  Both are translated; half a pair is an error.
  */
 #include <string.h>
 
@@ -36,7 +38,7 @@ void aetcl_pool_free(aetcl_pool *pool)
     }
 }
 
-/* ---- text from Tcl ---------------------------------------------------------------------------- */
+/* ---- text from Tcl --------------------------------------------------------------------------- */
 
 /* Is there anything in the text that plain UTF-8 spells in another way? */
 static bool is_plain(const char *text, size_t length)
@@ -114,7 +116,7 @@ int aetcl_name_of(Tcl_Interp *interp, Tcl_Obj *object, const char *what, aetcl_p
     return TCL_OK;
 }
 
-/* ---- values from Tcl -------------------------------------------------------------------------- */
+/* ---- values from Tcl ------------------------------------------------------------------------- */
 
 /* Each character of a Tcl text as one byte.  TYPE when one is above U+00FF. */
 static int bytes_of(const aetcl_table *table, const aero_column *column, Tcl_Obj *object,
@@ -209,10 +211,10 @@ int aetcl_key_of(const aetcl_table *table, Tcl_Obj *object, aetcl_pool *pool, ae
     return aetcl_value_of(table, table->info->key_column, object, pool, key);
 }
 
-/* ---- values to Tcl ---------------------------------------------------------------------------- */
+/* ---- values to Tcl --------------------------------------------------------------------------- */
 
 /* Does Tcl spell this UTF-8 the same way?  Not so with NUL and from F0 on. */
-static bool is_internal(const char *text, size_t length)
+bool aetcl_is_internal(const char *text, size_t length)
 {
     size_t i = 0;
     for (; i + 8 <= length; i += 8) {
@@ -233,7 +235,7 @@ Tcl_Obj *aetcl_string(const char *data, size_t length)
 {
     if (length == 0)
         return Tcl_NewObj();
-    if (is_internal(data, length))
+    if (aetcl_is_internal(data, length))
         return Tcl_NewStringObj(data, (Tcl_Size)length);
     Tcl_DString converted;
     Tcl_Encoding utf8 = Tcl_GetEncoding(NULL, "utf-8"); /* always there: Tcl's system encoding */

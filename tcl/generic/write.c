@@ -1,7 +1,7 @@
 /* write.c — subcommands that change rows.
  *
- * Each is all or nothing: arguments are converted before anything is written, and what takes several
- * writes runs in a transaction (a savepoint inside an open one).
+ * Each is all or nothing: arguments are converted before anything is written, and what takes
+ * several writes runs in a transaction (a savepoint inside an open one).
  */
 #include <string.h>
 
@@ -216,7 +216,7 @@ int aetcl_reset(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return TCL_OK;
 }
 
-/* ---- incr ----------------------------------------------------------------------------------------- */
+/* ---- incr ------------------------------------------------------------------------------------ */
 
 struct increments {
     aetcl_table *table;
@@ -317,7 +317,7 @@ int aetcl_incr(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return code;
 }
 
-/* ---- null ----------------------------------------------------------------------------------------- */
+/* ---- null ------------------------------------------------------------------------------------ */
 
 /* The names of the row's NULL columns. */
 static int list_nulls(aetcl_table *table, const aero_value *key)

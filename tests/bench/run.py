@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -117,6 +118,8 @@ def main(
     if quick:
         rows, rounds, operations = min(rows, 20_000), 1, 5_000
     os.environ["BENCH_CLOCK"] = "cpu" if cpu else "wall"
+    # Asked to end: end through the clean-up below.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     core = pin()
     work = Work(rows, rounds, operations, scratch_folder(), lambda text: console.log(text))
     outcomes: list[Outcome] = []

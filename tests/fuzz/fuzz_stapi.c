@@ -1,8 +1,8 @@
 /* The query parser and everything behind it, on arbitrary texts.
  *
- * Strategy: the first byte chooses the table and what is done; the rest is a -compare text (or a glob).
- * It is added to a query on a few rows of nearly every kind; when it is accepted, the query is
- * planned, explained, counted and read, sorted and not.
+ * Strategy: the first byte chooses the table and what is done; the rest is a -compare text (or a
+ * glob). It is added to a query on a few rows of nearly every kind; when it is accepted, the query
+ * is planned, explained, counted and read, sorted and not.
  *
  * Invariants: a refusal has one of four codes, a text, and a position inside the input, and leaves
  * the query as it was; what is accepted counts as many rows as it gives, and can be explained; time

@@ -2,12 +2,12 @@
  *
  * Strategy: the first byte of the input chooses the table (a wide one with a column of nearly every
  * kind, or a narrow one), the size of the pieces and the options; the rest is ingested.  What is
- * ingested goes to a stand-in of the table, which keeps each row as its encoder writes it: that is the
- * export.  The export is ingested again.
+ * ingested goes to a stand-in of the table, which keeps each row as its encoder writes it: that is
+ * the export.  The export is ingested again.
  *
  * Invariants:
- *   - no input crashes, reads outside its bytes or leaks, and each ends with AERO_OK or an error that
- *     has a code of errors.def and, for malformed cells, a line and a column;
+ *   - no input crashes, reads outside its bytes or leaks, and each ends with AERO_OK or an error
+ *     that has a code of errors.def and, for malformed cells, a line and a column;
  *   - pieces cut anywhere give what the whole gives, errors and their places included;
  *   - what was exported is accepted, and exports to the same bytes again: export(import(x)) == x;
  *   - a text that is written never changes by it: cells of both exports are equal byte for byte.
@@ -145,8 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     aero_session whole, pieces;
     aero_ingest_report report, pieces_report;
     const aero_status status = ingest(&whole, table, &options, text, size - 1, 0, &report);
-    const aero_status pieces_status
-        = ingest(&pieces, table, &options, text, size - 1, piece, &pieces_report);
+    const aero_status pieces_status = ingest(&pieces, table, &options, text, size - 1, piece,
+                                             &pieces_report);
     CHECK(status == pieces_status);
     CHECK(whole.length == pieces.length && report.rows_seen == pieces_report.rows_seen);
     CHECK(report.batches == pieces_report.batches && report.bytes == pieces_report.bytes);

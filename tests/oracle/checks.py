@@ -10,9 +10,10 @@ from oracle.model import Model, Row, Value
 from oracle.queries import Generator, Query, ordered, tcl_list
 from oracle.subjects import Subject, cell_value, describe
 
-ROW_MODES = ("array", "array_with_nulls", "get", "array_get", "array_get_with_nulls", "tabsep")
+ROW_MODES = ("array", "array_with_nulls", "get", "array_get", "array_get_with_nulls", "tabsep",
+             "tabsep_nokeys")
 # In these modes a NULL arrives as an empty text; in the others it does not arrive at all.
-EMPTY_NULL_MODES = ("array_with_nulls", "get", "array_get_with_nulls", "tabsep")
+EMPTY_NULL_MODES = ("array_with_nulls", "get", "array_get_with_nulls", "tabsep", "tabsep_nokeys")
 
 
 def queries(model: Model, count: int, seed: int) -> list[Query]:
@@ -72,7 +73,7 @@ def check_tcl(subject: Subject, expected: Expectation, request: Sequence[str],
     if mode == "count":
         assert not lines
         return
-    fields = names.split(" ")
+    fields = tabsep_fields(subject.model, names.split(" "), mode)
     columns = [subject.model.column(name) for name in fields]
     rows: list[tuple[Value, ...]] = []
     for line in lines:
@@ -85,6 +86,11 @@ def check_tcl(subject: Subject, expected: Expectation, request: Sequence[str],
             rows.append(tuple(cell_value(column, cell) for column, cell in zip(columns, cells,
                                                                                strict=True)))
     expected.check(rows, fields)
+
+
+def tabsep_fields(model: Model, fields: list[str], mode: str) -> list[str]:
+    """Return the columns of a line: -write_tabsep puts the key in front unless it is asked for."""
+    return [model.key, *fields] if mode == "tabsep" and model.key not in fields else fields
 
 
 def sample_keys(model: Model, count: int, seed: int) -> list[str]:

@@ -25,7 +25,7 @@ namespace eval mode {}
 proc mode::array {table fields options} {
     $table search {*}$options -fields $fields -array row -code {
         puts [join [lmap field $fields {
-            expr {[info exists row($field)] ? [escape $row($field)] : "\\N"}
+            if {[info exists row($field)]} {escape $row($field)} else {string cat \\N}
         }] \t]
     }
 }
@@ -40,7 +40,7 @@ proc mode::get {table fields options} {
 proc mode::array_get {table fields options} {
     $table search {*}$options -fields $fields -array_get row -code {
         puts [join [lmap field $fields {
-            expr {[dict exists $row $field] ? [escape [dict get $row $field]] : "\\N"}
+            if {[dict exists $row $field]} {escape [dict get $row $field]} else {string cat \\N}
         }] \t]
     }
 }
@@ -57,6 +57,9 @@ proc mode::count {table fields options} {
 }
 proc mode::tabsep {table fields options} {
     $table search {*}$options -fields $fields -write_tabsep stdout
+}
+proc mode::tabsep_nokeys {table fields options} {
+    $table search {*}$options -fields $fields -nokeys 1 -write_tabsep stdout
 }
 proc mode::get_key {table fields options} {
     emit [$table get [lindex $options 0] {*}$fields]

@@ -6,14 +6,21 @@ list; without, it is checked as a set whose sort keys come in the right order.
 
 from __future__ import annotations
 
+import operator
 import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from oracle.model import Column, Model, Row, Value
 
 Test = Callable[[Value], bool]
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<>": operator.ne,
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,6 @@ def predicate(op: str, values: tuple[Value, ...]) -> Test:
 
 def not_null(op: str, values: tuple[Value, ...]) -> Test:
     """Return the predicate of an operator on values that are not NULL."""
-    one = sort_key(values[0]) if values else None
     members = frozenset(values)
     if op.removeprefix("not").startswith("match"):
         pattern = glob_pattern(str(values[0]), ignore_case="case" not in op)
@@ -128,22 +134,20 @@ def not_null(op: str, values: tuple[Value, ...]) -> Test:
         fold = fold_case if "case" not in op else str
         return lambda value: bool(pattern.fullmatch(fold(str(value)))) == positive
     tests: dict[str, Test] = {
-        "=": lambda value: value == values[0],
-        "==": lambda value: value == values[0],
-        "!=": lambda value: value != values[0],
-        "<>": lambda value: value != values[0],
-        "<": lambda value: sort_key(value) < one,  # type: ignore[operator]
-        "<=": lambda value: sort_key(value) <= one,  # type: ignore[operator]
-        ">": lambda value: sort_key(value) > one,  # type: ignore[operator]
-        ">=": lambda value: sort_key(value) >= one,  # type: ignore[operator]
         "in": lambda value: value in members,
-        "range": lambda value: (
-            one <= sort_key(value) < sort_key(values[1])),  # type: ignore[operator]
         "notnull": lambda value: True,
         "true": lambda value: value != 0,
         "false": lambda value: value == 0,
     }
-    return tests[op]
+    if op in tests:
+        return tests[op]
+    # UTF-8 keeps the order of code points, so texts compare as Python compares them.
+    one: Any = values[0]
+    if op == "range":
+        end: Any = values[1]
+        return lambda value: one <= value < end
+    compare = COMPARISONS[op]
+    return lambda value: compare(value, one)
 
 
 def fold_case(text: str) -> str:
@@ -196,7 +200,6 @@ def tcl_list(words: list[str]) -> str:
 
 # ---- chance --------------------------------------------------------------------------------------
 
-COMPARISONS = ("=", "==", "!=", "<>", "<", "<=", ">", ">=")
 GLOBS = ("match", "notmatch", "match_case", "notmatch_case")
 
 
@@ -257,7 +260,7 @@ class Generator:
         kinds += ["truth"] if column.kind == "int" else []
         kind = self.chance.choice(kinds)
         if kind == "compare":
-            return Clause(self.chance.choice(COMPARISONS), column, (self.constant(column),))
+            return Clause(self.chance.choice(list(COMPARISONS)), column, (self.constant(column),))
         if kind == "in":
             count = self.chance.choice([1, 2, 5, 30])
             return Clause("in", column, tuple(self.constant(column) for _ in range(count)))

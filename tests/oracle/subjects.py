@@ -30,6 +30,7 @@ class Subject:
     data_dir: Path
     shm_path: Path
     report: Any
+    own_keys: bool
 
     def ask_tcl(self, requests: Sequence[Sequence[str]], scratch: Path) -> list[list[str]]:
         """Run requests in one tclsh; return each answer's lines, the result last."""
@@ -91,7 +92,7 @@ def subject(path: Path, columns: tuple[Column, ...], *, folder: Path, shm_path: 
         table = database.table(table_name)
         report = table.ingest_tsv(source)
         yield Subject(model, database, table, table_name, package, tcl_dir, folder, shm_path,
-                      report)
+                      report, own_keys)
 
 
 def cell_value(column: Column, cell: str) -> Value:

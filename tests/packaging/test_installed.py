@@ -108,7 +108,7 @@ def test_wheel_holds_the_library_and_the_compilers_sources(wheel):
     for wanted in ("aerostore/py.typed", "aerostore/_lib/libaerostore.so",
                    "aerostore_codegen/_engine/include/aerostore/aerostore.h",
                    "aerostore_codegen/_engine/include/aerostore/errors.def",
-                   "aerostore_codegen/_tcl/aerostore.tcl"):
+                   "aerostore_codegen/_tcl/generic/aerotcl.h", "aerostore/_lib/pkgIndex.tcl"):
         assert wanted in names
     assert {name for name in names if name.startswith("aerostore_codegen/_tcl/generic/")}
     assert {name for name in names if name.endswith(".jinja")}

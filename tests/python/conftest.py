@@ -18,6 +18,7 @@ import os, sys, threading, gc
 import aerostore
 def connect(**options):
     options.setdefault("size", "256MiB")
+    options.setdefault("package", os.environ.get("STORE_PACKAGE", "aerostore"))
     return aerostore.open(os.environ["STORE_DIR"], **options)
 def refused(kind, call):
     try:

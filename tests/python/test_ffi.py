@@ -1,6 +1,7 @@
 """The handshake: a library that does not fit is refused before anything of it is used."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -94,6 +95,21 @@ def test_what_is_no_package_is_refused(package, tmp_path):
     with pytest.raises(aerostore.SchemaError, match="more than one"):
         aerostore.open(tmp_path / "db", package=package)
     assert not (tmp_path / "db").exists()
+
+
+def test_types_are_looked_up_in_time():
+    """Goal: no cffi lock is left for later (a fork may copy it locked); compares uses and list."""
+    folder = _locate._HERE / "_ffi"
+    used = {name for path in folder.glob("*.py") for name in re.findall(
+        r'ffi\.(?:new|cast|from_buffer|callback)\(\s*"([^"]+)"', path.read_text())}
+    assert used == set(library._TYPES)
+
+
+def test_a_missing_function_is_told_at_once(package, spoilt_headers):
+    """Goal: a library without a declared function is refused by name; declares one more."""
+    spoilt_headers("int32_t aero_abi(void);", "int32_t aero_abi(void); int32_t aero_newer(void);")
+    with pytest.raises(aerostore.LayoutMismatch, match="aero_newer"):
+        library.load(_locate.find_package(package))
 
 
 def test_only_one_module_knows_cffi():

@@ -137,7 +137,7 @@ size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
     return count;
 }
 
-/* ---- what tests do with it -------------------------------------------------------------------- */
+/* ---- what tests do with it ------------------------------------------------------------------- */
 
 static inline aero_session *fake_session(void)
 {
@@ -309,8 +309,9 @@ static inline void fake_fill(aero_session *session, uint32_t table, size_t count
 static inline void fake_get(const aero_session *session, uint32_t table, size_t row,
                             uint32_t column, aero_value *value)
 {
-    ae_session_table(session, table)->columns[column].get(fake_row(session, table, row), NULL,
-                                                          value);
+    ae_session_table(session, table)
+        ->columns[column]
+        .get(fake_row(session, table, row), NULL, value);
 }
 
 #endif

@@ -72,8 +72,7 @@ static aero_value instant(int64_t value)
 
 static aero_value text(const char *value)
 {
-    return (aero_value){
-        .type = AERO_TYPE_TEXT, .length = (uint32_t)strlen(value), .u.data = value};
+    return (aero_value){.type = AERO_TYPE_TEXT, .length = (uint32_t)strlen(value), .u.data = value};
 }
 
 static aero_value bytes(const char *value, uint32_t length)
@@ -111,7 +110,8 @@ static void check_refused(uint32_t kind, aero_value in, int32_t code)
     assert_non_null(strstr(error.text, "Kinds."));
 }
 
-/* Goal: whole numbers fit or are refused, whatever type they come in; method: bounds of each kind. */
+/* Goal: whole numbers fit or are refused, whatever type they come in; method: bounds of each
+ * kind. */
 static void whole_numbers(void **state)
 {
     (void)state;
@@ -177,7 +177,8 @@ static void real_numbers(void **state)
     check(AERO_KIND_FLOAT32, text("-0"), "0.0");
 }
 
-/* Goal: numbers given to a timestamp are seconds; method: whole, fractional, exact and too large. */
+/* Goal: numbers given to a timestamp are seconds; method: whole, fractional, exact and too
+ * large. */
 static void timestamps(void **state)
 {
     (void)state;
@@ -329,9 +330,9 @@ static void columns_by_name(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(whole_numbers),   cmocka_unit_test(real_numbers),
-    cmocka_unit_test(timestamps),      cmocka_unit_test(texts_and_bytes),
-    cmocka_unit_test(addresses),       cmocka_unit_test(nulls),
+    cmocka_unit_test(whole_numbers),    cmocka_unit_test(real_numbers),
+    cmocka_unit_test(timestamps),       cmocka_unit_test(texts_and_bytes),
+    cmocka_unit_test(addresses),        cmocka_unit_test(nulls),
     cmocka_unit_test(presented_values), cmocka_unit_test(columns_by_name),
 };
 

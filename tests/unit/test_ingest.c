@@ -1,5 +1,5 @@
-/* TSV into batches of row images, without a table underneath: this file stands in for the session and
- * for ae_table_write, which here keeps each row as the line its table's encoder makes of it.
+/* TSV into batches of row images, without a table underneath: this file stands in for the session
+ * and for ae_table_write, which here keeps each row as the line its table's encoder makes of it.
  *
  * links: base row/text.c row/timestamp.c row/convert.c row/present.c ingest generated/market
  */
@@ -17,7 +17,7 @@
 
 enum { INSTRUMENT = 0, TRADE = 1 };
 
-/* ---- what stands in for the engine ------------------------------------------------------------------ */
+/* ---- what stands in for the engine ----------------------------------------------------------- */
 
 struct aero_session {
     aero_error error;
@@ -25,9 +25,9 @@ struct aero_session {
     char *lines; /* rows written so far, encoded, a newline after each */
     size_t length;
     size_t capacity;
-    uint64_t writes;    /* calls of ae_table_write */
-    uint64_t fail_at;   /* the call that is FULL, from 1; 0: none */
-    size_t most_rows;   /* in one call */
+    uint64_t writes;  /* calls of ae_table_write */
+    uint64_t fail_at; /* the call that is FULL, from 1; 0: none */
+    size_t most_rows; /* in one call */
 };
 
 aero_error *ae_session_error_buffer(aero_session *session)
@@ -105,7 +105,7 @@ static void session_reset(aero_session *session)
     *session = (aero_session){0};
 }
 
-/* ---- helpers ---------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 #define TEXT(literal) literal, sizeof(literal) - 1
 
@@ -146,10 +146,10 @@ static void check_error(uint32_t table, const aero_tsv_options *options, const c
     session_reset(&session);
 }
 
-/* ---- lines and cells -------------------------------------------------------------------------------- */
+/* ---- lines and cells ------------------------------------------------------------------------- */
 
-/* Goal: splitting is right at every offset of the blocks; method: random bytes from a small alphabet,
- * compared with a loop over single bytes. */
+/* Goal: splitting is right at every offset of the blocks; method: random bytes from a small
+ * alphabet, compared with a loop over single bytes. */
 static void splitting_against_a_plain_loop(void **state)
 {
     (void)state;
@@ -212,7 +212,10 @@ static void line_ends_and_marks(void **state)
     check_rows(INSTRUMENT, NULL, TEXT("A\r\n"), row);
     check_rows(INSTRUMENT, NULL, TEXT("A\r"), row);
     check_rows(INSTRUMENT, NULL, TEXT("\n\r\n\nA\n\n\r\n"), row);
-    check_rows(INSTRUMENT, NULL, TEXT("\xef\xbb\xbf" "A\n"), row);
+    check_rows(INSTRUMENT, NULL,
+               TEXT("\xef\xbb\xbf"
+                    "A\n"),
+               row);
     check_rows(INSTRUMENT, NULL, TEXT("\xef\xbb\xbf\nA\n"), row);
     check_rows(INSTRUMENT, NULL, TEXT(""), "");
     check_rows(INSTRUMENT, NULL, TEXT("\n"), "");
@@ -311,7 +314,7 @@ static void lines_that_are_too_long(void **state)
     free(data);
 }
 
-/* ---- options ------------------------------------------------------------------------------------------ */
+/* ---- options --------------------------------------------------------------------------------- */
 
 /* Goal: columns in another order, some left out, fill the rest with defaults; method: compare. */
 static void columns_chosen_by_the_caller(void **state)
@@ -375,12 +378,11 @@ static void options_that_are_refused(void **state)
         {INSTRUMENT, {.batch_size = 1000001}, AERO_LIMIT, "1000000"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        check_error(bad[i].table, &bad[i].options, TEXT("A\n"), bad[i].code, -1, -1,
-                    bad[i].part);
+        check_error(bad[i].table, &bad[i].options, TEXT("A\n"), bad[i].code, -1, -1, bad[i].part);
     check_error(2, NULL, TEXT("A\n"), AERO_NAME, -1, -1, "index 2");
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------ */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static int32_t stop_at(void *context, const aero_ingest_report *report, uint64_t total)
 {
@@ -395,8 +397,8 @@ static void make_lines(char *data, int count)
         memcpy(data + 3 * i, (char[]){(char)('a' + i % 26), (char)('a' + i / 26), '\n'}, 3);
 }
 
-/* Goal: batches, counts and progress add up, and an error loses only its own batch; method: 25 lines in
- * batches of 10, undisturbed, stopped, with a bad line, and with a full table. */
+/* Goal: batches, counts and progress add up, and an error loses only its own batch; method: 25
+ * lines in batches of 10, undisturbed, stopped, with a bad line, and with a full table. */
 static void batches_and_reports(void **state)
 {
     (void)state;
@@ -405,8 +407,8 @@ static void batches_and_reports(void **state)
     aero_session session = {0};
     aero_ingest_report report;
     uint64_t stop = 99;
-    const aero_tsv_options options
-        = {.batch_size = 10, .progress = stop_at, .progress_context = &stop};
+    const aero_tsv_options options = {
+        .batch_size = 10, .progress = stop_at, .progress_context = &stop};
     assert_int_equal(ae_ingest_memory(&session, INSTRUMENT, data, sizeof data, &options, &report),
                      AERO_OK);
     assert_int_equal(report.rows_seen, 25);
@@ -465,15 +467,15 @@ static int32_t call_back_in(void *context, const aero_ingest_report *report, uin
     return 0;
 }
 
-/* Goal: a progress callback that feeds its own ingest, or closes its session, gets an error and does
- * no harm; method: do it. */
+/* Goal: a progress callback that feeds its own ingest, or closes its session, gets an error and
+ * does no harm; method: do it. */
 static void progress_that_calls_back_in(void **state)
 {
     (void)state;
     aero_session session = {0};
     reentry from = {.session = &session};
-    const aero_tsv_options options
-        = {.batch_size = 1, .progress = call_back_in, .progress_context = &from};
+    const aero_tsv_options options = {
+        .batch_size = 1, .progress = call_back_in, .progress_context = &from};
     assert_int_equal(ae_ingest_new(&session, INSTRUMENT, &options, &from.ingest), AERO_OK);
     assert_int_equal(ae_ingest_push(from.ingest, TEXT("A\n"), false), AERO_OK);
     assert_int_equal(from.status, AERO_USAGE);
@@ -503,9 +505,10 @@ static void pushing_after_a_failure(void **state)
     session_reset(&session);
 }
 
-/* ---- pieces --------------------------------------------------------------------------------------------- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
-/* A text with all that pieces could cut: a mark, CRLF, escapes, long and short texts, blank lines. */
+/* A text with all that pieces could cut: a mark, CRLF, escapes, long and short texts, blank
+ * lines. */
 static char *make_input(size_t *length)
 {
     char *const data = malloc(40000);
@@ -522,8 +525,9 @@ static char *make_input(size_t *length)
     return data;
 }
 
-/* Goal: it does not matter where pieces are cut, nor that the caller's memory goes; method: the same
- * input whole, cut at every place, and in pieces of every small size, each freed after its push. */
+/* Goal: it does not matter where pieces are cut, nor that the caller's memory goes; method: the
+ * same input whole, cut at every place, and in pieces of every small size, each freed after its
+ * push. */
 static void pieces_cut_anywhere(void **state)
 {
     (void)state;
@@ -561,8 +565,8 @@ static void pieces_cut_anywhere(void **state)
     free(data);
 }
 
-/* Goal: a file gives what its bytes give, and a missing one or a folder is an I/O error that names it;
- * method: a temporary file with lines across the reading chunks. */
+/* Goal: a file gives what its bytes give, and a missing one or a folder is an I/O error that
+ * names it; method: a temporary file with lines across the reading chunks. */
 static void files(void **state)
 {
     (void)state;

@@ -89,16 +89,17 @@ static void integers_at_the_bounds(void **state)
     assert_true(natural == 0);
 }
 
-/* Goal: what is no number is refused by all readers; method: a list of texts, NUL and blanks too. */
+/* Goal: what is no number is refused by all readers; method: a list of texts, NUL and blanks
+ * too. */
 static void text_that_is_no_number(void **state)
 {
     (void)state;
     static const struct {
         const char *text;
         size_t length;
-    } bad[] = {{"", 0},      {"-", 1},       {"+", 1},      {" 1", 2},     {"1 ", 2},
-               {"1\0", 2},   {"0x10", 4},    {"1,5", 3},    {"1e", 2},     {"1e+", 3},
-               {"e5", 2},    {".", 1},       {"-.", 2},     {"1.2.3", 5},  {"--1", 3},
+    } bad[] = {{"", 0},      {"-", 1},        {"+", 1},     {" 1", 2},       {"1 ", 2},
+               {"1\0", 2},   {"0x10", 4},     {"1,5", 3},   {"1e", 2},       {"1e+", 3},
+               {"e5", 2},    {".", 1},        {"-.", 2},    {"1.2.3", 5},    {"--1", 3},
                {"1e5.5", 5}, {"\xd9\xa1", 2}, {"1_000", 5}, {"12345678x", 9}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int64_t whole;
@@ -133,16 +134,47 @@ static void doubles_that_are_hard(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "0", "-0", "0.0000", "1", "46.679232", "1e0", "1E5", "1e-5", ".5", "5.", "1e23",
-        "9007199254740993", "9007199254740992.5", "9007199254740993.00000000000000000000000001",
-        "2.2250738585072011e-308", "2.2250738585072012e-308", "4.9406564584124654e-324",
-        "2.4703282292062327208e-324", "2.4703282292062328e-324", "1.7976931348623157e308",
-        "1.7976931348623158e308", "1.7976931348623159e308", "1e308", "1e309", "-1e400", "1e-400",
-        "123456789012345678901234567890", "0.000000000000000000000000000000000000123456789012345678",
-        "6929495644600919.5", "3.4028235677973366e38", "3.4028235677973365e38",
-        "7.0064923216240853e-46", "7.0064923216240854e-46", "1.4012984643248171e-45",
-        "8.5e-46", "16777217", "16777219", "0e999999999999999999999", "1e-99999999999999999999",
-        "1e99999999999999999999", "179769313486231580793728971405303415079934132710037826936173"
+        "0",
+        "-0",
+        "0.0000",
+        "1",
+        "46.679232",
+        "1e0",
+        "1E5",
+        "1e-5",
+        ".5",
+        "5.",
+        "1e23",
+        "9007199254740993",
+        "9007199254740992.5",
+        "9007199254740993.00000000000000000000000001",
+        "2.2250738585072011e-308",
+        "2.2250738585072012e-308",
+        "4.9406564584124654e-324",
+        "2.4703282292062327208e-324",
+        "2.4703282292062328e-324",
+        "1.7976931348623157e308",
+        "1.7976931348623158e308",
+        "1.7976931348623159e308",
+        "1e308",
+        "1e309",
+        "-1e400",
+        "1e-400",
+        "123456789012345678901234567890",
+        "0.000000000000000000000000000000000000123456789012345678",
+        "6929495644600919.5",
+        "3.4028235677973366e38",
+        "3.4028235677973365e38",
+        "7.0064923216240853e-46",
+        "7.0064923216240854e-46",
+        "1.4012984643248171e-45",
+        "8.5e-46",
+        "16777217",
+        "16777219",
+        "0e999999999999999999999",
+        "1e-99999999999999999999",
+        "1e99999999999999999999",
+        "179769313486231580793728971405303415079934132710037826936173"
         "778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671"
         "505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834"
         "936475292719074168444365510704342711559699508093042880e0"};
@@ -250,7 +282,8 @@ static void text_of_ten_million_digits(void **state)
     free(text);
 }
 
-/* Goal: the form of printed doubles is as documented; method: values at the borders of each form. */
+/* Goal: the form of printed doubles is as documented; method: values at the borders of each
+ * form. */
 static void layout_of_printed_doubles(void **state)
 {
     (void)state;
@@ -448,18 +481,12 @@ static void table_of_powers_of_ten(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(integers_at_the_bounds),
-    cmocka_unit_test(text_that_is_no_number),
-    cmocka_unit_test(words_that_are_not_finite),
-    cmocka_unit_test(doubles_that_are_hard),
-    cmocka_unit_test(doubles_in_the_middle),
-    cmocka_unit_test(doubles_at_random),
-    cmocka_unit_test(text_of_ten_million_digits),
-    cmocka_unit_test(layout_of_printed_doubles),
-    cmocka_unit_test(printed_doubles_read_back),
-    cmocka_unit_test(printed_integers),
-    cmocka_unit_test(a_locale_with_a_comma),
-    cmocka_unit_test(table_of_powers_of_ten),
+    cmocka_unit_test(integers_at_the_bounds),     cmocka_unit_test(text_that_is_no_number),
+    cmocka_unit_test(words_that_are_not_finite),  cmocka_unit_test(doubles_that_are_hard),
+    cmocka_unit_test(doubles_in_the_middle),      cmocka_unit_test(doubles_at_random),
+    cmocka_unit_test(text_of_ten_million_digits), cmocka_unit_test(layout_of_printed_doubles),
+    cmocka_unit_test(printed_doubles_read_back),  cmocka_unit_test(printed_integers),
+    cmocka_unit_test(a_locale_with_a_comma),      cmocka_unit_test(table_of_powers_of_ten),
 };
 
 AE_TEST_MAIN(tests)

@@ -33,7 +33,7 @@ static aero_session *filled(uint32_t table, size_t rows, uint64_t seed)
     return session;
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 /* Check a value of a fetch against the row it came from. */
 static void check_fetched(const aero_session *session, uint32_t table, size_t row, uint32_t column,
@@ -100,7 +100,8 @@ static void fetch_gives_what_rows_hold(void **state)
     }
 }
 
-/* Goal: texts beyond the limit of a fetch come in several, none lost; method: 1,000 × 100,000 bytes. */
+/* Goal: texts beyond the limit of a fetch come in several, none lost; method: 1,000 × 100,000
+ * bytes. */
 static void fetch_of_large_texts_is_cut(void **state)
 {
     (void)state;
@@ -169,18 +170,18 @@ static void fetch_arguments(void **state)
     fake_close(session);
 }
 
-/* ---- TSV ------------------------------------------------------------------------------------------ */
+/* ---- TSV ------------------------------------------------------------------------------------- */
 
-typedef struct text {
+typedef struct output {
     char *data;
     size_t length;
     int32_t stop_after; /* pieces; 0: never */
     int32_t pieces;
-} text;
+} output;
 
 static int32_t collect(void *context, const char *data, size_t length)
 {
-    text *out = context;
+    output *out = context;
     out->data = realloc(out->data, out->length + length + 1);
     memcpy(out->data + out->length, data, length);
     out->length += length;
@@ -188,11 +189,11 @@ static int32_t collect(void *context, const char *data, size_t length)
     return ++out->pieces == out->stop_after;
 }
 
-static void write_tsv(aero_query *query, const aero_tsv_options *options, text *out)
+static void write_tsv(aero_query *query, const aero_tsv_options *options, output *out)
 {
     aero_cursor *cursor = cursor_on(query);
     uint64_t rows;
-    *out = (text){0};
+    *out = (output){0};
     assert_int_equal(aero_write_tsv(cursor, options, collect, out, &rows), AERO_OK);
     assert_int_equal(rows, aero_cursor_rows(cursor));
     aero_cursor_close(cursor);
@@ -200,7 +201,7 @@ static void write_tsv(aero_query *query, const aero_tsv_options *options, text *
 
 static void check_tsv(aero_query *query, const aero_tsv_options *options, const char *wanted)
 {
-    text out;
+    output out;
     write_tsv(query, options, &out);
     assert_string_equal(out.data, wanted);
     free(out.data);
@@ -223,7 +224,8 @@ static void tsv_options(void **state)
         row, &(aero_value){.type = AERO_TYPE_TEXT, .length = 5, .u.data = "a,\tb\\"});
     table->columns[isin].set(row, &null);
     table->columns[grade].set(row, &(aero_value){.type = AERO_TYPE_INT, .u.integer = ','});
-    table->columns[logo].set(row, &(aero_value){.type = AERO_TYPE_BYTES, .length = 0, .u.data = ""});
+    table->columns[logo].set(row,
+                             &(aero_value){.type = AERO_TYPE_BYTES, .length = 0, .u.data = ""});
     const uint32_t columns[] = {title, isin, logo, grade};
     aero_query *query = query_on(session, INSTRUMENT, NULL);
     aero_tsv_options options = {.column_count = 4, .columns = columns};
@@ -235,12 +237,13 @@ static void tsv_options(void **state)
     check_tsv(query, &options, "a\\x2c\\tb\\\\,,\\e,\\x2c\n");
     options.null_text = "NULL";
     check_tsv(query, &options, "a\\x2c\\tb\\\\,NULL,,\\x2c\n");
-    table->columns[title].set(
-        row, &(aero_value){.type = AERO_TYPE_TEXT, .length = 4, .u.data = "NULL"});
+    table->columns[title].set(row,
+                              &(aero_value){.type = AERO_TYPE_TEXT, .length = 4, .u.data = "NULL"});
     check_tsv(query, &options, "\\eNULL,NULL,,\\x2c\n");
     options = (aero_tsv_options){.column_count = 1, .columns = &isin};
     check_tsv(query, &options, "\\N\n");
-    table->columns[title].set(row, &(aero_value){.type = AERO_TYPE_TEXT, .length = 0, .u.data = ""});
+    table->columns[title].set(row,
+                              &(aero_value){.type = AERO_TYPE_TEXT, .length = 0, .u.data = ""});
     options.columns = &title;
     check_tsv(query, &options, "\\e\n");
     options.columns = &symbol;
@@ -257,12 +260,19 @@ static void tsv_refusals(void **state)
     aero_query *query = query_on(session, TRADE, NULL);
     const uint32_t wrong = 99;
     const aero_tsv_options options[] = {
-        {.separator = ""},       {.separator = "ab"},        {.separator = "\n"},
-        {.separator = "\\"},     {.separator = "7"},         {.separator = "\xc3"},
-        {.null_text = "a\tb"},   {.null_text = "a\n"},       {.column_count = 1, .columns = &wrong},
-        {.column_count = 1},     {.column_count = 99, .columns = &wrong},
+        {.separator = ""},
+        {.separator = "ab"},
+        {.separator = "\n"},
+        {.separator = "\\"},
+        {.separator = "7"},
+        {.separator = "\xc3"},
+        {.null_text = "a\tb"},
+        {.null_text = "a\n"},
+        {.column_count = 1, .columns = &wrong},
+        {.column_count = 1},
+        {.column_count = 99, .columns = &wrong},
     };
-    text out = {0};
+    output out = {0};
     uint64_t rows;
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         aero_cursor *cursor = cursor_on(query);
@@ -293,8 +303,8 @@ static void tsv_direct_equals_by_cell(void **state)
             columns[c] = c;
         const aero_tsv_options options = {
             .column_count = ae_session_table(session, table)->column_count, .columns = columns};
-        text direct;
-        text by_cell;
+        output direct;
+        output by_cell;
         write_tsv(query, NULL, &direct);
         write_tsv(query, &options, &by_cell);
         assert_string_equal(direct.data, by_cell.data);
@@ -305,7 +315,7 @@ static void tsv_direct_equals_by_cell(void **state)
     }
 }
 
-/* ---- plans ------------------------------------------------------------------------------------------ */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 static void check_plan(aero_query *query, const char *wanted)
 {
@@ -327,8 +337,9 @@ static void plans_in_words(void **state)
                "Instrument: key look-up, 1 key: symbol = \"S00003\"\n");
     check_plan(query_on(session, INSTRUMENT, "match_case ticker S00003"),
                "Instrument: key look-up, 1 key: symbol = \"S00003\"\n");
-    check_plan(query_on(session, INSTRUMENT, "in symbol {S1 S2 S1 S3 S4 S5}"),
-               "Instrument: key look-up, 5 keys: symbol in \"S1\" \"S2\" \"S1\" \"S3\" … (6 values)\n");
+    check_plan(
+        query_on(session, INSTRUMENT, "in symbol {S1 S2 S1 S3 S4 S5}"),
+        "Instrument: key look-up, 5 keys: symbol in \"S1\" \"S2\" \"S1\" \"S3\" … (6 values)\n");
     check_plan(query_on(session, INSTRUMENT, "{in symbol {a b}} {> sector 1.5} {= symbol a}"),
                "Instrument: key look-up, 1 key: symbol = \"a\"\n"
                "  filter 1: sector > 1\n"
@@ -397,7 +408,8 @@ static void key_lookups(void **state)
     (void)state;
     aero_session *session = filled(TRADE, ROWS, 10);
     uint64_t count;
-    aero_query *query = query_on(session, TRADE, "in trade_id {5 7 5 99999 0 18446744073709551615}");
+    aero_query *query = query_on(session, TRADE,
+                                 "in trade_id {5 7 5 99999 0 18446744073709551615}");
     assert_int_equal(aero_query_count(query, &count), AERO_OK);
     assert_int_equal(count, 3);
     aero_query_free(query);
@@ -427,7 +439,7 @@ static void key_lookups(void **state)
     fake_close(session);
 }
 
-/* ---- lifetimes ---------------------------------------------------------------------------------------- */
+/* ---- lifetimes ------------------------------------------------------------------------------- */
 
 /* Goal: queries and cursors of a closed session answer STALE and are freed without harm, in any
  * order; method: close the session with both open. */

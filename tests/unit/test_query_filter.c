@@ -10,7 +10,7 @@
 
 enum { ROWS = 700 }; /* more than two batches */
 
-/* ---- the judge --------------------------------------------------------------------------------- */
+/* ---- the judge ------------------------------------------------------------------------------- */
 
 /* Order of two raw values of one column, by their types alone. */
 static int judge_order(const aero_value *left, const aero_value *right)
@@ -97,7 +97,7 @@ static bool judge(const aero_column *column, const aero_value *value, int32_t op
     }
 }
 
-/* ---- random clauses ---------------------------------------------------------------------------- */
+/* ---- random clauses -------------------------------------------------------------------------- */
 
 typedef struct clause {
     int32_t op;
@@ -181,9 +181,9 @@ static void add(aero_session *session, aero_query *query, const aero_table *tabl
 {
     aero_value values[20];
     for (uint32_t i = 0; i < from->count; i++)
-        values[i] = is_pattern(from->op) ? from->raw[i]
-                                         : given(session, &table->columns[from->column],
-                                                 &from->raw[i], as_text);
+        values[i] = is_pattern(from->op)
+                        ? from->raw[i]
+                        : given(session, &table->columns[from->column], &from->raw[i], as_text);
     if (aero_query_clause(query, from->op, from->column, from->count, values) != AERO_OK)
         fail_msg("%s %d: %s", table->columns[from->column].name, from->op, session->error.text);
 }
@@ -207,9 +207,8 @@ static void check(aero_session *session, uint32_t table_index, const clause *cla
     while (aero_cursor_next(cursor, &row) == AERO_OK && row != NULL) {
         aero_value value;
         aero_row_values(row, 1, &key, &value);
-        const size_t number = value.type == AERO_TYPE_TEXT
-                                  ? strtoul(value.u.data + 1, NULL, 10)
-                                  : (size_t)value.u.integer;
+        const size_t number = value.type == AERO_TYPE_TEXT ? strtoul(value.u.data + 1, NULL, 10)
+                                                           : (size_t)value.u.integer;
         assert_true(number < ROWS && !seen[number]);
         seen[number] = true;
     }
@@ -227,8 +226,8 @@ static void check(aero_session *session, uint32_t table_index, const clause *cla
             fail_msg("row %zu, first condition %s %s: we say %d", i,
                      table->columns[clauses[0].column].name,
                      (const char *[]){"", "=", "!=", "<", "<=", ">", ">=", "in", "range", "null",
-                                      "notnull", "true", "false", "match", "notmatch",
-                                      "match_case", "notmatch_case"}[clauses[0].op],
+                                      "notnull", "true", "false", "match", "notmatch", "match_case",
+                                      "notmatch_case"}[clauses[0].op],
                      seen[i]);
     }
     assert_int_equal(aero_query_count(query, &counted), AERO_OK);
@@ -237,7 +236,7 @@ static void check(aero_session *session, uint32_t table_index, const clause *cla
     aero_query_free(query);
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 /* Goal: every operator means the same on every kind; method: random rows and constants, typed and
  * as text, against the judge. */
@@ -357,14 +356,14 @@ static void constants_that_do_not_convert(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "> account abc",        "= account 1.5",      "!= account 1.5",
-        "in account {1 2.5}",   "= account {}",       "= account 99999999999999999999",
-        "> account 3000000000", "< account 1e300",    "> account nan",
-        "> account inf",        "= price nan",        "> price inf",
-        "= price 1e999",        "= price abc",        "= trade_id -1",
-        "= placed_at tomorrow", "= gateway 1.2.3",    "= gateway6 xyz",
-        "= terminal 1",         "= side AB",          "true symbol",
-        "false placed_at",      "= account 0x10",     "= account { 1}",
+        "> account abc",        "= account 1.5",   "!= account 1.5",
+        "in account {1 2.5}",   "= account {}",    "= account 99999999999999999999",
+        "> account 3000000000", "< account 1e300", "> account nan",
+        "> account inf",        "= price nan",     "> price inf",
+        "= price 1e999",        "= price abc",     "= trade_id -1",
+        "= placed_at tomorrow", "= gateway 1.2.3", "= gateway6 xyz",
+        "= terminal 1",         "= side AB",       "true symbol",
+        "false placed_at",      "= account 0x10",  "= account { 1}",
     };
     aero_session *session = eleven_trades();
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -421,18 +420,15 @@ static void texts_longer_than_the_column(void **state)
     assert_int_equal(count_text(session, INSTRUMENT, "= symbol S00000000000000000000000"), 0);
     assert_int_equal(count_text(session, INSTRUMENT, "< symbol S00002000000000000000000"), 3);
     assert_int_equal(count_text(session, INSTRUMENT, "= currency aaaaaaaaaa"), 0);
-    assert_int_equal(count_text(session, INSTRUMENT,
-                                "in symbol {S00000000000000000000000 S00001}"), 1);
+    assert_int_equal(count_text(session, INSTRUMENT, "in symbol {S00000000000000000000000 S00001}"),
+                     1);
     fake_close(session);
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(every_operator_on_every_kind),
-    cmocka_unit_test(several_conditions),
-    cmocka_unit_test(real_bounds_on_whole_columns),
-    cmocka_unit_test(constants_that_do_not_convert),
-    cmocka_unit_test(typed_corner_cases),
-    cmocka_unit_test(texts_longer_than_the_column),
+    cmocka_unit_test(every_operator_on_every_kind), cmocka_unit_test(several_conditions),
+    cmocka_unit_test(real_bounds_on_whole_columns), cmocka_unit_test(constants_that_do_not_convert),
+    cmocka_unit_test(typed_corner_cases),           cmocka_unit_test(texts_longer_than_the_column),
 };
 
 AE_TEST_MAIN(tests)

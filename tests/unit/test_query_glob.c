@@ -170,7 +170,7 @@ static void put_hex(FILE *out, const char *text)
 static void glob_agrees_with_tcl(void **state)
 {
     (void)state;
-    static const char *const letters[] = {"a", "B", "b", "*", "?", "[", "]",  "a-c", "\\", "é",
+    static const char *const letters[] = {"a", "B", "b", "*", "?", "[", "]", "a-c", "\\", "é",
                                           "É", "1", "ß", "Σ", "σ", "Ж", "ж", "c",   "*",  "?"};
     enum { ROUNDS = 20000 };
     char(*texts)[2][64] = calloc(ROUNDS, sizeof *texts);

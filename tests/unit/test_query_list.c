@@ -23,13 +23,13 @@ static void show(const char *text, size_t length, char *out, size_t room)
     while ((more = aei_list_next(&list, &item, &error)) > 0)
         used += (size_t)snprintf(out + used, room - used, "<%.*s>", (int)item.length, item.data);
     if (more < 0)
-        snprintf(out, room, "error: %s", error.text);
+        snprintf(out, room, "error: %.500s", error.text);
     aei_pool_free(&pool);
 }
 
 static void check(const char *text, const char *wanted)
 {
-    char out[512];
+    char out[2 * AERO_ERROR_TEXT_MAX];
     show(text, strlen(text), out, sizeof out);
     assert_string_equal(out, wanted);
 }
@@ -68,16 +68,13 @@ static void list_errors(void **state)
 {
     (void)state;
     check("a {b", "error: parse error: unmatched open brace in list (at byte 2)");
-    check("{a}b c",
-          "error: parse error: list element in braces followed by \"b\" instead of space "
-          "(at byte 3)");
+    check("{a}b c", "error: parse error: list element in braces followed by \"b\" instead of space "
+                    "(at byte 3)");
     check("x \"a", "error: parse error: unmatched open quote in list (at byte 2)");
-    check("\"a\"b",
-          "error: parse error: list element in quotes followed by \"b\" instead of space "
-          "(at byte 3)");
+    check("\"a\"b", "error: parse error: list element in quotes followed by \"b\" instead of space "
+                    "(at byte 3)");
     check("{a\\}", "error: parse error: unmatched open brace in list (at byte 0)");
-    check("ab\\ud800",
-          "error: parse error: the escape \\uD800 is half of a character (at byte 2)");
+    check("ab\\ud800", "error: parse error: the escape \\uD800 is half of a character (at byte 2)");
 }
 
 /* Goal: positions hold inside nested items; method: a list in a list in a list. */
@@ -145,7 +142,7 @@ static void our_answer(const char *text, size_t length, char *out)
 static void list_agrees_with_tcl(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"{", "}",  "\"", "\\", " ",  "\t", "\n", "a",
+    static const char *const pieces[] = {"{", "}",  "\"", "\\", " ", "\t", "\n", "a",
                                          "x", "u4", "1",  "0",  "é", "$",  "[",  "\\x4"};
     enum { ROUNDS = 20000, LONGEST = 14 };
     char folder[] = "/tmp/aerostore-list-XXXXXX";
@@ -160,7 +157,7 @@ static void list_agrees_with_tcl(void **state)
     assert_non_null(script);
     fputs(judge, script);
     fclose(script);
-    char (*texts)[LONGEST * 3 + 1] = calloc(ROUNDS, sizeof *texts);
+    char(*texts)[LONGEST * 3 + 1] = calloc(ROUNDS, sizeof *texts);
     snprintf(command, sizeof command, "tclsh %s/judge.tcl >%s/out", folder, folder);
     FILE *tclsh = popen(command, "w");
     assert_non_null(tclsh);
@@ -193,7 +190,7 @@ static void list_agrees_with_tcl(void **state)
     rmdir(folder);
 }
 
-/* Goal: a million levels of braces cost no stack and little time; method: nest, balanced and not. */
+/* Goal: a million levels of braces cost no stack and little time; method: nest, balanced or not. */
 static void list_deep_nesting_is_iterative(void **state)
 {
     (void)state;

@@ -56,7 +56,7 @@ static void check(const place *here, aero_status status)
         fail_msg("%s", aero_session_error(here->session)->text);
 }
 
-/* Upsert flights F0 … of an altitude; columns 0 and 3 are key and altitude, 1, 2, 5 are required. */
+/* Upsert flights F0 … of an altitude; columns 0 and 3 are key and altitude, 1, 2, 5 required. */
 static void put(const place *here, int first, int count, int64_t altitude)
 {
     static const uint32_t columns[] = {0, 1, 2, 3, 5};

@@ -79,8 +79,8 @@ static size_t run(aero_session *session, uint32_t table_index, const key *keys, 
 
 static void check_windows(judge *about, aero_session *session, uint64_t *random)
 {
-    static const int64_t limits[] = {-1, 0, 1, 2, 49, 50, 1000, 1024, 1025, 3000, 5999, 6000, 9000,
-                                     INT64_MAX};
+    static const int64_t limits[] = {-1,   0,    1,    2,    49,   50,   1000,
+                                     1024, 1025, 3000, 5999, 6000, 9000, INT64_MAX};
     size_t *wanted = calloc(ROWS, sizeof *wanted);
     size_t *got = calloc(ROWS, sizeof *got);
     for (size_t i = 0; i < ROWS; i++)
@@ -158,9 +158,17 @@ static void windows_without_sort(void **state)
 {
     (void)state;
     static const int64_t windows[][3] = {
-        {-1, 0, ROWS},      {0, 0, 0},       {1, 0, 1},          {300, 0, 300},
-        {-1, ROWS, 0},      {-1, ROWS - 1, 1}, {10, ROWS - 5, 5}, {256, 256, 256},
-        {INT64_MAX, INT64_MAX, 0}, {INT64_MAX, 1, ROWS - 1}, {-5, 7, ROWS - 7},
+        {-1, 0, ROWS},
+        {0, 0, 0},
+        {1, 0, 1},
+        {300, 0, 300},
+        {-1, ROWS, 0},
+        {-1, ROWS - 1, 1},
+        {10, ROWS - 5, 5},
+        {256, 256, 256},
+        {INT64_MAX, INT64_MAX, 0},
+        {INT64_MAX, 1, ROWS - 1},
+        {-5, 7, ROWS - 7},
     };
     aero_session *session = fake_session();
     size_t *got = calloc(ROWS, sizeof *got);

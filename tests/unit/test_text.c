@@ -51,16 +51,31 @@ static void utf8_of_every_code_point(void **state)
     }
 }
 
-/* Goal: malformed sequences are refused wherever they stand; method: overlong forms, surrogates, too
- * large, lone and missing continuations, at every offset of a long ASCII text. */
+/* Goal: malformed sequences are refused wherever they stand; method: overlong forms, surrogates,
+ * too large, lone and missing continuations, at every offset of a long ASCII text. */
 static void utf8_that_is_malformed(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf",
-                                      "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80",
-                                      "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-                                      "\x80", "\xbf", "\xff", "\xfe", "\xc3", "\xe2\x82",
-                                      "\xf0\x9f\x98", "\xc3(", "\xe2\x82(", "\xf8\x88\x80\x80\x80"};
+    static const char *const bad[] = {"\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x80\x80",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xed\xbf\xbf",
+                                      "\xf0\x80\x80\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\x80",
+                                      "\xbf",
+                                      "\xff",
+                                      "\xfe",
+                                      "\xc3",
+                                      "\xe2\x82",
+                                      "\xf0\x9f\x98",
+                                      "\xc3(",
+                                      "\xe2\x82(",
+                                      "\xf8\x88\x80\x80\x80"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         for (size_t offset = 0; offset < 20; offset++) {
             char text[40];
@@ -94,7 +109,7 @@ static void booleans(void **state)
     static const struct {
         const char *text;
         size_t length;
-    } bad[] = {{TEXT("")},    {TEXT("2")},     {TEXT("tru")}, {TEXT("true ")},
+    } bad[] = {{TEXT("")},     {TEXT("2")},    {TEXT("tru")}, {TEXT("true ")},
                {TEXT("\x10")}, {TEXT("\x11")}, {TEXT("of")},  {TEXT("on\0")}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(ae_text_to_bool(bad[i].text, bad[i].length, &value, &reason), AERO_TYPE);
@@ -160,7 +175,7 @@ static void timestamps_in_both_forms(void **state)
     check_timestamp("-1.5", -1500000);
     check_timestamp("+.5", 500000);
     check_timestamp("7.", 7000000);
-    check_timestamp("0.0000005", 0);         /* ties to even */
+    check_timestamp("0.0000005", 0); /* ties to even */
     check_timestamp("0.0000015", 2);
     check_timestamp("0.00000050000001", 1);
     check_timestamp("0.9999995", 1000000);
@@ -181,16 +196,32 @@ static void timestamps_in_both_forms(void **state)
 static void timestamps_that_are_none(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "-", ".", "1e9", "12:00", "1533099600.12x", "nan",
-                                      "9223372036854.775808", "-9223372036854.775809",
-                                      "99999999999999999999", "2018-08-01", "2018-08-01T05:00:00",
-                                      "2018-02-29T00:00:00Z", "2018-13-01T00:00:00Z",
-                                      "2018-00-01T00:00:00Z", "2018-01-32T00:00:00Z",
-                                      "2018-08-01T24:00:00Z", "2018-08-01T05:60:00Z",
-                                      "2018-08-01T05:00:60Z", "2018-08-01T05:00:00.Z",
-                                      "2018-08-01T05:00:00+0200", "2018-08-01T05:00:00+25:00",
-                                      "2018-08-01T05:00:00ZZ", "0000-01-01T00:00:00Z",
-                                      "2018-08-01X05:00:00Z", "1900-02-29T00:00:00Z"};
+    static const char *const bad[] = {"",
+                                      "-",
+                                      ".",
+                                      "1e9",
+                                      "12:00",
+                                      "1533099600.12x",
+                                      "nan",
+                                      "9223372036854.775808",
+                                      "-9223372036854.775809",
+                                      "99999999999999999999",
+                                      "2018-08-01",
+                                      "2018-08-01T05:00:00",
+                                      "2018-02-29T00:00:00Z",
+                                      "2018-13-01T00:00:00Z",
+                                      "2018-00-01T00:00:00Z",
+                                      "2018-01-32T00:00:00Z",
+                                      "2018-08-01T24:00:00Z",
+                                      "2018-08-01T05:60:00Z",
+                                      "2018-08-01T05:00:60Z",
+                                      "2018-08-01T05:00:00.Z",
+                                      "2018-08-01T05:00:00+0200",
+                                      "2018-08-01T05:00:00+25:00",
+                                      "2018-08-01T05:00:00ZZ",
+                                      "0000-01-01T00:00:00Z",
+                                      "2018-08-01X05:00:00Z",
+                                      "1900-02-29T00:00:00Z"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const char *reason = "";
         int64_t value = 0;
@@ -263,8 +294,9 @@ static void addresses(void **state)
     assert_true(inet == 0xc0a800ffu);
     assert_int_equal(ae_text_of_inet(inet, out), 13);
     assert_memory_equal(out, "192.168.0.255", 13);
-    static const char *const bad_inet[] = {"", "1.2.3", "1.2.3.256", "1.2.3.4.5", "1.2.3.04",
-                                           "1.2.3.4 ", "0x1.2.3.4", "::1", "1.2.3.4\n"};
+    static const char *const bad_inet[] = {"",          "1.2.3",    "1.2.3.256",
+                                           "1.2.3.4.5", "1.2.3.04", "1.2.3.4 ",
+                                           "0x1.2.3.4", "::1",      "1.2.3.4\n"};
     for (size_t i = 0; i < sizeof bad_inet / sizeof *bad_inet; i++)
         assert_int_equal(ae_text_to_inet(bad_inet[i], strlen(bad_inet[i]), &inet, &reason),
                          AERO_TYPE);
@@ -274,8 +306,8 @@ static void addresses(void **state)
     assert_int_equal(ae_text_of_ipv6(ipv6, out), 11);
     assert_memory_equal(out, "2001:db8::1", 11);
     assert_int_equal(ae_text_to_ipv6(TEXT("::ffff:1.2.3.4"), ipv6, &reason), AERO_OK);
-    static const char *const bad_ipv6[] = {"", ":", "1::2::3", "12345::", "::g", "1:2:3:4:5:6:7",
-                                           "1:2:3:4:5:6:7:8:9", "fe80::1%eth0"};
+    static const char *const bad_ipv6[] = {
+        "", ":", "1::2::3", "12345::", "::g", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "fe80::1%eth0"};
     for (size_t i = 0; i < sizeof bad_ipv6 / sizeof *bad_ipv6; i++)
         assert_int_equal(ae_text_to_ipv6(bad_ipv6[i], strlen(bad_ipv6[i]), ipv6, &reason),
                          AERO_TYPE);
@@ -284,9 +316,13 @@ static void addresses(void **state)
     assert_int_equal(ae_text_of_mac(mac, out), 17);
     assert_memory_equal(out, "00:1a:2b:3c:4d:ff", 17);
     assert_int_equal(ae_text_to_mac(TEXT("00-1A-2b-3c-4D-ff"), mac, &reason), AERO_OK);
-    static const char *const bad_mac[] = {"", "00:1a:2b:3c:4d", "00:1a:2b:3c:4d:fg",
-                                          "00:1a-2b:3c:4d:ff", "001a2b3c4dff",
-                                          "00:1a:2b:3c:4d:ff:", "00 1a 2b 3c 4d ff"};
+    static const char *const bad_mac[] = {"",
+                                          "00:1a:2b:3c:4d",
+                                          "00:1a:2b:3c:4d:fg",
+                                          "00:1a-2b:3c:4d:ff",
+                                          "001a2b3c4dff",
+                                          "00:1a:2b:3c:4d:ff:",
+                                          "00 1a 2b 3c 4d ff"};
     for (size_t i = 0; i < sizeof bad_mac / sizeof *bad_mac; i++)
         assert_int_equal(ae_text_to_mac(bad_mac[i], strlen(bad_mac[i]), mac, &reason), AERO_TYPE);
 }

@@ -1,8 +1,8 @@
-/* api_query.c — the exported functions on queries and cursors: check handles and pointers, enter the
- * session, call the query module.
+/* api_query.c — the exported functions on queries and cursors: check handles and pointers, enter
+ * the session, call the query module.
  *
- * Stale handles.  A query or cursor whose session was closed answers AERO_STALE (there is no session
- * left to carry a text) until it is freed.
+ * Stale handles.  A query or cursor whose session was closed answers AERO_STALE (there is no
+ * session left to carry a text) until it is freed.
  */
 #include "query/cursor.h"
 

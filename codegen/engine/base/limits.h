@@ -49,6 +49,10 @@
  * nanoseconds; this is some 20 microseconds, so only the stopped and the dead are hit. */
 #define AE_DECIDE_SPINS 4000u
 
+/* How often the slots are searched for dead owners, by one of all sessions: the horizon is to be free within
+ * 100 ms of a death, and a search costs some 10 microseconds a slot in use. */
+#define AE_REAP_INTERVAL_NS 50000000u
+
 /* Savepoints open at once in a transaction. */
 #define AE_SAVEPOINTS_MAX 1000000u
 #define AE_NAME_MAX 255u

@@ -15,6 +15,8 @@
 
 /* CLOCK_MONOTONIC in nanoseconds: for durations and deadlines; no wall clock can move it. */
 uint64_t ae_os_monotonic_ns(void);
+/* The same clock at the last tick of the kernel, a few milliseconds back, for a quarter of the cost. */
+uint64_t ae_os_coarse_ns(void);
 /* CLOCK_REALTIME in microseconds since 1970: for values people see, never for order. */
 int64_t ae_os_wall_us(void);
 void ae_os_sleep_ns(uint64_t nanoseconds);

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* A probe path longer than this many lines makes the shard split: reached at about five sixths full. */
-#define PROBE_LINES_MAX 6u
+/* A probe path longer than this many entries makes the shard split: reached at about five sixths full. */
+#define PROBE_MAX (6u * AE_HASH_LINE_ENTRIES)
 /* A frozen shard with fewer live entries than this is rewritten, not split: removals filled it. */
 #define SPLIT_ENTRIES_MIN 200u
 /* Rows per shard for sizing the directory: a shard is between 42 % and 84 % full. */
@@ -53,11 +53,36 @@ ae_shard *ae_hash_follow(const ae_hash *hash, const ae_shard *shard, uint32_t ta
 
 /* ---- splitting ------------------------------------------------------------------------------------------- */
 
+/* How many entries hold a row. */
+static uint32_t shard_live(const ae_shard *shard)
+{
+    uint32_t live = 0;
+    for (uint32_t index = 0; index < AE_HASH_ENTRIES; index++) {
+        const uint64_t word = ae_load64(&shard->entries[index].word) & ~AE_HASH_FROZEN;
+        live += word != 0 && word != AE_HASH_REMOVED;
+    }
+    return live;
+}
+
+/* The most entries that an insert would have to step over. */
+static uint32_t shard_longest(const ae_shard *shard)
+{
+    uint32_t longest = 0;
+    uint32_t steps = 0;
+    for (uint32_t count = 2 * AE_HASH_ENTRIES; count-- > 0;) { /* twice round: paths wrap */
+        const uint32_t index = count % AE_HASH_ENTRIES;
+        steps = ae_load64(&shard->entries[index].word) == 0 ? 0 : steps + 1;
+        if (index % AE_HASH_LINE_ENTRIES == 0 && steps > longest)
+            longest = steps;
+    }
+    return longest < AE_HASH_ENTRIES ? longest : AE_HASH_ENTRIES;
+}
+
 /* Freeze every entry; returns how many hold a row. */
 static uint32_t shard_freeze(ae_shard *shard)
 {
     uint32_t live = 0;
-    for (uint32_t index = 0; index < AE_HASH_LINES * AE_HASH_LINE_ENTRIES; index++) {
+    for (uint32_t index = 0; index < AE_HASH_ENTRIES; index++) {
         /* From here on no insert or removal can change the entry (keeps X1). */
         const uint64_t word = ae_or64(&shard->entries[index].word, AE_HASH_FROZEN) & ~AE_HASH_FROZEN;
         live += word != 0 && word != AE_HASH_REMOVED;
@@ -69,7 +94,7 @@ static uint32_t shard_freeze(ae_shard *shard)
 static void shard_fill(ae_shard *shard, uint64_t word, uint32_t hint)
 {
     uint32_t index = ae_hash_home((uint32_t)(word >> 32)) * AE_HASH_LINE_ENTRIES;
-    const uint32_t end = AE_HASH_LINES * AE_HASH_LINE_ENTRIES;
+    const uint32_t end = AE_HASH_ENTRIES;
     for (uint32_t steps = 0; ae_load64(&shard->entries[index].word) != 0; steps++) {
         AE_ALWAYS(steps < end);
         index = index + 1 == end ? 0 : index + 1;
@@ -87,6 +112,7 @@ static aero_status shard_new(ae_hash *hash, uint32_t slot, ae_ref *ref, aero_err
         return status;
     ae_shard *shard = ae_at(hash->proc->heap->segment, *ref);
     memset((char *)shard + sizeof shard->block, 0, sizeof *shard - sizeof shard->block);
+    shard->probe_max = PROBE_MAX;
     return AERO_OK;
 }
 
@@ -122,76 +148,123 @@ static void directory_swing(ae_hash *hash, ae_ref from, ae_ref to)
 static void split_forget(ae_hash *hash, uint32_t slot)
 {
     ae_slot *at = ae_slot_at(hash->proc, slot);
+    /* `old` first: without it a reaper gives back no copy, for these may be in use. */
+    ae_store32_release(&at->split_old, 0);
     for (int side = 0; side < 2; side++) {
         ae_heap_linked(&at->cache, ae_load32(&at->split_new[side]));
         ae_store32_release(&at->split_new[side], 0);
     }
-    ae_store32_release(&at->split_old, 0);
 }
 
-/* The winner's duty: nobody finds the old shard any more, so it can go (keeps X3). */
+/* The winner's duty: nobody finds the old shard any more, so it can go (keeps X3).  The children forget it
+ * first.  So whoever reads it as a parent holds a snapshot from before it was retired, and it cannot
+ * become, under the same reference, a shard that the directory rightly leads to. */
 static void split_finish(ae_hash *hash, uint32_t slot, ae_ref old, ae_ref low, ae_ref high)
 {
+    const ae_segment *segment = hash->proc->heap->segment;
+    const ae_slot *at = ae_slot_at(hash->proc, slot);
     directory_swing(hash, old, low);
     directory_swing(hash, old, high);
     AE_CRASH_POINT("hash.swung");
-    ae_block_retire(hash->proc, slot, old);
+    /* Release: the directory before the parents; pairs with shard_split. */
+    ae_store32_release(&((ae_shard *)ae_at(segment, low))->parent, 0);
+    ae_store32_release(&((ae_shard *)ae_at(segment, high))->parent, 0);
+    if (!ae_limbo_last_is(&at->block_head, &at->block_tail, old)) /* or a death came after it */
+        ae_block_retire(hash->proc, slot, old);
+    AE_CRASH_POINT("hash.retired");
     split_forget(hash, slot);
 }
 
-static aero_status shard_split(ae_hash *hash, uint32_t slot, ae_shard *shard, aero_error *error)
+/* Copies that lost, or that nobody was to see. */
+static void split_drop(ae_hash *hash, uint32_t slot, const ae_ref *fresh)
 {
-    const ae_segment *segment = hash->proc->heap->segment;
+    shard_drop(hash, slot, fresh[0]);
+    shard_drop(hash, slot, fresh[1]);
+    split_forget(hash, slot);
+}
+
+/* Two empty shards, named in the slot's registers. */
+static aero_status split_prepare(ae_hash *hash, uint32_t slot, ae_ref old, ae_ref *fresh,
+                                 aero_error *error)
+{
     ae_slot *at = ae_slot_at(hash->proc, slot);
-    const ae_ref old = ae_ref_of(segment, shard);
-    /* A split whose winner has not yet swung the directory to this shard is completed first, or the
-     * directory could be swung back to it after it is gone. */
-    if (shard->parent != 0)
-        directory_swing(hash, shard->parent, old);
-    const uint32_t live = shard_freeze(shard);
-    AE_CRASH_POINT("hash.frozen");
-    if (ae_load64_acquire(&shard->successor) != 0)
-        return AERO_OK;
-    const bool two = live >= SPLIT_ENTRIES_MIN && shard->depth < hash->bits;
-    if (!two && live > AE_HASH_LINES * AE_HASH_LINE_ENTRIES * 9 / 10)
-        return ae_fail(error, AERO_FULL, "a key directory of %u bits has its most keys", hash->bits);
-    ae_ref fresh[2] = {0, 0};
     ae_store32_release(&at->split_table, hash->table);
     ae_store32_release(&at->split_old, old);
-    for (int side = 0; side < (two ? 2 : 1); side++) {
+    for (int side = 0; side < 2; side++) {
         const aero_status status = shard_new(hash, slot, &fresh[side], error);
         if (status != AERO_OK) {
-            shard_drop(hash, slot, fresh[0]);
-            split_forget(hash, slot);
+            split_drop(hash, slot, fresh);
             return status;
         }
         ae_store32_release(&at->split_new[side], fresh[side]);
-        ae_shard *child = ae_at(segment, fresh[side]);
-        child->depth = shard->depth + (two ? 1 : 0);
-        child->prefix = two ? shard->prefix << 1 | (uint32_t)side : shard->prefix;
-        child->parent = old;
+        AE_CRASH_POINT("hash.prepared");
     }
-    ae_shard *low = ae_at(segment, fresh[0]);
-    ae_shard *high = two ? ae_at(segment, fresh[1]) : low;
-    for (uint32_t index = 0; index < AE_HASH_LINES * AE_HASH_LINE_ENTRIES; index++) {
+    return AERO_OK;
+}
+
+/* Copy the rows of a frozen shard. */
+static void split_fill(const ae_hash *hash, const ae_shard *shard, const ae_ref *fresh, bool two)
+{
+    const ae_segment *segment = hash->proc->heap->segment;
+    const ae_ref old = ae_ref_of(segment, shard);
+    ae_shard *children[2] = {ae_at(segment, fresh[0]), ae_at(segment, fresh[two ? 1 : 0])};
+    for (uint32_t side = 0; side < (two ? 2u : 1u); side++) {
+        children[side]->depth = shard->depth + (two ? 1 : 0);
+        children[side]->prefix = two ? shard->prefix << 1 | side : shard->prefix;
+        ae_store32(&children[side]->parent, old);
+    }
+    for (uint32_t index = 0; index < AE_HASH_ENTRIES; index++) {
         const uint64_t word = ae_load64(&shard->entries[index].word) & ~AE_HASH_FROZEN;
         if (word == 0 || word == AE_HASH_REMOVED)
             continue;
         const bool up = two && ((uint32_t)(word >> 32) >> (30 - shard->depth) & 1u) != 0;
-        shard_fill(up ? high : low, word, ae_load32(&shard->entries[index].hint));
+        shard_fill(children[up ? 1 : 0], word, ae_load32(&shard->entries[index].hint));
     }
-    ae_store64_release(&low->block.word, AE_WORD_OWNED | old);
-    ae_store64_release(&high->block.word, AE_WORD_OWNED | old);
+    /* Where rewriting did not shorten the paths (many equal tags, or the directory has its most bits), long
+     * ones are borne, or the shard would be rewritten for ever. */
+    if (!two && (children[0]->depth == hash->bits || shard_longest(children[0]) >= PROBE_MAX))
+        children[0]->probe_max = AE_HASH_ENTRIES;
+    for (uint32_t side = 0; side < (two ? 2u : 1u); side++)
+        ae_store64_release(&children[side]->block.word, AE_WORD_OWNED | old);
     AE_CRASH_POINT("hash.filled");
-    const uint64_t pair = (uint64_t)(two ? fresh[1] : fresh[0]) << 32 | fresh[0];
-    /* Release: the copies are complete before anyone follows; pairs with ae_hash_follow. */
-    if (ae_cas64(&shard->successor, 0, pair)) {
-        AE_CRASH_POINT("hash.published");
-        split_finish(hash, slot, old, fresh[0], two ? fresh[1] : fresh[0]);
-    } else {
-        shard_drop(hash, slot, fresh[0]);
+}
+
+static aero_status shard_split(ae_hash *hash, uint32_t slot, ae_shard *shard, aero_error *error)
+{
+    ae_slot *at = ae_slot_at(hash->proc, slot);
+    const ae_ref old = ae_ref_of(hash->proc->heap->segment, shard);
+    /* A split whose winner has not yet swung the directory to this shard is completed first, or the
+     * directory could be swung back to it after it is gone.  Acquire: pairs with split_finish. */
+    const ae_ref parent = ae_load32_acquire(&shard->parent);
+    if (parent != 0)
+        directory_swing(hash, parent, old);
+    if (ae_load64_acquire(&shard->successor) != 0)
+        return AERO_OK;
+    const bool deepest = shard->depth >= hash->bits;
+    if (deepest && shard_live(shard) > AE_HASH_ENTRIES * 9 / 10)
+        return ae_fail(error, AERO_FULL, "a key directory of %u bits has its most keys", hash->bits);
+    /* Memory first: a shard that is frozen and cannot be replaced takes no write any more. */
+    ae_ref fresh[2] = {0, 0};
+    const aero_status status = split_prepare(hash, slot, old, fresh, error);
+    if (status != AERO_OK)
+        return status;
+    const uint32_t live = shard_freeze(shard);
+    AE_CRASH_POINT("hash.frozen");
+    const bool two = live >= SPLIT_ENTRIES_MIN && !deepest;
+    if (!two) {
+        ae_store32_release(&at->split_new[1], 0);
         shard_drop(hash, slot, fresh[1]);
-        split_forget(hash, slot);
+        fresh[1] = 0;
+    }
+    if (ae_load64_acquire(&shard->successor) == 0)
+        split_fill(hash, shard, fresh, two);
+    const ae_ref high = two ? fresh[1] : fresh[0];
+    /* Release: the copies are complete before anyone follows; pairs with ae_hash_follow. */
+    if (ae_cas64(&shard->successor, 0, (uint64_t)high << 32 | fresh[0])) {
+        AE_CRASH_POINT("hash.published");
+        split_finish(hash, slot, old, fresh[0], high);
+    } else {
+        split_drop(hash, slot, fresh);
     }
     return AERO_OK;
 }
@@ -226,11 +299,7 @@ void ae_hash_recover(ae_hash *hash, uint32_t slot)
         ae_shard *shard = ae_at(segment, old);
         const uint64_t pair = (uint64_t)(high != 0 ? high : low) << 32 | low;
         if (low != 0 && ae_load64_acquire(&shard->successor) == pair) {
-            directory_swing(hash, old, low);
-            directory_swing(hash, old, high != 0 ? high : low);
-            if (!ae_limbo_last_is(&at->block_head, &at->block_tail, old))
-                ae_block_retire(hash->proc, slot, old);
-            split_forget(hash, slot);
+            split_finish(hash, slot, old, low, high != 0 ? high : low);
             return;
         }
     } else if (low != 0 && ae_load32_acquire(&hash->root->root_shard) == low) {
@@ -255,7 +324,7 @@ void ae_hash_recover(ae_hash *hash, uint32_t slot)
 
 /* ---- entering and removing ---------------------------------------------------------------------------------- */
 
-enum probe_result { PROBE_FOUND, PROBE_ENTERED, PROBE_ABSENT, PROBE_SPLIT };
+enum probe_result { PROBE_FOUND, PROBE_ENTERED, PROBE_SPLIT };
 
 /* Walk the probe path of one shard. */
 static enum probe_result shard_probe(ae_shard *shard, uint32_t tag, ae_hash_match match,
@@ -263,16 +332,14 @@ static enum probe_result shard_probe(ae_shard *shard, uint32_t tag, ae_hash_matc
                                      ae_hash_entry **entry)
 {
     uint32_t index = ae_hash_home(tag) * AE_HASH_LINE_ENTRIES;
-    const uint32_t end = AE_HASH_LINES * AE_HASH_LINE_ENTRIES;
+    const uint32_t end = AE_HASH_ENTRIES;
     for (uint32_t steps = 0; steps < end;) {
         ae_hash_entry *at = &shard->entries[index];
         const uint64_t seen = ae_load64_acquire(&at->word);
         if ((seen & AE_HASH_FROZEN) != 0)
             return PROBE_SPLIT;
         if (seen == 0) {
-            if (anchor == 0)
-                return PROBE_ABSENT;
-            if (steps >= PROBE_LINES_MAX * AE_HASH_LINE_ENTRIES)
+            if (steps >= shard->probe_max)
                 return PROBE_SPLIT;
             /* Release: the row behind the anchor is complete; pairs with ae_hash_walk_next.  Another
              * inserter of the key must come to this very entry, so one of the two sees the other. */
@@ -294,6 +361,21 @@ static enum probe_result shard_probe(ae_shard *shard, uint32_t tag, ae_hash_matc
     return PROBE_SPLIT;
 }
 
+static void hash_find(const ae_hash *hash, uint32_t tag, ae_hash_match match, void *context,
+                      ae_ref *found, ae_hash_entry **entry)
+{
+    ae_hash_walk walk;
+    uint64_t word = 0;
+    ae_hash_walk_start(&walk, hash, tag);
+    for (ae_hash_entry *at; (at = ae_hash_walk_next(&walk, &word)) != NULL;) {
+        if (!match(context, ae_hash_anchor(word)))
+            continue;
+        *found = ae_hash_anchor(word);
+        *entry = at;
+        return;
+    }
+}
+
 aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match, void *context,
                         ae_ref anchor, ae_ref hint, ae_ref *found, ae_hash_entry **entry,
                         aero_error *error)
@@ -301,11 +383,13 @@ aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_matc
     ae_shard *shard = ae_hash_shard(hash, tag);
     *found = 0;
     *entry = NULL;
+    if (anchor == 0) { /* looking needs neither memory nor a split, so it works when the segment is full */
+        hash_find(hash, tag, match, context, found, entry);
+        return AERO_OK;
+    }
     for (;;) {
         aero_status status = AERO_OK;
         if (shard == NULL) {
-            if (anchor == 0)
-                return AERO_OK;
             status = root_make(hash, slot, error);
         } else {
             const enum probe_result result =
@@ -326,7 +410,7 @@ aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref an
     const uint64_t wanted = (uint64_t)tag << 32 | anchor;
     ae_shard *shard = ae_hash_shard(hash, tag);
     while (shard != NULL) {
-        const uint32_t end = AE_HASH_LINES * AE_HASH_LINE_ENTRIES;
+        const uint32_t end = AE_HASH_ENTRIES;
         uint32_t index = ae_hash_home(tag) * AE_HASH_LINE_ENTRIES;
         bool frozen = false;
         for (uint32_t steps = 0; steps < end; steps++) {
@@ -374,7 +458,7 @@ aero_status ae_hash_check(const ae_hash *hash, ae_hash_see see, void *context, u
             return ae_fail(error, AERO_CORRUPT, "shard %u has prefix %x/%u", ref, shard->prefix,
                            shard->depth);
         (*shards)++;
-        for (uint32_t at = 0; at < AE_HASH_LINES * AE_HASH_LINE_ENTRIES; at++) {
+        for (uint32_t at = 0; at < AE_HASH_ENTRIES; at++) {
             const uint64_t word = ae_load64_acquire(&shard->entries[at].word) & ~AE_HASH_FROZEN;
             if (word == 0 || word == AE_HASH_REMOVED)
                 continue;

@@ -16,7 +16,7 @@
  * Invariants
  *   X1  an entry goes from empty to a row to removed, and is frozen at any time; a frozen one never changes
  *   X2  entries of one tag are found before the first empty entry on their probe path
- *   X3  a shard is retired after no directory entry leads to it
+ *   X3  a shard is retired after no directory entry leads to it, and no child names it as parent
  *   X4  an anchor has at most one entry that is not removed (in current shards)
  *
  * Concurrency: any thread of any process that holds a published snapshot; inserting, removing and
@@ -30,6 +30,7 @@
 
 #define AE_HASH_LINES 127u
 #define AE_HASH_LINE_ENTRIES 4u
+#define AE_HASH_ENTRIES (AE_HASH_LINES * AE_HASH_LINE_ENTRIES)
 #define AE_HASH_FROZEN ((uint64_t)1 << 63)
 #define AE_HASH_REMOVED ((uint64_t)1)
 
@@ -44,9 +45,10 @@ typedef struct ae_shard {
     ae_a64 successor; /* 0, or the two (or twice one) shards that replace this: low, high << 32 */
     uint32_t depth;   /* bits of the prefix all its tags share */
     uint32_t prefix;
-    ae_ref parent;
-    uint32_t _pad[7];
-    ae_hash_entry entries[AE_HASH_LINES * AE_HASH_LINE_ENTRIES];
+    ae_a32 parent;      /* the shard this was split from, until the directory leads nowhere to it */
+    uint32_t probe_max; /* entries an insert may step over before it has the shard split */
+    uint32_t _pad[6];
+    ae_hash_entry entries[AE_HASH_ENTRIES];
 } ae_shard;
 _Static_assert(sizeof(ae_shard) == 8192, "one 8 KiB block");
 _Static_assert(offsetof(ae_shard, entries) == 64, "entries fill whole lines");

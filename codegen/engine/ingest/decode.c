@@ -166,7 +166,8 @@ static aero_status decode_generic(aero_ingest *ingest, uint32_t count, void *row
     return AERO_OK;
 }
 
-/* By the generated decoder; explicit empty texts afterwards, since it cannot tell them from NULL. */
+/* By the generated decoder; explicit empty texts afterwards, since it cannot tell them from
+ * NULL. */
 static aero_status decode_direct(aero_ingest *ingest, uint32_t count, bool has_escape, void *row,
                                  ae_line_error *error)
 {

@@ -87,8 +87,8 @@ static inline uint16_t next_break(uint64_t *mask, size_t offset)
     return (uint16_t)(offset + (size_t)bit);
 }
 
-/* Append the positions of a mask's bits; returns the end.  A group is written whatever the number of
- * bits is: what is too much of it is overwritten by the next block's. */
+/* Append the positions of a mask's bits; returns the end.  A group is written whatever the
+ * number of bits is: what is too much of it is overwritten by the next block's. */
 static inline uint16_t *list_breaks(uint16_t *out, uint64_t mask, size_t offset)
 {
     while (mask != 0) {

@@ -1,10 +1,10 @@
 /* split.h — a piece of TSV into lines and cells, in one pass over the bytes.
  *
- * A stretch of a few kilobytes is looked at 64 bytes at a time: comparisons turn the bytes into a bit
- * mask of separators and newlines, and the masks into a list of positions.  The cells of a line are
- * then read off the list.  Two steps, since a loop over the bits of one mask would end at another
- * place each time, which no branch predictor can know; the list is read in a pattern that repeats
- * with every line.
+ * A stretch of a few kilobytes is looked at 64 bytes at a time: comparisons turn the bytes into a
+ * bit mask of separators and newlines, and the masks into a list of positions.  The cells of a line
+ * are then read off the list.  Two steps, since a loop over the bits of one mask would end at
+ * another place each time, which no branch predictor can know; the list is read in a pattern that
+ * repeats with every line.
  *
  * Concurrency: a splitter belongs to one thread.
  */

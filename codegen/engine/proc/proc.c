@@ -67,12 +67,11 @@ static bool member_owns_slot(const ae_proc *proc, uint32_t member)
     return false;
 }
 
-/* Clear the line of a dead member that owns nothing any more (keeps P2). */
-static bool member_bury(ae_proc *proc, uint32_t member)
+bool ae_member_bury(ae_proc *proc, uint32_t member)
 {
     ae_member *line = &proc->shared->members[member];
     const uint64_t identity = ae_load64_acquire(&line->identity);
-    if (identity == 0 || member_owns_slot(proc, member))
+    if (identity == 0 || ae_member_alive(proc, member) || member_owns_slot(proc, member))
         return false;
     /* The line becomes ours before it is cleared: somebody who is held up here must not clear the pin of
      * a living member that has claimed the line since. */
@@ -95,7 +94,7 @@ aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error)
             ae_member *line = &proc->shared->members[index];
             if (ae_load64_acquire(&line->identity) != 0) {
                 /* The second round looks for the dead; the first is quick. */
-                if (round == 0 || ae_member_alive(proc, index) || !member_bury(proc, index))
+                if (round == 0 || !ae_member_bury(proc, index))
                     continue;
             }
             if (!ae_cas64(&line->identity, 0, identity))
@@ -144,7 +143,7 @@ uint64_t ae_horizon_compute(ae_proc *proc)
             continue;
         /* A short read that holds the horizon: still running, stopped, or dead. */
         if (horizon - pin > AE_QUEUE_MIN && !ae_member_alive(proc, index)) {
-            (void)member_bury(proc, index);
+            (void)ae_member_bury(proc, index);
             continue;
         }
         horizon = pin;

@@ -137,7 +137,8 @@ typedef struct ae_proc_shared {
     ae_a32 member_high;
     uint32_t asymmetric; /* constant: readers rely on membarrier */
     uint32_t queue_size; /* constant: entries, a power of two */
-    uint64_t _pad2[5];
+    ae_a64 reap_due_ns;  /* monotonic, coarse: when somebody shall look for dead owners of slots */
+    uint64_t _pad2[4];
     ae_a64 counters[AE_COUNTERS + (8 - AE_COUNTERS % 8) % 8];
     ae_slot slots[AE_SLOTS];
     ae_member members[AE_MEMBERS];
@@ -170,6 +171,8 @@ aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error);
 void ae_member_release(ae_proc *proc, uint32_t member);
 /* False when the member's process has ended. */
 bool ae_member_alive(const ae_proc *proc, uint32_t member);
+/* Free the line of a dead member that owns no slot any more (keeps P2). */
+bool ae_member_bury(ae_proc *proc, uint32_t member);
 
 /* ---- snapshots ----------------------------------------------------------------------------------------- */
 

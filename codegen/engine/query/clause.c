@@ -1,8 +1,8 @@
 /* clause.c — operators, and clauses from loose values: checked and converted once, when added.
  *
  * Rules (README.md has them with examples): a constant that its column cannot hold is an error, but
- * a number between two whole ones is a fine bound for < <= > >= range, and a text may be longer than
- * the column: it equals nothing and orders as it should.
+ * a number between two whole ones is a fine bound for < <= > >= range, and a text may be longer
+ * than the column: it equals nothing and orders as it should.
  */
 #include <math.h>
 #include <stdlib.h>

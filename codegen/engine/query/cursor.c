@@ -1,11 +1,11 @@
 /* cursor.c — open, step, close.
  *
- * Unsorted, rows stream: a batch of candidates is filtered, then given one by one, and the next batch
- * is read when it is used up; a limit stops the reading.  Sorted, all candidates pass when the cursor
- * opens, and entries stay.
+ * Unsorted, rows stream: a batch of candidates is filtered, then given one by one, and the next
+ * batch is read when it is used up; a limit stops the reading.  Sorted, all candidates pass when
+ * the cursor opens, and entries stay.
  *
- * Invariants: I1 views are used only while the reader is open: it keeps their versions alive.  So the
- *                reader is closed not with the last row, but by the call after it.
+ * Invariants: I1 views are used only while the reader is open: it keeps their versions alive.  So
+ *                the reader is closed not with the last row, but by the call after it.
  *             I2 a cursor counts in query->cursors from open until it is let go.
  */
 #include "query/cursor.h"

@@ -1,8 +1,8 @@
 /* cursor.h — running a query: rows one by one, many at once by column, or as TSV.
  *
- * A cursor keeps one snapshot: rows that are changed or deleted while it is open, by its own session
- * too, are still handed out as they were.  When its session closes, it lets go of everything but its
- * handle, which ae_cursor_close frees; all other calls then answer AERO_STALE.
+ * A cursor keeps one snapshot: rows that are changed or deleted while it is open, by its own
+ * session too, are still handed out as they were.  When its session closes, it lets go of
+ * everything but its handle, which ae_cursor_close frees; all other calls then answer AERO_STALE.
  */
 #ifndef AE_QUERY_CURSOR_H
 #define AE_QUERY_CURSOR_H

@@ -1,8 +1,9 @@
-/* fold.c — the table of simple lower-case mappings of Unicode 14 as runs, and a scan that leaves ASCII
- * eight bytes at a time.
+/* fold.c — the table of simple lower-case mappings of Unicode 14 as runs, and a scan that leaves
+ * ASCII eight bytes at a time.
  *
  * Invariants: I1 ranges are sorted and do not overlap (a unit test walks them).
- *             I2 a mapping grows a character by at most one byte, from two to three (U+023A, U+023E).
+ *             I2 a mapping grows a character by at most one byte, from two to three (U+023A,
+ *                U+023E).
  */
 #include "query/fold.h"
 

@@ -2,7 +2,8 @@
  *
  * As in Tcl there is no negation; ranges may be reversed; a class that is not closed ends with the
  * pattern; a backslash at the end matches nothing.  Without case, pattern and value are compared in
- * lower case (aei_fold_char).  A match costs time linear in the value's length, whatever the pattern.
+ * lower case (aei_fold_char).  A match costs time linear in the value's length, whatever the
+ * pattern.
  *
  * Concurrency: a compiled pattern is constant; matching needs the caller's scratch.
  */
@@ -19,7 +20,7 @@ typedef struct aei_glob aei_glob;
  * NO_MEMORY. */
 const aei_glob *aei_glob_compile(const char *pattern, size_t length, bool fold, aei_pool *pool,
                                  aero_error *error);
-/* `scratch` has room for AEI_FOLD_ROOM(length) bytes when the pattern folds, else it may be NULL. */
+/* `scratch` has room for AEI_FOLD_ROOM(length) bytes when the pattern folds, or may be NULL. */
 bool aei_glob_match(const aei_glob *glob, const char *data, size_t length, char *scratch);
 /* True when only this text matches (no wildcard, not folded). */
 bool aei_glob_literal(const aei_glob *glob, const char **data, size_t *length);

@@ -2,7 +2,8 @@
  * (R. Baeza-Yates, G. Gonnet: A new approach to text searching, 1992) for pieces with ? or [ ].
  *
  * State bit i means: the last i + 1 characters match the first i + 1 atoms.  A character shifts the
- * state by one and keeps the bits whose atoms accept it; the piece ends where its last bit comes up.
+ * state by one and keeps the bits whose atoms accept it; the piece ends where its last bit comes
+ * up.
  *
  * Progress: AEI_GLOB_PIECE_MAX / 64 word operations a character at most.
  */

@@ -7,7 +7,8 @@
 
 /* Each clause is a pass over every candidate; nobody writes a thousand by hand. */
 #define AEI_CLAUSES_MAX 1000u
-/* Values of all clauses together: an `in` list of a million keys is a batch look-up, more is a join. */
+/* Values of all clauses together: an `in` list of a million keys is a batch look-up, more is a
+ * join. */
 #define AEI_VALUES_MAX 4000000u
 /* One -compare text.  A million quoted values take some 20 MB. */
 #define AEI_COMPARE_BYTES_MAX ((size_t)64 << 20)

@@ -9,8 +9,8 @@
  * no recursion, and is stable (`sequence` makes all entries different anyway).
  *
  * Invariants: I1 entries[0..count) hold every row seen that may be among the `wanted` first.
- *             I2 when `full`, entries[wanted - 1] is the worst of the best: what does not precede it
- *                is not wanted.
+ *             I2 when `full`, entries[wanted - 1] is the worst of the best: what does not precede
+ *                it is not wanted.
  */
 #include "query/order.h"
 
@@ -58,9 +58,9 @@ _Static_assert(sizeof(aei_entry) % 8 == 0, "entries are moved as words");
 AEI_WHOLE_KINDS(WHOLE_EXTRACT)
 AEI_REAL_KINDS(REAL_EXTRACT)
 
-/* Key of a text: its first seven bytes and, last, its length if these are all of it, else TEXT_LONG.
- * A text that is the beginning of another is shorter, so this keeps the order; and equal keys of
- * short texts are equal texts, which spares looking at the rows again. */
+/* Key of a text: its first seven bytes and, last, its length if these are all of it, else
+ * TEXT_LONG. A text that is the beginning of another is shorter, so this keeps the order; and equal
+ * keys of short texts are equal texts, which spares looking at the rows again. */
 #define TEXT_BYTES 7u
 #define TEXT_LONG 8u
 

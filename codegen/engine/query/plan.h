@@ -2,8 +2,8 @@
  *
  * A source hands out candidates in batches, each visible row at most once.  Sources today: the rows
  * of a few keys, and a scan of the table.  Another kind (an ordered index) is one more enum member,
- * its choice in plan.c, and its `next` in source.c; whatever a source has decided exactly is left out of
- * the program.
+ * its choice in plan.c, and its `next` in source.c; whatever a source has decided exactly is left
+ * out of the program.
  *
  * Concurrency: private to the query's thread.
  */
@@ -49,7 +49,8 @@ typedef struct aei_source {
 } aei_source;
 
 /* Start reading.  In a serializable transaction this notes what is read: the keys looked up (the
- * table does), or the program as a predicate, which keeps query and plan until the transaction ends. */
+ * table does), or the program as a predicate, which keeps query and plan until the transaction
+ * ends. */
 void aei_source_open(aei_source *source, aero_query *query, aei_plan *plan, ae_reader *reader);
 /* Up to `max` more candidates; 0 at the end. */
 size_t aei_source_next(aei_source *source, ae_view *views, size_t max);

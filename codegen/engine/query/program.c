@@ -6,7 +6,8 @@
  * kind, and differences do not see it.
  *
  * Invariants: I1 a step's meaning is the conjunction of its clauses.
- *             I2 an interval handed to a kernel is not empty; an empty one makes the program `never`.
+ *             I2 an interval handed to a kernel is not empty; an empty one makes the program
+ *                `never`.
  */
 #include "query/program.h"
 

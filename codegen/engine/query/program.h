@@ -75,7 +75,7 @@ typedef struct aei_program {
  * LIMIT, NO_MEMORY. */
 aero_status aei_program_build(aei_program *program, const aero_query *query, uint32_t skip,
                               aei_pool *pool, aero_error *error);
-/* Fill `selection` with the numbers of the views that pass; returns how many.  count <= AEI_BATCH. */
+/* Fill `selection` with the numbers of views that pass; returns how many.  count <= AEI_BATCH. */
 size_t aei_program_run(const aei_program *program, const ae_view *views, size_t count,
                        uint16_t *selection);
 

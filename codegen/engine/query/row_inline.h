@@ -6,8 +6,8 @@
 
 #include "aerostore/gen.h"
 
-/* The word that holds a null bit, and the bit: read as row[at] & mask.  A mask of 0 with at = 0 says
- * never null; every row has a first word. */
+/* The word that holds a null bit, and the bit: read as row[at] & mask.  A mask of 0 with at = 0
+ * says never null; every row has a first word. */
 static inline bool aei_row_null(const char *row, uint32_t at, uint32_t mask)
 {
     uint32_t word;

@@ -1,8 +1,8 @@
 /* Values on their way into a column: one function per family of column types, chosen by kind.
  *
  * Each takes a value of any type and either yields exactly what it means in the column's type or
- * refuses; nothing is cut, wrapped or rounded, except that reals are rounded to single precision for
- * a FLOAT32 column and to microseconds for a timestamp.
+ * refuses; nothing is cut, wrapped or rounded, except that reals are rounded to single precision
+ * for a FLOAT32 column and to microseconds for a timestamp.
  *
  * I1 A result other than AERO_OK leaves *out alone and sets *reason.
  * I2 What is written to `scratch` is at most AE_TEXT_MAX + in->length bytes.
@@ -17,7 +17,7 @@ static aero_status fail(const char **reason, const char *text, int32_t code)
     return code;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* Bounds of the signed and unsigned kinds. */
 static int64_t int_low(uint8_t kind)
@@ -179,7 +179,8 @@ static aero_status to_float(const aero_value *in, aero_value *out, const char **
         const aero_status status = to_double(in, &wide, reason);
         if (status != AERO_OK)
             return status;
-        /* From the middle between FLT_MAX and the next power of two on, it would round to infinity. */
+        /* From the middle between FLT_MAX and the next power of two on, it would round to
+         * infinity. */
         if (wide.u.real >= 0x1.ffffffp127 || wide.u.real <= -0x1.ffffffp127)
             return fail(reason, "number out of range", AERO_TYPE);
         value = (float)wide.u.real;
@@ -190,7 +191,7 @@ static aero_status to_float(const aero_value *in, aero_value *out, const char **
     return AERO_OK;
 }
 
-/* ---- timestamps ------------------------------------------------------------------------------------- */
+/* ---- timestamps ------------------------------------------------------------------------------ */
 
 /* Seconds to the nearest microsecond.  Whole seconds and the rest are taken apart first: a product
  * of 10^6 and all of it would lose bits. */
@@ -237,7 +238,7 @@ static aero_status to_time(const aero_value *in, aero_value *out, const char **r
     return AERO_OK;
 }
 
-/* ---- texts, bytes, addresses -------------------------------------------------------------------------- */
+/* ---- texts, bytes, addresses ----------------------------------------------------------------- */
 
 /* The text form of a number in `scratch`; 0 if the value is no number. */
 static size_t number_text(const aero_value *in, char *scratch)
@@ -339,7 +340,7 @@ static aero_status to_inet(const aero_value *in, aero_value *out, const char **r
     return status;
 }
 
-/* ---- the public functions ------------------------------------------------------------------------------ */
+/* ---- the public functions -------------------------------------------------------------------- */
 
 aero_status ae_convert_value(const aero_column *column, const aero_value *in, char *scratch,
                              aero_value *out, const char **reason)

@@ -261,7 +261,7 @@ static aero_status pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint
 
 static ae_magazine *magazine_of(const ae_heap *heap, const ae_cache *cache, uint32_t pool)
 {
-    return (ae_magazine *)ae_at(heap->segment, cache->magazines) + pool;
+    return (ae_magazine *)ae_at(heap->segment, ae_load32(&cache->magazines)) + pool;
 }
 
 static bool pool_is_direct(const ae_heap *heap, uint32_t pool)
@@ -386,8 +386,7 @@ static aero_status cache_prepare(ae_heap *heap, ae_cache *cache, uint32_t slot, 
     ae_block *header = ae_at(heap->segment, block);
     memset(header + 1, 0, heap->pool_count * sizeof(ae_magazine));
     ae_store64_release(&header->word, AE_WORD_OF_SLOT(slot));
-    /* Plain: only the slot's holder gets here, and the slot's release publishes it. */
-    cache->magazines = block + 1;
+    ae_store32_release(&cache->magazines, block + 1);
     ae_heap_linked(cache, block);
     return AERO_OK;
 }
@@ -398,7 +397,7 @@ aero_status ae_heap_take(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t
     AE_ASSERT(pool < heap->pool_count);
     if (pool_is_direct(heap, pool))
         return direct_take(heap, cache, slot, pool, ref, error);
-    if (cache->magazines == 0) {
+    if (ae_load32(&cache->magazines) == 0) {
         const aero_status status = cache_prepare(heap, cache, slot, error);
         if (status != AERO_OK)
             return status;
@@ -456,7 +455,7 @@ void ae_heap_give(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, 
 {
     ae_a64 *word = ae_at(heap->segment, ref);
     const uint32_t kind = heap->pools[pool].kind;
-    if (pool_is_direct(heap, pool) || cache->magazines == 0) {
+    if (pool_is_direct(heap, pool) || ae_load32(&cache->magazines) == 0) {
         object_release(heap, pool, ref);
         ae_heap_linked(cache, ref);
         return;
@@ -475,8 +474,12 @@ void ae_heap_give(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, 
 
 void ae_heap_register(ae_heap *heap, ae_cache *cache, uint32_t pool, ae_ref ref)
 {
-    if (pool_is_direct(heap, pool) || cache->magazines == 0)
+    if (pool_is_direct(heap, pool))
         return;
+    if (ae_load32(&cache->magazines) == 0) { /* flushed since */
+        ae_store32_release(&cache->direct[1], ref);
+        return;
+    }
     ae_magazine *magazine = magazine_of(heap, cache, pool);
     if (ae_load32(&magazine->count) == AE_MAGAZINE_MAX)
         magazine_flush(heap, pool, magazine, AE_MAGAZINE_MAX / 2);
@@ -545,15 +548,15 @@ static void direct_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32
 {
     const ae_ref ref = ae_load32(&cache->direct[index]);
     const ae_slab *slab = ae_heap_slab(heap, ref);
-    if (slab == NULL || ref + 1 == cache->magazines) {
+    if (slab == NULL || ref + 1 == ae_load32(&cache->magazines)) {
         ae_store32_release(&cache->direct[index], 0);
         return;
     }
     /* A retired block of a small class stands here too while it is given: the magazine has it. */
-    if (!pool_is_direct(heap, slab->pool))
+    if (!pool_is_direct(heap, slab->pool) && ae_load32(&cache->magazines) != 0)
         return;
     const uint64_t word = ae_load64_acquire((const ae_a64 *)ae_at(heap->segment, ref));
-    if (ae_heap_is_free_word(AE_POOL_BLOCK, word))
+    if (ae_heap_is_free_word(heap->pools[slab->pool].kind, word))
         object_hint(heap, slab->pool, ref); /* its bit may not have been set yet */
     else if (ae_heap_is_cached(heap, slab->pool, ref, slot) || orphan(context, ref, word))
         object_release(heap, slab->pool, ref);
@@ -614,7 +617,7 @@ void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref excep
         slab_offer(heap, ae_at(heap->segment, growing << (AE_PAGE_SHIFT - 4)));
     }
     ae_store32_release(&cache->growing, 0);
-    if (cache->magazines != 0)
+    if (ae_load32(&cache->magazines) != 0)
         for (uint32_t pool = 0; pool < heap->pool_count; pool++)
             magazine_recover(heap, pool, magazine_of(heap, cache, pool), slot, except, orphan,
                              context);
@@ -624,10 +627,10 @@ void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref excep
             direct_recover(heap, cache, slot, index, orphan, context);
 }
 
-uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache)
+uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache, uint32_t slot)
 {
     uint64_t flushed = 0;
-    if (cache->magazines == 0)
+    if (ae_load32(&cache->magazines) == 0)
         return 0;
     for (uint32_t pool = 0; pool < heap->pool_count; pool++) {
         if (pool_is_direct(heap, pool))
@@ -635,13 +638,19 @@ uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache)
         flushed += ae_load32(&magazine_of(heap, cache, pool)->count);
         magazine_flush(heap, pool, magazine_of(heap, cache, pool), 0);
     }
-    return flushed;
+    /* The magazines themselves, too: in a full segment a slot that has none could not write at all. */
+    const ae_ref block = ae_load32(&cache->magazines) - 1;
+    ae_store32_release(&cache->direct[0], block);
+    ae_store32_release(&cache->magazines, 0);
+    AE_CRASH_POINT("heap.unstocked");
+    ae_heap_give(heap, cache, slot, ae_heap_slab(heap, block)->pool, block);
+    return flushed + 1;
 }
 
 uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache)
 {
     uint64_t stock = 0;
-    if (cache->magazines == 0)
+    if (ae_load32(&cache->magazines) == 0)
         return 0;
     for (uint32_t pool = 0; pool < heap->pool_count; pool++)
         stock += ae_load32_acquire(&magazine_of(heap, cache, pool)->count);

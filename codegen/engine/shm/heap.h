@@ -80,7 +80,7 @@ typedef struct ae_cache {
     ae_a64 claim;   /* slab page << 32 | bitmap word being taken from, + 1; 0 none */
     ae_a32 growing; /* page of a slab being added; 0 none */
     ae_a32 direct[4]; /* objects of large pools taken and not yet linked */
-    ae_ref magazines; /* ae_magazine[pool_count]; 0: not made yet.  Written once */
+    ae_a32 magazines; /* ae_magazine[pool_count]; 0: none.  Verify reads it racily */
 } ae_cache;
 
 /* A process's view of the heap. */
@@ -141,8 +141,8 @@ bool ae_heap_is_cached_word(uint32_t kind, uint64_t word, uint32_t *slot);
 typedef bool (*ae_heap_orphan)(void *context, ae_ref ref, uint64_t word);
 void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref except,
                      ae_heap_orphan orphan, void *context);
-/* Give all cached objects back to the bitmaps, for others to take; returns how many. */
-uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache);
+/* Give all cached objects, and the magazines, back to the bitmaps for others to take; returns how many. */
+uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache, uint32_t slot);
 
 /* Objects in the cache's magazines. */
 uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache);

@@ -244,7 +244,7 @@ static aero_status slots_check(verify_state *state)
         const uint64_t stock = ae_heap_stock(&db->heap, &slot->cache);
         if (stock != state->cached[index])
             return broken(state, "stock of slot", index, state->cached[index]);
-        others += slot->cache.magazines != 0;
+        others += ae_load32_acquire(&slot->cache.magazines) != 0;
         for (ae_ref chunk = ae_load32(&slot->chunk_first); chunk != 0; others++)
             chunk = slab_in(state, chunk, ae_heap_class(&db->heap, sizeof(ae_intent_chunk) -
                                                                        sizeof(ae_block))) == NULL
@@ -305,6 +305,8 @@ aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
         state.error = &session->error;
         if (round > 0)
             ae_os_sleep_ns(VERIFY_PAUSE_NS);
+        /* What the dead had in hand is in no account until it has been cleared away. */
+        (void)ae_reap_all(session->db, session->member);
         const uint64_t before = ae_load64_acquire(&session->db->proc.shared->clock);
         status = pools_check(&state);
         if (status == AERO_OK)

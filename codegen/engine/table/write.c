@@ -63,6 +63,10 @@ static enum stamp_meaning stamp_judge(const row_write *write, uint64_t stamp)
                 return STAMP_AGAIN;
             return STAMP_RUNNING;
         }
+        /* Committed after our snapshot, and dead perhaps before it moved the clock: then a new snapshot
+         * would be no newer, and the row would stay out of reach. */
+        if (number > txn->snapshot && ae_slot_dead(&db->proc, ae_mark_slot(stamp)))
+            (void)ae_reap_slot(db, ae_mark_slot(stamp), write->session->member);
     }
     return number <= txn->snapshot ? STAMP_PAST : STAMP_FUTURE;
 }

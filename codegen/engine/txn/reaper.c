@@ -32,7 +32,7 @@ static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
              chunk = ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, chunk))->next))
             if (chunk == ref)
                 return false;
-        return ref + 1 != at->cache.magazines && ref != ae_load32(&at->write_block);
+        return ref + 1 != ae_load32(&at->cache.magazines) && ref != ae_load32(&at->write_block);
     }
     const ae_slab *slab = ae_heap_slab(&db->heap, owner);
     if (slab == NULL || db->heap.pools[slab->pool].kind != AE_POOL_VERSION)
@@ -44,13 +44,13 @@ static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
 bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
+    const uint64_t owner = ae_load64_acquire(&at->owner);
     if (!ae_slot_seize(&db->proc, slot, member))
         return false;
     AE_CRASH_POINT("reap.seized");
     const bool worked = ae_state_of(ae_load64_acquire(&at->state)) != AE_STATE_IDLE;
     const uint64_t number = worked ? ae_queue_settle(&db->queue, slot) : 0;
-    if (number == 0) /* nothing it saw matters any more */
-        ae_store64_release(&at->snapshot, 0);
+    /* Its snapshot stays published until the end: what its registers name must not be reused. */
     ae_limbo_repair(&db->proc, &at->limbo_head, &at->limbo_tail, offsetof(ae_version, limbo_next));
     ae_limbo_repair(&db->proc, &at->block_head, &at->block_tail, offsetof(ae_block, limbo_next));
     reap_context context = {db, slot};
@@ -70,6 +70,8 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     AE_CRASH_POINT("reap.cleaned");
     ae_count(&db->proc, AE_COUNT_REAPED_SLOTS);
     ae_slot_release(&db->proc, slot);
+    /* Its line, too: low numbers are used again, so slots with stock are. */
+    (void)ae_member_bury(&db->proc, (uint32_t)owner - 1);
     return true;
 }
 

@@ -137,7 +137,7 @@ bool ae_reclaim_hard(aero_session *session)
             continue;
         freed += limbo_reclaim(db, slot, horizon, UINT32_MAX);
         ae_block_reclaim(&db->proc, slot, horizon);
-        freed += ae_heap_flush(&db->heap, &at->cache);
+        freed += ae_heap_flush(&db->heap, &at->cache, slot);
         ae_slot_release(&db->proc, slot);
     }
     return freed > 0;

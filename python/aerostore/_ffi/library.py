@@ -53,6 +53,36 @@ class Library:
         )
 
 
+# Every type that is named in a call of cffi.
+_TYPES = (
+    "aero_column_data[]",
+    "aero_cursor **",
+    "aero_db **",
+    "aero_error *",
+    "aero_ingest **",
+    "aero_ingest_report *",
+    "aero_open_options *",
+    "aero_progress",
+    "aero_query **",
+    "aero_session **",
+    "aero_stat const **",
+    "aero_tsv_options *",
+    "aero_value *",
+    "aero_value[]",
+    "aero_writer",
+    "char *",
+    "char const **",
+    "char[]",
+    "int32_t *",
+    "size_t *",
+    "uint32_t *",
+    "uint32_t[]",
+    "uint64_t *",
+    "uintptr_t",
+    "void const **",
+)
+
+
 @functools.cache
 def load(files: PackageFiles) -> Library:
     """Load a package's library and check it.  Loading the same files again costs nothing."""
@@ -67,6 +97,7 @@ def load(files: PackageFiles) -> Library:
         reason = str(error).split("  Additionally", 1)[0]
         raise StorageError(f"cannot load {files.library}: {reason}") from None
     _check_engine(ffi, lib, str(files.library))
+    _resolve(ffi, lib, str(files.library))
     package = _describe(ffi, lib)
     _check_package(ffi, lib, package, files)
 
@@ -101,6 +132,21 @@ def _check_engine(ffi: Any, lib: Any, where: str) -> None:
         checked += 1
     if checked == 0:
         raise LayoutMismatch(f"{where} does not tell the sizes of its structs")
+
+
+def _resolve(ffi: Any, lib: Any, where: str) -> None:
+    """Look up every function and type now.
+
+    A missing function is told at once; and cffi looks up under a lock, which must not be held by
+    some other thread when a process forks: the child would wait for it for ever.
+    """
+    for name in dir(lib):
+        try:
+            getattr(lib, name)
+        except AttributeError:
+            raise LayoutMismatch(f"{where} has no function {name}") from None
+    for name in _TYPES:
+        ffi.typeof(name)
 
 
 def _ctype(ffi: Any, name: str) -> Any:

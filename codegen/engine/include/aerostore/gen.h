@@ -1,7 +1,7 @@
 /* gen.h — what generated code is made of: the small inline operations on row images, per kind, and
  * the text conversions the engine provides (hidden symbols of the same library).
  *
- * Only generated C, the engine's row module and tests include this header.
+ * Only generated C, tests and the modules that read rows (row, txn, query) include this header.
  */
 #ifndef AEROSTORE_GEN_H
 #define AEROSTORE_GEN_H

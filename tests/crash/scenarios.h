@@ -1,0 +1,168 @@
+/* scenarios.h — what workers do when they are killed: each scenario walks through one part of the
+ * engine, deterministically, so that the n-th passage of a crash point is the same in every run.
+ */
+#ifndef AE_TEST_SCENARIOS_H
+#define AE_TEST_SCENARIOS_H
+
+#include "ledger.h"
+
+typedef struct scenario {
+    const char *name;
+    uint64_t size; /* of the segment */
+    void (*run)(aero_session *session, ledger *of);
+} scenario;
+
+/* Autocommitted inserts, updates, deletes and new lives of a few rows. */
+static inline void run_singles(aero_session *session, ledger *of)
+{
+    for (uint32_t step = 0; step < 60; step++)
+        must(session, ledger_single(session, of, step % 7, step % 5 == 3 ? 0 : step + 1));
+}
+
+/* Enough of them that dead versions and anchors are reclaimed. */
+static inline void run_churn(aero_session *session, ledger *of)
+{
+    for (uint32_t step = 0; step < 420; step++)
+        must(session, ledger_single(session, of, step % 3, step % 9 == 8 ? 0 : step % 5 + 1));
+}
+
+/* Several rows at once: all or nothing. */
+static inline void run_transactions(aero_session *session, ledger *of)
+{
+    for (uint32_t round = 1; round < 12; round++) {
+        ledger_begin(session, of);
+        for (uint32_t key = 0; key < 6; key++)
+            ledger_change(session, of, key, (round + key) % 4 == 0 ? 0 : round * 10 + key);
+        ledger_change(session, of, 2, round + 500); /* once more, and a new life in the same transaction */
+        ledger_change(session, of, 3, 0);
+        ledger_change(session, of, 3, round + 600);
+        ledger_change(session, of, 10 + round, round);
+        ledger_commit(session, of);
+    }
+}
+
+static inline void run_rollbacks(aero_session *session, ledger *of)
+{
+    for (uint32_t key = 0; key < 6; key++)
+        must(session, ledger_single(session, of, key, key % 3 == 0 ? 0 : key + 1));
+    must(session, ledger_single(session, of, 1, 0)); /* dead, its anchor perhaps still here */
+    for (uint32_t round = 1; round < 10; round++) {
+        ledger_begin(session, of);
+        for (uint32_t key = 0; key < 20; key++)
+            ledger_change(session, of, key, (round + key) % 4 == 0 ? 0 : round * 10 + key);
+        ledger_change(session, of, 2, 0);
+        ledger_change(session, of, 2, 77);
+        must(session, aero_rollback(session));
+        if (round % 3 == 0)
+            must(session, ledger_single(session, of, 4, round));
+    }
+}
+
+static inline void run_savepoints(aero_session *session, ledger *of)
+{
+    for (uint32_t round = 1; round < 6; round++) {
+        uint32_t kept[LEDGER_KEYS];
+        ledger_begin(session, of);
+        for (uint32_t key = 0; key < 5; key++)
+            ledger_change(session, of, key, round * 10 + key);
+        memcpy(kept, of->pending, sizeof kept);
+        must(session, aero_savepoint(session, "one", 3));
+        for (uint32_t key = 3; key < 30; key++)
+            ledger_change(session, of, key, key % 4 == 0 ? 0 : round * 20 + key);
+        must(session, aero_rollback_to(session, "one", 3));
+        memcpy(of->pending, kept, sizeof kept);
+        for (uint32_t key = 4; key < 8; key++)
+            ledger_change(session, of, key, round * 30 + key);
+        ledger_commit(session, of);
+    }
+}
+
+/* The key hash splits, is emptied, and is rewritten. */
+static inline void run_growth(aero_session *session, ledger *of)
+{
+    for (uint32_t key = 0; key < 700; key++)
+        must(session, ledger_single(session, of, key, 3));
+    for (uint32_t key = 0; key < 650; key++)
+        must(session, ledger_single(session, of, key, 0));
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t key = 0; key < 150; key++)
+            must(session, ledger_single(session, of, round * 150 + key, 6));
+        for (uint32_t key = 0; key < 150; key++)
+            must(session, ledger_single(session, of, round * 150 + key, 0));
+    }
+}
+
+/* More writes than fit into the slot and two chunks: committed, rolled back, committed again. */
+static inline void run_big(aero_session *session, ledger *of)
+{
+    for (uint32_t round = 0; round < 3; round++) {
+        ledger_begin(session, of);
+        for (uint32_t key = 0; key < 600; key++)
+            ledger_change(session, of, key, round == 2 && key % 5 == 0 ? 0 : 6 + round * 6);
+        if (round == 1)
+            must(session, aero_rollback(session));
+        else
+            ledger_commit(session, of);
+    }
+}
+
+/* A batch of tab-separated lines: symbol, title, sector. */
+static inline void run_ingest(aero_session *session, ledger *of)
+{
+    static const uint32_t columns[] = {SYMBOL, TITLE, SECTOR, LOGO};
+    const aero_tsv_options options = {.column_count = 4, .columns = columns, .batch_size = 50};
+    static char text[4 << 20];
+    static char logo[20000];
+    for (uint32_t batch = 0; batch < 6; batch++) {
+        size_t length = 0;
+        aero_ingest_report report;
+        ledger_prepare(of);
+        for (uint32_t line = 0; line < 50; line++) {
+            const uint32_t key = (batch * 30 + line) % 90;
+            const uint32_t generation = batch * 30 + 3 * (line % 2 + 1);
+            char name[32];
+            length += (size_t)snprintf(text + length, 64, "%s\t", ledger_key(name, key));
+            ledger_fill(text + length, title_length(generation), key, generation);
+            length += title_length(generation);
+            length += (size_t)snprintf(text + length, 64, "\t%u\t", generation % 30000);
+            ledger_fill(logo, logo_length(generation), key, generation);
+            for (size_t at = 0; at < logo_length(generation); at++)
+                length += (size_t)snprintf(text + length, 4, "%02x", (unsigned)logo[at]);
+            text[length++] = '\n';
+            of->pending[key] = generation;
+        }
+        ledger_announce(of);
+        must(session, aero_ingest_tsv(session, INSTRUMENT, text, length, &options, &report));
+        ledger_settle(of, true);
+    }
+}
+
+/* Writes until the segment is full, and beyond: memory is looked for everywhere. */
+static inline void run_full(aero_session *session, ledger *of)
+{
+    uint32_t full = 0;
+    for (uint32_t step = 0; step < 1500 && full < 40; step++) {
+        const uint32_t key = step % LEDGER_KEYS;
+        const aero_status status = ledger_single(session, of, key, step % 3 == 0 ? 4 : 5 + step % 40);
+        if (status == AERO_FULL) {
+            full++;
+            must(session, ledger_single(session, of, (step * 7) % LEDGER_KEYS, 0));
+        } else if (status != AERO_OK) {
+            must(session, status);
+        }
+    }
+}
+
+static const scenario scenarios[] = {
+    {"singles", 16 << 20, run_singles},
+    {"churn", 16 << 20, run_churn},
+    {"transactions", 16 << 20, run_transactions},
+    {"rollbacks", 16 << 20, run_rollbacks},
+    {"savepoints", 16 << 20, run_savepoints},
+    {"growth", 16 << 20, run_growth},
+    {"big", 16 << 20, run_big},
+    {"ingest", 16 << 20, run_ingest},
+    {"full", 5 << 20, run_full},
+};
+
+#endif

@@ -1,0 +1,249 @@
+/* Death at every named point of the engine's protocols, and again while the dead are cleaned up.
+ *
+ * Each scenario is run once in a child that is left alone, which counts how often each crash point is
+ * passed.  Then, for each point, children die by SIGKILL at the first, the second, some middle and the
+ * last passage.  The survivor, which had the database open all along, must find all or nothing of the
+ * transaction in flight, must be able to write the same rows at once, and must find the segment without
+ * a contradiction or a lost object.  In a second series the first who comes to clean up dies, too, at its
+ * n-th point.
+ *
+ * $AE_CRASH_THOROUGH=1 takes every passage up to 200 of each point.
+ *
+ * variants: crash
+ * links: * generated/market
+ */
+#include <signal.h>
+
+#include "scenarios.h"
+
+enum { OPERATION_LIMIT_MS = 100, SECOND_DEATHS = 4 };
+
+/* ---- dying --------------------------------------------------------------------------------------------------- */
+
+static struct {
+    ledger *count;      /* count passages here */
+    const char *target; /* die at a point of this name, or of any when it is empty */
+    uint32_t left;      /* passages until then; 0: live */
+} crash;
+
+void ae_crash_point(const char *name);
+void ae_crash_point(const char *name)
+{
+    if (crash.count != NULL) {
+        ledger *of = crash.count;
+        uint32_t index = 0;
+        of->passed++;
+        while (index < of->name_count && strcmp(of->names[index], name) != 0)
+            index++;
+        if (index == of->name_count && index < NAMES_MAX) {
+            snprintf(of->names[index], sizeof of->names[index], "%s", name);
+            of->name_count++;
+        }
+        of->passages[index < NAMES_MAX ? index : 0]++;
+    }
+    if (crash.left == 0 || (crash.target[0] != '\0' && strcmp(crash.target, name) != 0))
+        return;
+    if (--crash.left == 0)
+        kill(getpid(), SIGKILL);
+}
+
+/* ---- one death ------------------------------------------------------------------------------------------------ */
+
+typedef struct death {
+    const scenario *what;
+    const char *point; /* NULL: none */
+    uint32_t passage;
+    uint32_t second; /* passage of any point at which the first survivor dies; 0: it does not come */
+} death;
+
+#define complain(death_, ...) \
+    do { \
+        printf("scenario %s, death at %s #%u, then #%u: ", (death_)->what->name, \
+               (death_)->point == NULL ? "-" : (death_)->point, (death_)->passage, (death_)->second); \
+        printf(__VA_ARGS__); \
+        printf("\n"); \
+        fflush(stdout); \
+        failures++; \
+        return; \
+    } while (0)
+
+static uint32_t failures;
+static uint32_t deaths;
+
+/* Returns the wait status of a child that ran the scenario, or (writes only) came after a death. */
+static int child_run(test_store *store, ledger *of, const death *how, bool cleans)
+{
+    int status = 0;
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        if (!cleans && how->point == NULL)
+            crash.count = of;
+        const uint32_t *truth = ledger_truth(store->session, of);
+        crash.target = cleans ? "" : how->point == NULL ? "" : how->point;
+        crash.left = cleans ? how->second : how->point == NULL ? 0 : how->passage;
+        if (!cleans) {
+            how->what->run(store->session, of);
+        } else {
+            for (uint32_t key = 0; key < 40; key++) /* what it meets belongs to the dead */
+                must(store->session, ledger_write(store->session, key, truth[key]));
+        }
+        crash.count = NULL;
+        _exit(0);
+    }
+    while (waitpid(child, &status, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    return status;
+}
+
+/* What the survivor does with the rows that the dead may have had in hand. */
+static void survive(test_store *store, ledger *of, const death *how)
+{
+    aero_session *session = store->session;
+    uint32_t where = 0;
+    uint32_t other = 0;
+    const bool flying = atomic_load_explicit(&of->in_flight, memory_order_acquire) != 0;
+    const uint32_t *truth = of->committed;
+    if (!ledger_shows(session, truth, &where)) {
+        truth = of->pending;
+        if (!flying || !ledger_shows(session, truth, &other))
+            complain(how, "rows differ at key %u (in flight: %d, then at %u)", where, flying, other);
+    }
+    uint32_t now[LEDGER_KEYS];
+    memcpy(now, truth, sizeof now);
+    uint64_t slowest_ns = 0;
+    for (uint32_t key = 0; key < LEDGER_KEYS; key++) {
+        if (key >= 40 && of->committed[key] == of->pending[key])
+            continue;
+        const uint64_t from = now_ns();
+        /* In a full segment a row may grow no more; but it can always go. */
+        uint32_t generation = now[key] == 0 ? 1 : now[key] + 1;
+        aero_status status = ledger_write(session, key, generation);
+        if (status == AERO_FULL) {
+            generation = 0;
+            status = ledger_write(session, key, 0);
+        }
+        const uint64_t took = now_ns() - from;
+        slowest_ns = took > slowest_ns ? took : slowest_ns;
+        if (status != AERO_OK)
+            complain(how, "write of key %u: %d %s", key, status, aero_session_error(session)->text);
+        now[key] = generation;
+    }
+    uint64_t rows = 0;
+    uint64_t blocks = 0;
+    if (aero_verify(session, &rows, &blocks) != AERO_OK)
+        complain(how, "verify: %s", aero_session_error(session)->text);
+    if (!ledger_shows(session, now, &where))
+        complain(how, "own writes differ at key %u", where);
+    if (stat_value(session, "slots_in_use") != 0)
+        complain(how, "%" PRIu64 " slots are still in use", stat_value(session, "slots_in_use"));
+    if (slowest_ns > (uint64_t)OPERATION_LIMIT_MS * 1000000)
+        complain(how, "a write took %" PRIu64 " ms", slowest_ns / 1000000);
+}
+
+/* Returns false when the point was not reached. */
+static bool die_once(const death *how, ledger *of)
+{
+    test_store store;
+    memset(of->committed, 0, sizeof of->committed);
+    memset(of->pending, 0, sizeof of->pending);
+    atomic_store_explicit(&of->in_flight, 0, memory_order_relaxed);
+    of->passed = 0;
+    store_open(&store, how->what->size);
+    const int status = child_run(&store, of, how, false);
+    const bool died = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (!died && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+        printf("scenario %s, %s #%u: the worker ended with %x\n", how->what->name,
+               how->point == NULL ? "-" : how->point, how->passage, (unsigned)status);
+        failures++;
+    }
+    bool reached = died;
+    if (died && how->second != 0) {
+        const int second = child_run(&store, of, how, true);
+        reached = WIFSIGNALED(second) && WTERMSIG(second) == SIGKILL;
+        if (!reached && !(WIFEXITED(second) && WEXITSTATUS(second) == 0)) {
+            printf("scenario %s, %s #%u, then #%u: the first survivor ended with %x\n", how->what->name,
+                   how->point, how->passage, how->second, (unsigned)second);
+            failures++;
+        }
+        /* It wrote generations that are committed already. */
+    }
+    survive(&store, of, how);
+    deaths++;
+    aero_session_close(store.session);
+    (void)aero_close(store.db, NULL);
+    unlink(store.segment);
+    rmdir(store.data_dir);
+    return reached;
+}
+
+/* ---- all deaths of a scenario ---------------------------------------------------------------------------------- */
+
+static void die_everywhere(const char *name)
+{
+    const bool thorough = getenv("AE_CRASH_THOROUGH") != NULL;
+    ledger *of = ledger_new();
+    ledger *points = ledger_new();
+    uint64_t random = test_seed(name);
+    death how = {.what = scenarios};
+    failures = deaths = 0;
+    while (strcmp(how.what->name, name) != 0)
+        how.what++;
+    assert_false(die_once(&how, of)); /* left alone: counts */
+    memcpy(points, of, sizeof *points);
+    assert_in_range(points->name_count, 10, NAMES_MAX - 1);
+    for (uint32_t index = 0; index < points->name_count; index++) {
+        const uint32_t count = points->passages[index];
+        how.point = points->names[index];
+        const uint32_t passages[] = {1, 2, 7, count / 2,
+                                     1 + (uint32_t)(next_random(&random) % count), count};
+        for (uint32_t pick = 0; pick < 6 && !thorough; pick++) {
+            how.passage = passages[pick];
+            if (how.passage != 0 && how.passage <= count && (pick == 0 || how.passage > passages[pick - 1]))
+                assert_true(die_once(&how, of));
+        }
+        for (how.passage = 1; how.passage <= count && how.passage <= 200 && thorough; how.passage++)
+            assert_true(die_once(&how, of));
+        for (uint32_t pick = 0; pick < SECOND_DEATHS; pick++) {
+            how.passage = 1 + (uint32_t)(next_random(&random) % count);
+            how.second = 1 + (uint32_t)(next_random(&random) % 12);
+            (void)die_once(&how, of);
+        }
+        how.second = 0;
+    }
+    printf("%s: %u points, %u deaths, %u failures\n", name, points->name_count, deaths, failures);
+    munmap(of, sizeof *of);
+    munmap(points, sizeof *points);
+    assert_int_equal(failures, 0);
+}
+
+#define DIES(name_) \
+    static void test_##name_##_dies_everywhere(void **state) \
+    { \
+        (void)state; \
+        die_everywhere(#name_); \
+    }
+DIES(singles)
+DIES(churn)
+DIES(transactions)
+DIES(rollbacks)
+DIES(savepoints)
+DIES(growth)
+DIES(big)
+DIES(ingest)
+DIES(full)
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_singles_dies_everywhere),
+    cmocka_unit_test(test_churn_dies_everywhere),
+    cmocka_unit_test(test_transactions_dies_everywhere),
+    cmocka_unit_test(test_rollbacks_dies_everywhere),
+    cmocka_unit_test(test_savepoints_dies_everywhere),
+    cmocka_unit_test(test_growth_dies_everywhere),
+    cmocka_unit_test(test_big_dies_everywhere),
+    cmocka_unit_test(test_ingest_dies_everywhere),
+    cmocka_unit_test(test_full_dies_everywhere),
+};
+
+AE_TEST_MAIN(tests)

@@ -1,0 +1,146 @@
+/* Workers killed from outside at a random instant, over and over, on one store.
+ *
+ * Three workers write rows of their own (a third of the keys each) at random: single rows, transactions
+ * of several, rolled-back ones, savepoints.  The parent kills one of them at a random moment, lets a fresh
+ * one go on from where the ledger says it was, and now and then stops all of them to look: every row must
+ * be what its ledger says, all or nothing for the transaction in flight, and the segment must verify.
+ * The others are never disturbed.  $AE_KILL_ROUNDS sets the number of kills (300).
+ *
+ * variants: plain
+ * links: * generated/market
+ */
+#include <signal.h>
+
+#include "ledger.h"
+
+enum { WORKERS = 3, SHARE = 60 };
+
+/* Keys [first, first + SHARE) belong to the worker. */
+static void work(aero_session *session, ledger *of, uint32_t first, uint64_t random)
+{
+    for (;;) {
+        const uint64_t what = next_random(&random);
+        const uint32_t key = first + (uint32_t)(what >> 8) % SHARE;
+        const uint32_t generation = (what >> 20) % 4 == 0 ? 0 : 1 + (uint32_t)(what >> 24) % 20000;
+        aero_status status = AERO_OK;
+        if (what % 16 < 10) {
+            must(session, ledger_single(session, of, key, generation));
+            continue;
+        }
+        ledger_begin(session, of);
+        const uint32_t writes = 2 + (uint32_t)(what >> 40) % (what % 16 == 15 ? 300 : 12);
+        for (uint32_t count = 0; count < writes && status == AERO_OK; count++) {
+            if (what % 16 == 14 && count == writes / 2)
+                must(session, aero_savepoint(session, "s", 1));
+            const uint32_t at = first + (key - first + count * 7) % SHARE;
+            ledger_change(session, of, at, count % 5 == 1 ? 0 : generation + count);
+            if (what % 16 == 14 && count > writes / 2) { /* undone at once */
+                must(session, aero_rollback_to(session, "s", 1));
+                ledger_prepare(of); /* and so is the memory of it: roll back */
+                break;
+            }
+        }
+        if (what % 16 >= 13)
+            must(session, aero_rollback(session));
+        else
+            ledger_commit(session, of);
+    }
+}
+
+static pid_t worker_start(test_store *store, ledger *of, uint32_t number, uint64_t seed)
+{
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child != 0)
+        return child;
+    alarm(120);
+    /* Where the last one died in the middle of a commit, the database knows. */
+    const uint32_t *truth = ledger_truth(store->session, of);
+    if (truth != of->committed)
+        memcpy(of->committed, truth, sizeof of->committed);
+    atomic_store_explicit(&of->in_flight, 0, memory_order_release);
+    work(store->session, of, number * SHARE, seed);
+    _exit(4);
+}
+
+static void check_all(test_store *store, ledger *const *ledgers)
+{
+    uint64_t rows = 0;
+    uint64_t expected = 0;
+    store_verify(store->session);
+    for (uint32_t number = 0; number < WORKERS; number++) {
+        const uint32_t *truth = ledger_truth(store->session, ledgers[number]);
+        if (truth == ledgers[number]->pending && ledgers[number]->in_flight == 0)
+            fail_msg("worker %u: uncommitted rows are visible", number);
+        for (uint32_t key = number * SHARE; key < (number + 1) * SHARE; key++) {
+            expected += truth[key] != 0;
+            if (!ledger_row_is(store->session, key, truth[key]))
+                fail_msg("worker %u: key %u is not of generation %u", number, key, truth[key]);
+        }
+    }
+    rows = row_count(store->session, INSTRUMENT);
+    assert_int_equal(rows, expected);
+    assert_int_equal(stat_value(store->session, "slots_in_use"), 0);
+}
+
+static void kill_and_reap(pid_t child)
+{
+    int status = 0;
+    kill(child, SIGKILL);
+    while (waitpid(child, &status, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        fail_msg("a worker ended by itself with status %x", (unsigned)status);
+}
+
+/* Goal: L2.  Method: as described at the top. */
+static void test_random_kills_lose_nothing_and_disturb_nobody(void **state)
+{
+    const char *wish = getenv("AE_KILL_ROUNDS");
+    const uint64_t rounds = wish != NULL ? strtoull(wish, NULL, 10) : 300;
+    uint64_t random = test_seed("random kills");
+    test_store store;
+    ledger *ledgers[WORKERS];
+    pid_t workers[WORKERS];
+    (void)state;
+    store_open(&store, 32 << 20);
+    for (uint32_t number = 0; number < WORKERS; number++)
+        ledgers[number] = ledger_new();
+    for (uint32_t number = 0; number < WORKERS; number++)
+        workers[number] = worker_start(&store, ledgers[number], number, next_random(&random));
+    uint64_t used = 0;
+    for (uint64_t round = 0; round < rounds; round++) {
+        const uint32_t victim = (uint32_t)(next_random(&random) % WORKERS);
+        /* A random instant, not a synchronisation: from the first instructions to some milliseconds. */
+        const struct timespec span = {.tv_nsec = (long)(next_random(&random) % 4000000)};
+        nanosleep(&span, NULL);
+        kill_and_reap(workers[victim]);
+        if (round % 10 == 9) {
+            for (uint32_t number = 0; number < WORKERS; number++)
+                if (number != victim)
+                    kill_and_reap(workers[number]);
+            check_all(&store, ledgers);
+            for (uint32_t number = 0; number < WORKERS; number++)
+                if (number != victim)
+                    workers[number] = worker_start(&store, ledgers[number], number, next_random(&random));
+        }
+        workers[victim] = worker_start(&store, ledgers[victim], victim, next_random(&random));
+        if (round == rounds / 2)
+            used = stat_value(store.session, "segment_used");
+    }
+    for (uint32_t number = 0; number < WORKERS; number++)
+        kill_and_reap(workers[number]);
+    check_all(&store, ledgers);
+    /* Nothing leaks: the second half needs little more room than the first (L8). */
+    assert_in_range(stat_value(store.session, "segment_used"), used, used + used / 4);
+    for (uint32_t number = 0; number < WORKERS; number++)
+        munmap(ledgers[number], sizeof(ledger));
+    store_close(&store);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_random_kills_lose_nothing_and_disturb_nobody),
+};
+
+AE_TEST_MAIN(tests)
