@@ -27,6 +27,7 @@ JOBS = 2  # small machines have two cores, and compilers are hungry
 
 WARNINGS = (
     "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Wvla", "-Wformat=2",
+    "-fno-strict-aliasing",
 )
 _COMMON = ("-std=c11", "-D_GNU_SOURCE", "-g", "-fPIC", "-fvisibility=hidden")
 _HARDENED = ("-fstack-protector-strong", "-D_FORTIFY_SOURCE=2")
@@ -39,7 +40,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "tsan": (*_SANITIZED, "-fsanitize=thread"),
     "coverage": ("-O0", "-DAE_DEBUG", "--coverage"),
 }
-LINK_FLAGS = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,relro,-z,now")
+LINK_FLAGS = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,relro,-z,now,-z,nodelete")
 
 
 class BuildError(Exception):

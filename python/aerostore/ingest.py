@@ -91,7 +91,8 @@ def _adapt(progress: Progress | None) -> Callable[[Report, int], object] | None:
 def _run(tsv: TsvInput, source: Any) -> Report:
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
-        if isinstance(path, str) and ("\t" in path or "\n" in path) and not os.path.exists(path):  # noqa: PTH110 - the path may be no valid one
+        looks_like_data = isinstance(path, str) and ("\t" in path or "\n" in path)
+        if looks_like_data and not os.path.exists(path):  # noqa: PTH110 - it may be no valid path
             raise UsageError("a str is taken as the path of a file; pass TSV text as bytes")
         return tsv.file(path)
     if hasattr(source, "read"):

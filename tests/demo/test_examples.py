@@ -30,7 +30,8 @@ def test_the_tcl_example_runs(store):
     """Goal: the example is right.  Method: run it, compare what it prints."""
     lines = run(store, "tclsh8.6", str(EXAMPLES / "positions.tcl"), str(store.data_dir))
     assert lines[0].startswith("rows_seen=3 inserted=3 updated=0 batches=1 ")
-    assert lines[1:] == ["UAL123 at 31000 ft", "DLH400, altitude unknown", "2 flights to KJFK", "33000 KBOS"]
+    assert lines[1:] == [
+        "UAL123 at 31000 ft", "DLH400, altitude unknown", "2 flights to KJFK", "33000 KBOS"]
 
 
 def test_the_python_example_runs(store):

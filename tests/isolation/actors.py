@@ -1,7 +1,7 @@
 """Processes that carry out the steps of transactions one by one, when they are told to.
 
-Each actor is a process of its own with its own session.  A step's outcome is what the database said;
-once a step meets a conflict the transaction is over, and its later steps are left out.
+Each actor is a process of its own with its own session.  A step's outcome is what the database
+said; once a step meets a conflict the transaction is over, and its later steps are left out.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def carry_out(table: aerostore.Table, step: Step) -> Any:
         low, high = rest
         keys = sorted(
             row["flight_id"]
-            for row in table.search([("range", "altitude", low, high)], fields=["flight_id"]))
+            for row in table.search([("range", "altitude", low, high)], fields=["flight_id"])
+        )
         for key in keys:
             table.delete(key)
         return keys

@@ -1,13 +1,15 @@
 """Check recorded list-append histories for strict serializability.
 
-The method is Elle's (Kingsbury and Alvaro, 2020), written afresh: values appended to a list are unique, so the
-longest list ever read of a key tells the order of its writers, and every read tells after which of them it
-stands.  The dependencies (write-write, write-read, read-write) and real time together must have no cycle.
+The method is Elle's (Kingsbury and Alvaro, 2020), written afresh: values appended to a list are
+unique, so the longest list ever read of a key tells the order of its writers, and every read tells
+after which of them it stands.  The dependencies (write-write, write-read, read-write) and real time
+together must have no cycle.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,7 +45,9 @@ def version_orders(history: Sequence[Done]) -> dict[str, tuple[int, ...]]:
     return longest
 
 
-def writers(history: Sequence[Done], orders: dict[str, tuple[int, ...]]) -> dict[tuple[str, int], Done]:
+def writers(
+    history: Sequence[Done], orders: dict[str, tuple[int, ...]]
+) -> dict[tuple[str, int], Done]:
     """Find who appended what, and that exactly the committed appends are there, all or none."""
     by_value: dict[tuple[str, int], Done] = {}
     for done in history:
@@ -63,7 +67,7 @@ def writers(history: Sequence[Done], orders: dict[str, tuple[int, ...]]) -> dict
     for done in history:
         there = [append in seen for append in done.appends]
         if done.state == "ok" and not all(there):
-            raise Anomaly(f"{done.name} committed, but of {done.appends} only {there} is there")
+            raise Anomaly(f"{done.name} committed {done.appends}, but {there} is there")
         if done.state == "unknown":
             if any(there) and not all(there):
                 raise Anomaly(f"{done.name} is there by halves: {done.appends} {there}")
@@ -72,7 +76,8 @@ def writers(history: Sequence[Done], orders: dict[str, tuple[int, ...]]) -> dict
 
 
 def edges(
-    history: Sequence[Done], orders: dict[str, tuple[int, ...]],
+    history: Sequence[Done],
+    orders: dict[str, tuple[int, ...]],
     by_value: dict[tuple[str, int], Done],
 ) -> dict[str, set[str]]:
     """Give the dependencies between committed transactions."""
@@ -83,28 +88,31 @@ def edges(
             after[first.name].add(second.name)
 
     for key, values in orders.items():
-        for value, following in zip(values, values[1:], strict=False):
+        for value, following in itertools.pairwise(values):
             depends(by_value[key, value], by_value[key, following])
     for done in history:
         if done.state != "ok":
             continue
-        own = {append for append in done.appends}
+        own = set(done.appends)
         for key, seen in done.reads:
             foreign = [value for value in seen if (key, value) not in own]
             if foreign:
                 depends(by_value[key, foreign[-1]], done)
-            following = orders[key][len(seen): len(seen) + 1]
+            following = orders[key][len(seen) : len(seen) + 1]
             if following:
                 depends(done, by_value[key, following[0]])
     return after
 
 
 def real_time(history: Sequence[Done], after: dict[str, set[str]]) -> None:
-    """Add an edge from each transaction to those that began after it had ended (a thinned-out relation
-    with the same closure): through marks in time, one for each end."""
+    """Add an edge from each transaction to those that began after it had ended.
+
+    Through marks in time, one for each end: a thinned-out relation with the same closure.
+    """
     moments = sorted(
         [(done.ended, 0, done.name) for done in history if done.state == "ok"]
-        + [(done.begun, 1, done.name) for done in history if done.state == "ok"])
+        + [(done.begun, 1, done.name) for done in history if done.state == "ok"]
+    )
     mark: str | None = None
     for place, (_, kind, name) in enumerate(moments):
         if kind == 0:
@@ -140,7 +148,7 @@ def acyclic(after: dict[str, set[str]]) -> list[str]:
 def check(history: Sequence[Done]) -> int:
     """Raise Anomaly unless the history is strictly serializable; return the committed transactions.
 
-    The last transaction of the history should read every key, so that nothing committed goes unseen.
+    The last transaction of the history should read every key, so that nothing goes unseen.
     """
     orders = version_orders([done for done in history if done.state == "ok"])
     by_value = writers(history, orders)
@@ -148,5 +156,7 @@ def check(history: Sequence[Done]) -> int:
     real_time(history, after)
     cycle = acyclic(after)
     if cycle:
-        raise Anomaly(f"a cycle through {[name for name in cycle if not name.startswith('time')][:12]}")
+        raise Anomaly(
+            f"a cycle through {[name for name in cycle if not name.startswith('time')][:12]}"
+        )
     return sum(done.state == "ok" for done in history)

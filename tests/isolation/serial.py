@@ -56,7 +56,9 @@ def respects_time(order: Sequence[History]) -> bool:
     """No transaction stands behind one that began after it had ended (strictness)."""
     return all(
         later.ended_at > earlier.begun_at
-        for place, earlier in enumerate(order) for later in order[place + 1:])
+        for place, earlier in enumerate(order)
+        for later in order[place + 1 :]
+    )
 
 
 def explained(
@@ -66,4 +68,5 @@ def explained(
     committed = [history for history in histories if history.state == "committed"]
     return any(
         respects_time(order) and replays(order, before, after)
-        for order in itertools.permutations(committed))
+        for order in itertools.permutations(committed)
+    )

@@ -1,4 +1,4 @@
-"""Every interleaving of the named cases, each step in a process of its own, judged by a serial replay."""
+"""Every interleaving of the named cases, in processes of their own, judged by a serial replay."""
 
 from __future__ import annotations
 
@@ -52,17 +52,21 @@ class Stage:
         self.db.verify()
         self.db.close()
 
-    def perform(self, case: Case, order: Sequence[int], isolation: str) -> tuple[list[History], bool]:
+    def perform(
+        self, case: Case, order: Sequence[int], isolation: str
+    ) -> tuple[list[History], bool]:
         """Play one interleaving; return the histories and whether a serial order explains them."""
         with self.db.transaction():
             for row in list(self.table.search([], fields=["flight_id"])):
                 self.table.delete(row["flight_id"])
         for key, value in case.before.items():
             self.table.upsert(
-                {"flight_id": key, "lat": 0, "lon": 0, "updated_at": 0, "altitude": value})
+                {"flight_id": key, "lat": 0, "lon": 0, "updated_at": 0, "altitude": value}
+            )
         plans = [plan(steps, isolation) for steps in case.transactions]
         histories = [
-            History([s for s in steps if s != ("rollback",)]) for steps in case.transactions]
+            History([s for s in steps if s != ("rollback",)]) for steps in case.transactions
+        ]
         places = [0] * len(plans)
         for moment, number in enumerate(order):
             history = histories[number]
@@ -85,9 +89,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(
-    aerostore_library: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
+def stage(aerostore_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Set up the stage once for all cases."""
     folder = tmp_path_factory.mktemp("isolation")
     made = Stage(folder / "data", folder / "segment")
@@ -102,7 +104,7 @@ def lengths(case: Case) -> list[int]:
 
 @pytest.mark.parametrize("name", TWO | WRITING_READERS)
 def test_every_interleaving_of_two_is_serializable(stage: Stage, name: str) -> None:
-    """Goal: each anomaly is prevented or aborted, strictly.  Method: all interleavings, replayed."""
+    """Goal: each anomaly is prevented or aborted.  Method: all interleavings, replayed serially."""
     case = (TWO | WRITING_READERS)[name]
     for order in schedules(lengths(case)):
         histories, fine = stage.perform(case, order, "serializable")
@@ -113,7 +115,7 @@ def test_every_interleaving_of_two_is_serializable(stage: Stage, name: str) -> N
 
 @pytest.mark.parametrize("name", THREE)
 def test_sampled_interleavings_of_three_are_serializable(stage: Stage, name: str) -> None:
-    """Goal: cycles through three transactions, and the read-only anomaly.  Method: a sample, seeded."""
+    """Goal: cycles through three, and the read-only anomaly.  Method: a seeded sample."""
     case = THREE[name]
     print("seed", SEED)
     every = list(schedules(lengths(case)))
@@ -124,7 +126,7 @@ def test_sampled_interleavings_of_three_are_serializable(stage: Stage, name: str
 
 @pytest.mark.parametrize("name", ["G2-item write skew", "write skew through a range"])
 def test_snapshot_isolation_lets_write_skew_through(stage: Stage, name: str) -> None:
-    """Goal: the judge can say no, and `snapshot` is what it is named.  Method: find a skewed interleaving."""
+    """Goal: the judge can say no; `snapshot` is what it is named.  Method: find a skewed run."""
     case = TWO[name]
     verdicts = [stage.perform(case, order, "snapshot")[1] for order in schedules(lengths(case))]
     assert not all(verdicts)
@@ -133,8 +135,8 @@ def test_snapshot_isolation_lets_write_skew_through(stage: Stage, name: str) -> 
 def test_aborts_stay_within_the_bar(stage: Stage) -> None:
     """Goal: at most 30 % of attempts abort, at most 10 % for nothing.  Method: count over TWO.
 
-    An abort is for nothing if the transactions, run with snapshot isolation in the same interleaving, all
-    commit and a serial order explains them.
+    An abort is for nothing if the transactions, run with snapshot isolation in the same
+    interleaving, all commit and a serial order explains them.
     """
     attempts: Counter[str] = Counter()
     for case in TWO.values():

@@ -17,7 +17,7 @@ import pytest
 from support import tree
 from support.paths import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
+pytestmark = pytest.mark.slow
 
 FLEET = """
 from aerostore.schema import Float64, Int32, Key, Text, column, speedtable

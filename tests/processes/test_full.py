@@ -31,7 +31,7 @@ def small(store):
 def fill(table: aerostore.Table) -> int:
     """Insert rows one by one until the segment is full; return how many went in."""
     count = 0
-    with pytest.raises(aerostore.StorageFull) as caught:  # noqa: PT012  the last of many inserts
+    with pytest.raises(aerostore.StorageFull) as caught:
         while count < 1_000_000:
             table.insert(row(count))
             count += 1
@@ -75,7 +75,7 @@ def test_a_transaction_that_meets_full_can_be_rolled_back(small):
     """Goal: L10, nothing half done.  Method: fill inside a transaction; roll back; as before."""
     table = small.table("FlightState")
     table.insert(row(0))
-    with pytest.raises(aerostore.StorageFull), small.transaction():  # noqa: PT012  one of many
+    with pytest.raises(aerostore.StorageFull), small.transaction():
         for number in range(1, 1_000_000):
             table.insert(row(number))
     assert len(table) == 1
@@ -102,7 +102,7 @@ def test_a_long_text_that_does_not_fit_is_full_too(store):
     """Goal: overflow blocks obey L10.  Method: rows with long texts until it is full."""
     with aerostore.open(store.data_dir, shm_path=store.shm_path, size="4MiB") as database:
         table = database.table("FlightState")
-        with pytest.raises(aerostore.StorageFull):  # noqa: PT012  one of many
+        with pytest.raises(aerostore.StorageFull):
             for number in range(1_000_000):
                 table.insert({**row(number), "dest": "D" * 100 + str(number)})
         database.verify()

@@ -40,8 +40,6 @@ class CFile(pytest.File):
                 item = CItem.from_parent(self, name=f"{name}[{variant}]")
                 item.test_name, item.variant = name, variant
                 item.links, item.names = tuple(links), tuple(names)
-                # One program in one worker: it is built once, where it is first needed.
-                item.add_marker(pytest.mark.xdist_group(f"{self.path.stem}-{variant}"))
                 yield item
 
 

@@ -20,6 +20,7 @@ from support.paths import BUILD, ENGINE, GENERATED, ROOT
 CACHE = BUILD / "tests"
 WARNINGS = (
     "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Wvla", "-Wformat=2",
+    "-fno-strict-aliasing",
     "-Werror",
 )
 BASE = ("-std=c11", "-D_GNU_SOURCE", "-DAE_DEBUG", "-g", "-fPIC", *WARNINGS)

@@ -15,24 +15,18 @@ int32_t aero_abi(void)
     return AERO_ABI;
 }
 
-#define LAYOUT(type) {#type, (uint32_t)sizeof(type), (uint32_t)_Alignof(type)}
+#define LAYOUT(type) \
+    { \
+#type, (uint32_t)sizeof(type), (uint32_t) _Alignof(type) \
+    }
 const aero_layout_entry *aero_layout(void)
 {
-    static const aero_layout_entry entries[] = {LAYOUT(aero_error_info),
-                                                LAYOUT(aero_error),
-                                                LAYOUT(aero_value),
-                                                LAYOUT(aero_open_options),
-                                                LAYOUT(aero_stat),
-                                                LAYOUT(aero_column_data),
-                                                LAYOUT(aero_ingest_report),
-                                                LAYOUT(aero_tsv_options),
-                                                LAYOUT(aero_layout_entry),
-                                                LAYOUT(aero_cell),
-                                                LAYOUT(aero_column),
-                                                LAYOUT(aero_index),
-                                                LAYOUT(aero_table),
-                                                LAYOUT(struct aero_schema),
-                                                {NULL, 0, 0}};
+    static const aero_layout_entry entries[] = {
+        LAYOUT(aero_error_info),    LAYOUT(aero_error),         LAYOUT(aero_value),
+        LAYOUT(aero_open_options),  LAYOUT(aero_stat),          LAYOUT(aero_column_data),
+        LAYOUT(aero_ingest_report), LAYOUT(aero_tsv_options),   LAYOUT(aero_layout_entry),
+        LAYOUT(aero_cell),          LAYOUT(aero_column),        LAYOUT(aero_index),
+        LAYOUT(aero_table),         LAYOUT(struct aero_schema), {NULL, 0, 0}};
     return entries;
 }
 
@@ -219,7 +213,8 @@ aero_status aero_config_set(aero_session *session, const char *key, const char *
     if (index == 0) {
         uint32_t on = 0;
         if (!config_boolean(value, &on))
-            return ae_fail(&session->error, AERO_TYPE, "%s must be on or off, not '%.100s'", key, value);
+            return ae_fail(&session->error, AERO_TYPE, "%s must be on or off, not '%.100s'", key,
+                           value);
         ae_store32(&session->db->synchronous_commit, on);
         return AERO_OK;
     }
@@ -228,8 +223,8 @@ aero_status aero_config_set(aero_session *session, const char *key, const char *
     for (; *at >= '0' && *at <= '9' && seconds <= INT32_MAX; at++)
         seconds = seconds * 10 + (uint64_t)(*at - '0');
     if (at == value || *at != '\0' || seconds > INT32_MAX)
-        return ae_fail(&session->error, AERO_TYPE, "expected non-negative integer for %s, got '%.100s'",
-                       key, value);
+        return ae_fail(&session->error, AERO_TYPE,
+                       "expected non-negative integer for %s, got '%.100s'", key, value);
     ae_store64(&session->db->checkpoint_interval_secs, seconds);
     return AERO_OK;
 }

@@ -32,7 +32,8 @@ static aero_status key_image(aero_session *session, const aero_table *of, const 
     if (key == NULL)
         return ae_fail(&session->error, AERO_USAGE, "the key is missing");
     if (column->kind == AERO_KIND_TEXT && key->type == AERO_TYPE_TEXT &&
-        key->length <= column->max_length) { /* looked up, not stored: its encoding does not matter */
+        key->length <=
+            column->max_length) { /* looked up, not stored: its encoding does not matter */
         column->set(session->key_row, key);
         return AERO_OK;
     }
@@ -46,9 +47,9 @@ static aero_status key_image(aero_session *session, const aero_table *of, const 
     if (scratch == NULL)
         return ae_fail(&session->error, AERO_NO_MEMORY, "no memory for a key");
     session->key_text = scratch;
-    session->key_text_capacity = size > session->key_text_capacity ? size : session->key_text_capacity;
-    const aero_status status =
-        ae_convert(of, of->key_column, key, scratch, &raw, &session->error);
+    session->key_text_capacity = size > session->key_text_capacity ? size
+                                                                   : session->key_text_capacity;
+    const aero_status status = ae_convert(of, of->key_column, key, scratch, &raw, &session->error);
     if (status == AERO_OK && raw.type == AERO_TYPE_NULL)
         return ae_fail(&session->error, AERO_NULL_VALUE, "the key of %s cannot be null", of->name);
     if (status == AERO_OK)
@@ -144,8 +145,9 @@ aero_status aero_get_row(aero_session *session, uint32_t table, const aero_value
         *row = session->row;
         size_t size = 0;
         for (uint32_t index = 0; view.base != NULL && index < of->cell_count; index++) {
-            const aero_cell *cell = (const aero_cell *)(const void *)((const char *)session->row +
-                                                                      of->columns[of->cells[index]].offset);
+            const aero_cell *cell =
+                (const aero_cell *)(const void *)((const char *)session->row +
+                                                  of->columns[of->cells[index]].offset);
             size += cell->length > AERO_CELL_INLINE ? cell->length : 0;
         }
         char *text = size == 0 ? NULL : ae_session_text(session, size);
@@ -154,8 +156,8 @@ aero_status aero_get_row(aero_session *session, uint32_t table, const aero_value
             *row = NULL;
         }
         for (uint32_t index = 0; text != NULL && index < of->cell_count; index++) {
-            aero_cell *cell =
-                (aero_cell *)(void *)((char *)session->row + of->columns[of->cells[index]].offset);
+            aero_cell *cell = (aero_cell *)(void *)((char *)session->row +
+                                                    of->columns[of->cells[index]].offset);
             if (cell->length <= AERO_CELL_INLINE)
                 continue;
             memcpy(text, ae_cell_data(cell, view.base), cell->length);
@@ -167,7 +169,8 @@ aero_status aero_get_row(aero_session *session, uint32_t table, const aero_value
     return status;
 }
 
-aero_status aero_exists(aero_session *session, uint32_t table, const aero_value *key, int32_t *found)
+aero_status aero_exists(aero_session *session, uint32_t table, const aero_value *key,
+                        int32_t *found)
 {
     return aero_get(session, table, key, 0, NULL, NULL, found);
 }
@@ -188,7 +191,7 @@ typedef struct row_values {
     uint32_t count;
     const uint32_t *columns;
     const aero_value *raw;
-    bool replace;  /* begin from a cleared row */
+    bool replace; /* begin from a cleared row */
     bool must_be_new;
 } row_values;
 
@@ -205,13 +208,14 @@ static aero_status values_convert(aero_session *session, const aero_table *of, u
     aero_value *raw = (aero_value *)(void *)text;
     text += count * sizeof(aero_value);
     for (uint32_t index = 0; index < count; index++) {
-        const aero_status status =
-            ae_convert(of, columns[index], &values[index], text, &raw[index], &session->error);
+        const aero_status status = ae_convert(of, columns[index], &values[index], text, &raw[index],
+                                              &session->error);
         if (status != AERO_OK)
             return status;
         text += AE_TEXT_MAX + (has_bytes(&values[index]) ? values[index].length : 0);
     }
-    *out = (row_values){.session = session, .of = of, .count = count, .columns = columns, .raw = raw};
+    *out = (row_values){
+        .session = session, .of = of, .count = count, .columns = columns, .raw = raw};
     return AERO_OK;
 }
 
@@ -280,15 +284,16 @@ static aero_status row_write(aero_session *session, uint32_t table, uint32_t cou
         if (columns[index] == of->key_column)
             key = &converted.raw[index];
     if (key == NULL || key->type == AERO_TYPE_NULL) {
-        ae_fail(&session->error, AERO_NULL_VALUE, "%s: the key column \"%s\" needs a value", of->name,
-                of->columns[of->key_column].name);
+        ae_fail(&session->error, AERO_NULL_VALUE, "%s: the key column \"%s\" needs a value",
+                of->name, of->columns[of->key_column].name);
         ae_error_place(&session->error, of->name, of->columns[of->key_column].name);
         return AERO_NULL_VALUE;
     }
     converted.must_be_new = must_be_new;
     converted.replace = replace;
     of->columns[of->key_column].set(session->key_row, key);
-    status = ae_table_change(session, table, session->key_row, true, values_apply, &converted, &outcome);
+    status = ae_table_change(session, table, session->key_row, true, values_apply, &converted,
+                             &outcome);
     if (inserted != NULL)
         *inserted = outcome == 2;
     return status;
@@ -312,8 +317,9 @@ aero_status aero_replace(aero_session *session, uint32_t table, uint32_t count,
     return row_write(session, table, count, columns, values, false, true, inserted);
 }
 
-aero_status aero_update(aero_session *session, uint32_t table, const aero_value *key, uint32_t count,
-                        const uint32_t *columns, const aero_value *values, int32_t *found)
+aero_status aero_update(aero_session *session, uint32_t table, const aero_value *key,
+                        uint32_t count, const uint32_t *columns, const aero_value *values,
+                        int32_t *found)
 {
     const aero_table *of = NULL;
     row_values converted;
@@ -323,8 +329,9 @@ aero_status aero_update(aero_session *session, uint32_t table, const aero_value 
         status = columns_check(session, of, count, columns);
     for (uint32_t index = 0; status == AERO_OK && index < count; index++)
         if (columns[index] == of->key_column) {
-            status = ae_fail(&session->error, AERO_USAGE, "%s: the key \"%s\" of a row cannot change",
-                             of->name, of->columns[of->key_column].name);
+            status = ae_fail(&session->error, AERO_USAGE,
+                             "%s: the key \"%s\" of a row cannot change", of->name,
+                             of->columns[of->key_column].name);
             ae_error_place(&session->error, of->name, of->columns[of->key_column].name);
         }
     if (status == AERO_OK)
@@ -351,8 +358,8 @@ typedef struct incr_body {
 static aero_status incr_overflow(const incr_body *body)
 {
     const aero_column *column = &body->of->columns[body->column];
-    ae_fail(&body->session->error, AERO_TYPE, "%s: adding to \"%s\" leaves its range", body->of->name,
-            column->name);
+    ae_fail(&body->session->error, AERO_TYPE, "%s: adding to \"%s\" leaves its range",
+            body->of->name, column->name);
     ae_error_place(&body->session->error, body->of->name, column->name);
     return AERO_TYPE;
 }
@@ -368,10 +375,10 @@ static aero_status incr_sum(const incr_body *body, const aero_value *old, aero_v
         return AERO_OK;
     }
     /* 128 bits hold any sum of two 64-bit numbers of either sign. */
-    const __int128 left =
-        old->type == AERO_TYPE_UINT ? (__int128)old->u.natural : (__int128)old->u.integer;
-    const __int128 right =
-        delta->type == AERO_TYPE_UINT ? (__int128)delta->u.natural : (__int128)delta->u.integer;
+    const __int128 left = old->type == AERO_TYPE_UINT ? (__int128)old->u.natural
+                                                      : (__int128)old->u.integer;
+    const __int128 right = delta->type == AERO_TYPE_UINT ? (__int128)delta->u.natural
+                                                         : (__int128)delta->u.integer;
     const __int128 total = left + right;
     if (total < INT64_MIN || total > (__int128)UINT64_MAX)
         return incr_overflow(body);
@@ -407,7 +414,8 @@ static aero_status incr_apply(void *context, void *row, bool is_new)
             return incr_overflow(body);
         sum.type = AERO_TYPE_TIME;
     }
-    status = ae_convert(body->of, body->column, &sum, scratch, &body->result, &body->session->error);
+    status = ae_convert(body->of, body->column, &sum, scratch, &body->result,
+                        &body->session->error);
     if (status != AERO_OK)
         return incr_overflow(body);
     column->set(row, &body->result);
@@ -426,9 +434,9 @@ static aero_status incr_delta(aero_session *session, const aero_table *of, uint3
         return ae_fail(&session->error, AERO_NO_MEMORY, "no memory for a value");
     const bool real = at->kind == AERO_KIND_FLOAT32 || at->kind == AERO_KIND_FLOAT64;
     /* The delta has the column's family but not its range: -1 may be added to an unsigned. */
-    plain.kind = real                                ? AERO_KIND_FLOAT64
-                 : at->kind == AERO_KIND_TIMESTAMP   ? AERO_KIND_TIMESTAMP
-                                                     : AERO_KIND_INT64;
+    plain.kind = real                              ? AERO_KIND_FLOAT64
+                 : at->kind == AERO_KIND_TIMESTAMP ? AERO_KIND_TIMESTAMP
+                                                   : AERO_KIND_INT64;
     plain.flags = 0;
     shape.columns = &plain;
     shape.column_count = 1;
@@ -457,8 +465,8 @@ aero_status aero_incr(aero_session *session, uint32_t table, const aero_value *k
         return AERO_TYPE;
     }
     if (column == of->key_column)
-        return ae_fail(&session->error, AERO_USAGE, "%s: the key \"%s\" of a row cannot change", of->name,
-                       of->columns[column].name);
+        return ae_fail(&session->error, AERO_USAGE, "%s: the key \"%s\" of a row cannot change",
+                       of->name, of->columns[column].name);
     status = incr_delta(session, of, column, delta, &amount);
     if (status == AERO_OK)
         status = key_image(session, of, key);
@@ -474,7 +482,8 @@ aero_status aero_incr(aero_session *session, uint32_t table, const aero_value *k
 
 /* ---- deleting -------------------------------------------------------------------------------------------------------- */
 
-aero_status aero_delete(aero_session *session, uint32_t table, const aero_value *key, int32_t *found)
+aero_status aero_delete(aero_session *session, uint32_t table, const aero_value *key,
+                        int32_t *found)
 {
     const aero_table *of = NULL;
     bool gone = false;

@@ -31,7 +31,8 @@ const char *aero_conflict_name(int32_t reason)
 {
     static const char *const names[] = {"none",    "write",  "read",     "predicate",
                                         "stalled", "window", "cancelled"};
-    return reason >= 0 && (size_t)reason < sizeof names / sizeof names[0] ? names[reason] : "unknown";
+    return reason >= 0 && (size_t)reason < sizeof names / sizeof names[0] ? names[reason]
+                                                                          : "unknown";
 }
 
 void ae_error_clear(aero_error *error)

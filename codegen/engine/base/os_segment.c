@@ -156,8 +156,8 @@ int ae_os_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *do
 {
     *done = 0;
     while (*done < size) {
-        const ssize_t got =
-            pread(fd, (char *)buffer + *done, size - *done, (off_t)(offset + *done));
+        const ssize_t got = pread(fd, (char *)buffer + *done, size - *done,
+                                  (off_t)(offset + *done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

@@ -84,7 +84,8 @@ static uint32_t shard_freeze(ae_shard *shard)
     uint32_t live = 0;
     for (uint32_t index = 0; index < AE_HASH_ENTRIES; index++) {
         /* From here on no insert or removal can change the entry (keeps X1). */
-        const uint64_t word = ae_or64(&shard->entries[index].word, AE_HASH_FROZEN) & ~AE_HASH_FROZEN;
+        const uint64_t word = ae_or64(&shard->entries[index].word, AE_HASH_FROZEN) &
+                              ~AE_HASH_FROZEN;
         live += word != 0 && word != AE_HASH_REMOVED;
     }
     return live;
@@ -106,8 +107,8 @@ static void shard_fill(ae_shard *shard, uint64_t word, uint32_t hint)
 static aero_status shard_new(ae_hash *hash, uint32_t slot, ae_ref *ref, aero_error *error)
 {
     ae_slot *at = ae_slot_at(hash->proc, slot);
-    const aero_status status =
-        ae_heap_take(hash->proc->heap, &at->cache, slot, hash->shard_pool, ref, error);
+    const aero_status status = ae_heap_take(hash->proc->heap, &at->cache, slot, hash->shard_pool,
+                                            ref, error);
     if (status != AERO_OK)
         return status;
     ae_shard *shard = ae_at(hash->proc->heap->segment, *ref);
@@ -124,7 +125,8 @@ static void shard_drop(ae_hash *hash, uint32_t slot, ae_ref ref)
 }
 
 /* Range of directory entries a shard answers for. */
-static void shard_range(const ae_hash *hash, const ae_shard *shard, uint32_t *first, uint32_t *count)
+static void shard_range(const ae_hash *hash, const ae_shard *shard, uint32_t *first,
+                        uint32_t *count)
 {
     AE_ALWAYS(shard->depth <= hash->bits);
     *count = 1u << (hash->bits - shard->depth);
@@ -220,10 +222,11 @@ static void split_fill(const ae_hash *hash, const ae_shard *shard, const ae_ref 
         const bool up = two && ((uint32_t)(word >> 32) >> (30 - shard->depth) & 1u) != 0;
         shard_fill(children[up ? 1 : 0], word, ae_load32(&shard->entries[index].hint));
     }
-    /* Where rewriting did not shorten the paths (many equal tags, or the directory has its most bits), long
-     * ones are borne, or the shard would be rewritten for ever. */
-    if (!two && (children[0]->depth == hash->bits || shard_longest(children[0]) >= PROBE_MAX))
-        children[0]->probe_max = AE_HASH_ENTRIES;
+    /* Where rewriting did not shorten the paths, since nothing had been removed, or the directory has its most
+     * bits, longer ones are borne, twice as long each time, or the shard would be rewritten for ever. */
+    const uint32_t longest = two ? 0 : shard_longest(children[0]);
+    if (!two && longest + AE_HASH_LINE_ENTRIES >= PROBE_MAX)
+        children[0]->probe_max = 2 * longest < AE_HASH_ENTRIES ? 2 * longest : AE_HASH_ENTRIES;
     for (uint32_t side = 0; side < (two ? 2u : 1u); side++)
         ae_store64_release(&children[side]->block.word, AE_WORD_OWNED | old);
     AE_CRASH_POINT("hash.filled");
@@ -242,7 +245,8 @@ static aero_status shard_split(ae_hash *hash, uint32_t slot, ae_shard *shard, ae
         return AERO_OK;
     const bool deepest = shard->depth >= hash->bits;
     if (deepest && shard_live(shard) > AE_HASH_ENTRIES * 9 / 10)
-        return ae_fail(error, AERO_FULL, "a key directory of %u bits has its most keys", hash->bits);
+        return ae_fail(error, AERO_FULL, "a key directory of %u bits has its most keys",
+                       hash->bits);
     /* Memory first: a shard that is frozen and cannot be replaced takes no write any more. */
     ae_ref fresh[2] = {0, 0};
     const aero_status status = split_prepare(hash, slot, old, fresh, error);
@@ -376,14 +380,15 @@ static void hash_find(const ae_hash *hash, uint32_t tag, ae_hash_match match, vo
     }
 }
 
-aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match, void *context,
-                        ae_ref anchor, ae_ref hint, ae_ref *found, ae_hash_entry **entry,
-                        aero_error *error)
+aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match,
+                        void *context, ae_ref anchor, ae_ref hint, ae_ref *found,
+                        ae_hash_entry **entry, aero_error *error)
 {
     ae_shard *shard = ae_hash_shard(hash, tag);
     *found = 0;
     *entry = NULL;
-    if (anchor == 0) { /* looking needs neither memory nor a split, so it works when the segment is full */
+    if (anchor ==
+        0) { /* looking needs neither memory nor a split, so it works when the segment is full */
         hash_find(hash, tag, match, context, found, entry);
         return AERO_OK;
     }
@@ -392,8 +397,8 @@ aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_matc
         if (shard == NULL) {
             status = root_make(hash, slot, error);
         } else {
-            const enum probe_result result =
-                shard_probe(shard, tag, match, context, anchor, hint, found, entry);
+            const enum probe_result result = shard_probe(shard, tag, match, context, anchor, hint,
+                                                         found, entry);
             if (result != PROBE_SPLIT)
                 return AERO_OK;
             status = shard_split(hash, slot, shard, error);
@@ -405,7 +410,8 @@ aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_matc
     }
 }
 
-aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref anchor, aero_error *error)
+aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref anchor,
+                           aero_error *error)
 {
     const uint64_t wanted = (uint64_t)tag << 32 | anchor;
     ae_shard *shard = ae_hash_shard(hash, tag);

@@ -54,9 +54,9 @@ _Static_assert(sizeof(ae_shard) == 8192, "one 8 KiB block");
 _Static_assert(offsetof(ae_shard, entries) == 64, "entries fill whole lines");
 
 typedef struct ae_hash_root {
-    uint32_t bits;      /* of the directory; constant */
-    ae_ref directory;   /* ae_a32 shard references; 0 stands for the root shard */
-    ae_a32 root_shard;  /* depth 0; 0 while the table was never written */
+    uint32_t bits;     /* of the directory; constant */
+    ae_ref directory;  /* ae_a32 shard references; 0 stands for the root shard */
+    ae_a32 root_shard; /* depth 0; 0 while the table was never written */
     uint32_t _pad[13];
 } ae_hash_root;
 _Static_assert(sizeof(ae_hash_root) == 64, "one cache line");
@@ -96,8 +96,8 @@ typedef struct ae_hash_walk {
     ae_shard *shard;
     uint32_t tag;
     uint32_t line;
-    uint32_t place;  /* in the line */
-    uint32_t lines;  /* looked at */
+    uint32_t place; /* in the line */
+    uint32_t lines; /* looked at */
 } ae_hash_walk;
 
 static inline ae_shard *ae_hash_shard(const ae_hash *hash, uint32_t tag)
@@ -147,8 +147,7 @@ static inline ae_hash_entry *ae_hash_walk_next(ae_hash_walk *walk, uint64_t *wor
         const uint64_t seen = ae_load64_acquire(&entry->word);
         const uint64_t bare = seen & ~AE_HASH_FROZEN;
         if (bare == 0 || walk->lines >= AE_HASH_LINES) { /* the end of the probe path (X2) */
-            ae_shard *next =
-                seen == 0 ? NULL : ae_hash_follow(walk->hash, walk->shard, walk->tag);
+            ae_shard *next = seen == 0 ? NULL : ae_hash_follow(walk->hash, walk->shard, walk->tag);
             if (next == NULL)
                 return NULL;
             ae_hash_walk_in(walk, next);
@@ -173,11 +172,12 @@ typedef bool (*ae_hash_match)(void *context, ae_ref anchor);
 /* Find the anchor with a matching key, or enter `anchor` (when it is not 0) for the tag.
  * *found: the matching anchor, or 0 when `anchor` was entered or nothing matches; *entry: its entry.
  * Errors: FULL, LIMIT. */
-aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match, void *context,
-                        ae_ref anchor, ae_ref hint, ae_ref *found, ae_hash_entry **entry,
-                        aero_error *error);
+aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match,
+                        void *context, ae_ref anchor, ae_ref hint, ae_ref *found,
+                        ae_hash_entry **entry, aero_error *error);
 /* Remove the anchor's entry; no harm when it is gone already. */
-aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref anchor, aero_error *error);
+aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref anchor,
+                           aero_error *error);
 
 /* Finish or undo the split that the slot's dead holder was at. */
 void ae_hash_recover(ae_hash *hash, uint32_t slot);

@@ -39,8 +39,9 @@ aero_status ae_proc_open(ae_proc *proc, ae_heap *heap, aero_error *error)
         return ae_fail(error, AERO_CORRUPT, "the segment's process table is damaged");
     proc->asymmetric = proc->shared->asymmetric == 1;
     if (proc->asymmetric && !ae_os_barrier_register())
-        return ae_fail(error, AERO_MISMATCH,
-                       "the segment's users rely on membarrier(2), which this process may not call");
+        return ae_fail(
+            error, AERO_MISMATCH,
+            "the segment's users rely on membarrier(2), which this process may not call");
     return AERO_OK;
 }
 
@@ -84,6 +85,14 @@ bool ae_member_bury(ae_proc *proc, uint32_t member)
     ae_store64_release(&line->identity, 0);
     ae_count(proc, AE_COUNT_REAPED_MEMBERS);
     return true;
+}
+
+void ae_member_sweep(ae_proc *proc, uint64_t turn)
+{
+    const uint32_t few = 4; /* some 10 microseconds each */
+    const uint32_t high = ae_load32_acquire(&proc->shared->member_high);
+    for (uint32_t step = 0; step < few && step < high; step++)
+        (void)ae_member_bury(proc, (uint32_t)((turn * few + step) % high));
 }
 
 aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error)
@@ -223,8 +232,7 @@ bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
     const uint64_t owner = ae_load64_acquire(&at->owner);
     if (owner == 0 || ae_member_alive(proc, (uint32_t)owner - 1))
         return false;
-    return ae_cas64(&at->owner, owner,
-                    (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1));
+    return ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1));
 }
 
 /* ---- limbo ------------------------------------------------------------------------------------------------------ */

@@ -78,11 +78,11 @@ typedef struct ae_write_block {
 } ae_write_block;
 
 typedef struct ae_slot {
-    ae_a64 owner;      /* AE_OWNER, also of the reaper (AE_OWNER_REAPING); 0 free.  CAS by all */
-    ae_a64 state;      /* see above */
-    ae_a64 generation; /* counts claims; part of the marks in versions.  Owner writes */
-    ae_a64 snapshot;   /* 0: none.  Owner writes, reclaimers read */
-    ae_a64 began_ns;   /* monotonic, for statistics */
+    ae_a64 owner;        /* AE_OWNER, also of the reaper (AE_OWNER_REAPING); 0 free.  CAS by all */
+    ae_a64 state;        /* see above */
+    ae_a64 generation;   /* counts claims; part of the marks in versions.  Owner writes */
+    ae_a64 snapshot;     /* 0: none.  Owner writes, reclaimers read */
+    ae_a64 began_ns;     /* monotonic, for statistics */
     ae_a32 intent_count; /* owner writes, after the intent itself */
     ae_a32 stamped;      /* intents already stamped after the commit */
     ae_a32 chunk_first;  /* intents beyond the inline ones */
@@ -109,8 +109,8 @@ _Static_assert(sizeof(ae_slot) == 448, "seven cache lines");
 _Static_assert(offsetof(ae_slot, limbo_head) == 64, "the second line");
 
 typedef struct ae_member {
-    ae_a64 identity;  /* process; 0 free.  CAS by all */
-    ae_a64 pin;       /* snapshot of a short read, 0 none.  Member writes, reclaimers read */
+    ae_a64 identity;   /* process; 0 free.  CAS by all */
+    ae_a64 pin;        /* snapshot of a short read, 0 none.  Member writes, reclaimers read */
     ae_a64 name_space; /* pid namespace; 0 until known */
     ae_a64 reaping;    /* a reaper's member + 1 */
     uint64_t _pad[4];
@@ -132,8 +132,8 @@ typedef struct ae_proc_shared {
     uint64_t _pad0[7];
     ae_a64 tail; /* next free position of the commit queue */
     uint64_t _pad1[7];
-    ae_a64 horizon;     /* highest computed so far */
-    ae_a32 slot_high;   /* slots at or above were never claimed */
+    ae_a64 horizon;   /* highest computed so far */
+    ae_a32 slot_high; /* slots at or above were never claimed */
     ae_a32 member_high;
     uint32_t asymmetric; /* constant: readers rely on membarrier */
     uint32_t queue_size; /* constant: entries, a power of two */
@@ -173,6 +173,8 @@ void ae_member_release(ae_proc *proc, uint32_t member);
 bool ae_member_alive(const ae_proc *proc, uint32_t member);
 /* Free the line of a dead member that owns no slot any more (keeps P2). */
 bool ae_member_bury(ae_proc *proc, uint32_t member);
+/* Look at a few lines whether their members are dead; `turn` counts up, so that each has its turn. */
+void ae_member_sweep(ae_proc *proc, uint64_t turn);
 
 /* ---- snapshots ----------------------------------------------------------------------------------------- */
 

@@ -98,7 +98,8 @@ aero_status ae_heap_create(ae_segment *segment, uint32_t tables, const uint32_t 
         status = pool_create(segment, &pools[2 * table], AE_POOL_VERSION, table,
                              version_sizes[table], error);
         if (status == AERO_OK)
-            status = pool_create(segment, &pools[2 * table + 1], AE_POOL_ANCHOR, table, AE_UNIT, error);
+            status = pool_create(segment, &pools[2 * table + 1], AE_POOL_ANCHOR, table, AE_UNIT,
+                                 error);
     }
     for (uint32_t index = 0; index < classes && status == AERO_OK; index++)
         status = pool_create(segment, &pools[2 * tables + index], AE_POOL_BLOCK, UINT32_MAX,
@@ -120,18 +121,20 @@ aero_status ae_heap_open(ae_heap *heap, ae_segment *segment, uint32_t tables,
         const uint32_t size = block            ? class_size(index - heap->class_first)
                               : index % 2 == 0 ? version_sizes[index / 2]
                                                : AE_UNIT;
-        const uint32_t kind = block ? AE_POOL_BLOCK : index % 2 == 0 ? AE_POOL_VERSION : AE_POOL_ANCHOR;
+        const uint32_t kind = block            ? AE_POOL_BLOCK
+                              : index % 2 == 0 ? AE_POOL_VERSION
+                                               : AE_POOL_ANCHOR;
         const uint64_t end = ((uint64_t)pool->directory << 4) + 4ull * pool->directory_size;
-        if (pool->object_size != size || pool->kind != kind || end > first || pool->directory == 0 ||
-            ae_load32(&pool->slab_count) > pool->directory_size)
+        if (pool->object_size != size || pool->kind != kind || end > first ||
+            pool->directory == 0 || ae_load32(&pool->slab_count) > pool->directory_size)
             return ae_fail(error, AERO_CORRUPT, "pool %u of the segment is damaged", index);
         const uint32_t pages = (uint32_t)(segment->size >> AE_PAGE_SHIFT);
         const ae_a32 *directory = ae_at(segment, pool->directory);
         for (uint32_t slab = 0; slab < ae_load32(&pool->slab_count); slab++) {
             const uint32_t page = ae_load32(&directory[slab]);
             if (page != 0 && (page < segment->header->first_page || page >= pages))
-                return ae_fail(error, AERO_CORRUPT, "slab %u of pool %u lies outside the segment", slab,
-                               index);
+                return ae_fail(error, AERO_CORRUPT, "slab %u of pool %u lies outside the segment",
+                               slab, index);
         }
     }
     return AERO_OK;
@@ -153,7 +156,8 @@ const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
     if (!ae_segment_holds(heap->segment, ref, AE_UNIT))
         return NULL;
     const uint32_t page = ae_page_slab(heap->segment, ref);
-    if (page < heap->segment->header->first_page || ((uint64_t)page << AE_PAGE_SHIFT) >= heap->segment->size)
+    if (page < heap->segment->header->first_page ||
+        ((uint64_t)page << AE_PAGE_SHIFT) >= heap->segment->size)
         return NULL;
     const ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
     const uint64_t offset = ((uint64_t)ref << 4) - ((uint64_t)page << AE_PAGE_SHIFT);
@@ -511,8 +515,7 @@ static void magazine_recover(ae_heap *heap, uint32_t pool, ae_magazine *magazine
     if (count > AE_MAGAZINE_MAX)
         count = AE_MAGAZINE_MAX;
     /* The last one may have been released to its slab just before the count went down. */
-    while (count > 0 &&
-           !ae_heap_is_cached(heap, pool, ae_load32(&magazine->refs[count - 1]), slot))
+    while (count > 0 && !ae_heap_is_cached(heap, pool, ae_load32(&magazine->refs[count - 1]), slot))
         count--;
     ae_store32_release(&magazine->count, count);
     const ae_ref next = ae_load32(&magazine->refs[count]);
@@ -574,7 +577,8 @@ static void claim_recover(ae_heap *heap, ae_cache *cache, uint32_t slot)
     const uint32_t pool = slab->pool;
     const uint32_t kind = heap->pools[pool].kind;
     const bool direct = pool_is_direct(heap, pool);
-    for (uint32_t index = word * 64; index < word * 64 + 64 && index < slab->object_count; index++) {
+    for (uint32_t index = word * 64; index < word * 64 + 64 && index < slab->object_count;
+         index++) {
         const ae_ref ref = ae_ref_of(heap->segment, ae_slab_object(slab, index));
         const ae_a64 *at = ae_at(heap->segment, ref);
         if (ae_heap_is_free_word(kind, ae_load64_acquire(at)))

@@ -28,11 +28,11 @@
 #include "shm/segment.h"
 
 #define AE_WORD_CACHED ((uint64_t)1 << 62)
-#define AE_WORD_OWNED ((uint64_t)1 << 61)   /* block in use by the object whose reference is below */
+#define AE_WORD_OWNED ((uint64_t)1 << 61) /* block in use by the object whose reference is below */
 #define AE_WORD_RETIRED ((uint64_t)1 << 60) /* block unlinked; the retirement number is below */
 /* Word of a block in use that belongs to a slot itself: its reaper must know it from those of others. */
 #define AE_WORD_OF_SLOT(slot) (AE_WORD_OWNED | ((uint64_t)(slot) + 1) << 32)
-#define AE_ANCHOR_CACHED 256u               /* + slot, in an anchor's reference part */
+#define AE_ANCHOR_CACHED 256u /* + slot, in an anchor's reference part */
 
 enum ae_pool_kind { AE_POOL_VERSION = 1, AE_POOL_ANCHOR = 2, AE_POOL_BLOCK = 3 };
 
@@ -77,8 +77,8 @@ typedef struct ae_magazine {
 
 /* A slot's private stock and crash registers; written by the slot's holder, read by its reaper. */
 typedef struct ae_cache {
-    ae_a64 claim;   /* slab page << 32 | bitmap word being taken from, + 1; 0 none */
-    ae_a32 growing; /* page of a slab being added; 0 none */
+    ae_a64 claim;     /* slab page << 32 | bitmap word being taken from, + 1; 0 none */
+    ae_a32 growing;   /* page of a slab being added; 0 none */
     ae_a32 direct[4]; /* objects of large pools taken and not yet linked */
     ae_a32 magazines; /* ae_magazine[pool_count]; 0: none.  Verify reads it racily */
 } ae_cache;

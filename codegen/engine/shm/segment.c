@@ -96,9 +96,9 @@ aero_status ae_segment_create(const ae_segment_spec *spec, ae_segment *segment, 
         ae_os_close(segment->fd);
         segment->fd = -1;
         const int code = failure == ENOSPC || failure == EDQUOT ? AERO_FULL
-                         : failure == EACCES                   ? AERO_PERMISSION
-                         : failure == ENOMEM                   ? AERO_NO_MEMORY
-                                                               : AERO_IO;
+                         : failure == EACCES                    ? AERO_PERMISSION
+                         : failure == ENOMEM                    ? AERO_NO_MEMORY
+                                                                : AERO_IO;
         return ae_fail_errno(error, code, failure, "cannot create the segment %s",
                              spec->path != NULL ? spec->path : "in private memory");
     }
@@ -119,8 +119,9 @@ aero_status ae_segment_create(const ae_segment_spec *spec, ae_segment *segment, 
     ae_store64(&header->reserved, segment->fd >= 0 ? HEADER_BYTES : 0);
     ae_store64(&header->used, HEADER_BYTES);
     const aero_status status = reserve_until(segment, HEADER_BYTES, error);
-    const ae_ref map =
-        status == AERO_OK ? ae_segment_carve(segment, (size >> AE_PAGE_SHIFT) * sizeof(ae_a32)) : 0;
+    const ae_ref map = status == AERO_OK
+                           ? ae_segment_carve(segment, (size >> AE_PAGE_SHIFT) * sizeof(ae_a32))
+                           : 0;
     if (map == 0) {
         ae_segment_detach(segment);
         return status != AERO_OK ? status
@@ -146,8 +147,8 @@ aero_status ae_segment_publish(ae_segment *segment, const ae_segment_spec *spec,
                                aero_error *error)
 {
     ae_segment_header *header = segment->header;
-    const uint64_t used =
-        (ae_load64(&header->used) + AE_PAGE_SIZE - 1) & ~(uint64_t)(AE_PAGE_SIZE - 1);
+    const uint64_t used = (ae_load64(&header->used) + AE_PAGE_SIZE - 1) &
+                          ~(uint64_t)(AE_PAGE_SIZE - 1);
     *exists = false;
     const aero_status status = reserve_until(segment, used, error);
     if (status != AERO_OK)
@@ -206,8 +207,9 @@ static aero_status attach_check_header(const ae_segment_spec *spec, const ae_seg
         return ae_fail(error, AERO_CORRUPT, "segment %s: header checksum is %08x, expected %08x",
                        spec->path, header->checksum, header_checksum(header));
     if (header->size != file_size)
-        return ae_fail(error, AERO_CORRUPT, "segment %s: the file has %llu bytes, its header says %llu",
-                       spec->path, (unsigned long long)file_size, (unsigned long long)header->size);
+        return ae_fail(error, AERO_CORRUPT,
+                       "segment %s: the file has %llu bytes, its header says %llu", spec->path,
+                       (unsigned long long)file_size, (unsigned long long)header->size);
     if (header->layout_fingerprint != spec->layout_fingerprint)
         return mismatch(error, spec, "engine layout", header->layout_fingerprint,
                         spec->layout_fingerprint);
@@ -219,7 +221,8 @@ static aero_status attach_check_header(const ae_segment_spec *spec, const ae_seg
                        spec->path);
     if (header->boot_id != ae_os_boot_id())
         return ae_fail(error, AERO_MISMATCH,
-                       "segment %s was made before the machine's last start; remove it", spec->path);
+                       "segment %s was made before the machine's last start; remove it",
+                       spec->path);
     const uint64_t used = ae_load64(&header->used);
     const uint64_t reserved = ae_load64(&header->reserved);
     if (used > reserved || reserved > header->size || used % AE_PAGE_SIZE != 0 ||
@@ -230,10 +233,11 @@ static aero_status attach_check_header(const ae_segment_spec *spec, const ae_seg
     if (ae_load32(&header->poisoned) > 1)
         return ae_fail(error, AERO_CORRUPT, "segment %s: header words are damaged", spec->path);
     for (uint32_t root = 0; root <= AE_ROOT_COUNT; root++) {
-        const uint64_t at = (uint64_t)(root < AE_ROOT_COUNT ? header->roots[root] : header->page_map)
-                            << 4;
+        const uint64_t at =
+            (uint64_t)(root < AE_ROOT_COUNT ? header->roots[root] : header->page_map) << 4;
         if (at >= (uint64_t)header->first_page << AE_PAGE_SHIFT || at % 64 != 0)
-            return ae_fail(error, AERO_CORRUPT, "segment %s: root %u points outside", spec->path, root);
+            return ae_fail(error, AERO_CORRUPT, "segment %s: root %u points outside", spec->path,
+                           root);
     }
     return AERO_OK;
 }
@@ -264,8 +268,8 @@ aero_status ae_segment_attach(const ae_segment_spec *spec, ae_segment *segment, 
     if (status == AERO_OK) {
         failure = ae_os_read_at(segment->fd, 0, &header, sizeof header, &got);
         if (failure != 0 || got < sizeof header)
-            status = ae_fail(error, AERO_CORRUPT, "segment %s: only %zu bytes of its header are there",
-                             spec->path, got);
+            status = ae_fail(error, AERO_CORRUPT,
+                             "segment %s: only %zu bytes of its header are there", spec->path, got);
     }
     if (status == AERO_OK)
         status = attach_check_header(spec, &header, info.size, error);
@@ -317,8 +321,7 @@ static uint32_t page_word_count(uint32_t word)
 /* Take a run that a dead process left, the whole of it: splitting would need a second claim. */
 static bool hole_take(ae_segment *segment, uint32_t *count, uint32_t owner, uint32_t *page)
 {
-    const uint32_t end =
-        (uint32_t)(ae_load64_acquire(&segment->header->used) >> AE_PAGE_SHIFT);
+    const uint32_t end = (uint32_t)(ae_load64_acquire(&segment->header->used) >> AE_PAGE_SHIFT);
     for (uint32_t at = segment->header->first_page; at < end; at++) {
         const uint32_t word = ae_load32_acquire(&segment->page_map[at]);
         const uint32_t run = page_word_count(word);

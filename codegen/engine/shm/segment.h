@@ -29,32 +29,26 @@
 /* A place in the segment in units of 16 bytes; 0 is none. */
 typedef uint32_t ae_ref;
 
-enum ae_root {
-    AE_ROOT_PROC,
-    AE_ROOT_QUEUE,
-    AE_ROOT_POOLS,
-    AE_ROOT_TABLES,
-    AE_ROOT_COUNT = 8
-};
+enum ae_root { AE_ROOT_PROC, AE_ROOT_QUEUE, AE_ROOT_POOLS, AE_ROOT_TABLES, AE_ROOT_COUNT = 8 };
 
 /* Byte offsets are part of the format: never change these numbers. */
 typedef struct ae_segment_header {
     /* Constant after the file got its name; `checksum` covers bytes 8 up to its own place. */
-    uint64_t magic;              /*   0 */
-    uint32_t format;             /*   8 */
-    uint32_t machine;            /*  12 byte order, pointer width, page size */
-    uint64_t size;               /*  16 bytes of the file, the most it can hold */
-    uint64_t schema_fingerprint; /*  24 */
-    uint64_t layout_fingerprint; /*  32 sizes of the engine's own structs and constants */
-    uint64_t boot_id;            /*  40 process identities mean nothing after a reboot */
-    uint64_t data_device;        /*  48 which data directory this belongs to */
-    uint64_t data_inode;         /*  56 */
-    uint8_t store_id[16];        /*  64 random, shared with the files on disk */
+    uint64_t magic;                /*   0 */
+    uint32_t format;               /*   8 */
+    uint32_t machine;              /*  12 byte order, pointer width, page size */
+    uint64_t size;                 /*  16 bytes of the file, the most it can hold */
+    uint64_t schema_fingerprint;   /*  24 */
+    uint64_t layout_fingerprint;   /*  32 sizes of the engine's own structs and constants */
+    uint64_t boot_id;              /*  40 process identities mean nothing after a reboot */
+    uint64_t data_device;          /*  48 which data directory this belongs to */
+    uint64_t data_inode;           /*  56 */
+    uint8_t store_id[16];          /*  64 random, shared with the files on disk */
     uint32_t roots[AE_ROOT_COUNT]; /* 80 references of the fixed structures */
-    uint32_t page_map;           /* 112 reference */
-    uint32_t first_page;         /* 116 pages below hold fixed structures */
-    uint32_t checksum;           /* 120 */
-    uint32_t _pad0;              /* 124 */
+    uint32_t page_map;             /* 112 reference */
+    uint32_t first_page;           /* 116 pages below hold fixed structures */
+    uint32_t checksum;             /* 120 */
+    uint32_t _pad0;                /* 124 */
     /* Mutable. */
     ae_a64 used;     /* 128 bytes handed out, whole pages; raised by takers */
     ae_a64 reserved; /* 136 bytes with storage behind them */

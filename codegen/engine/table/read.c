@@ -12,6 +12,8 @@ aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reade
     reader->slot = AE_SLOT_NONE;
     reader->pins_member = false;
     reader->noted = false;
+    reader->watch.back = NULL;
+    reader->watch.stale = false;
     reader->own = 0;
     reader->epoch = session->fork_epoch;
     if (session->txn.open) {
@@ -21,6 +23,8 @@ aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reade
         ae_txn_look(session);
         reader->snapshot = session->txn.snapshot;
         reader->own = ae_txn_mark(session);
+        if (lasting)
+            ae_txn_watch(session, &reader->watch);
         return AERO_OK;
     }
     if (!lasting) {
@@ -52,7 +56,7 @@ aero_status ae_reader_check(const ae_reader *reader)
         (!session->txn.open ||
          !ae_mark_same(reader->own, ae_mark(session->txn.slot, session->txn.generation, 0))))
         return ae_fail(&session->error, AERO_STALE, "the cursor's transaction has ended");
-    if (reader->own != 0 && (reader->own & AE_MARK_SEQUENCE) > session->txn.intent_count)
+    if (reader->watch.stale)
         return ae_fail(&session->error, AERO_STALE,
                        "the cursor is newer than the savepoint that was rolled back to");
     return AERO_OK;
@@ -62,6 +66,7 @@ void ae_reader_close(ae_reader *reader)
 {
     aero_session *session = reader->session;
     aero_db *db = session->db;
+    ae_txn_unwatch(&reader->watch);
     if (reader->epoch != session->fork_epoch)
         return; /* what it holds is the parent's */
     if (reader->pins_member)
@@ -115,8 +120,8 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
         while (ref != 0) {
             ae_version *version = ae_at(&db->segment, ref);
             const uint64_t begin = ae_load64_acquire(&version->begin);
-            const enum ae_sight sight =
-                ae_version_sight(&db->proc, reader->snapshot, reader->own, version);
+            const enum ae_sight sight = ae_version_sight(&db->proc, reader->snapshot, reader->own,
+                                                         version);
             const ae_ref older = ae_load32(&version->older);
             const bool ours = ae_load32(&version->anchor) == anchor;
             if (sight == AE_SEEN && ours)
@@ -129,7 +134,8 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
             }
             /* No version, another row's, or a younger one: at the head the row is just being freed, further
              * down it is a link nobody needs; unless the chain has changed under us. */
-            if (!ours || sight == AE_NOTHING || begin > limit) {
+            const bool marked = (begin & AE_MARK) != 0;
+            if (!ours || sight == AE_NOTHING || (!marked && begin > limit)) {
                 again = ae_load64_acquire(&row->head) != head;
                 break;
             }
@@ -140,7 +146,10 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
                 lap *= 2;
                 steps = 0;
             }
-            limit = begin;
+            /* A mark is no number: its owner may have committed, and be stopped before it stamps, while the
+             * row went on: younger versions are stamped then, and this one is not. */
+            if (!marked)
+                limit = begin;
             ref = older;
         }
         if (!again)

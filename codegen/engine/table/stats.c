@@ -62,7 +62,8 @@ static void add_transactions(stat_list *list, const aero_db *db)
     add(list, "horizon", -1, ae_load64(&shared->horizon));
     add(list, "oldest_snapshot", -1, oldest);
     add(list, "oldest_snapshot_pid", -1, pid);
-    add(list, "oldest_snapshot_age_us", -1, pid != 0 && now > began && began != 0 ? (now - began) / 1000 : 0);
+    add(list, "oldest_snapshot_age_us", -1,
+        pid != 0 && now > began && began != 0 ? (now - began) / 1000 : 0);
     add(list, "commits", -1, ae_load64(&shared->counters[AE_COUNT_COMMITS]));
     add(list, "rollbacks", -1, ae_load64(&shared->counters[AE_COUNT_ROLLBACKS]));
     add(list, "retries", -1, ae_load64(&shared->counters[AE_COUNT_RETRIES]));

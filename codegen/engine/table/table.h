@@ -26,14 +26,17 @@ typedef struct ae_view {
 typedef struct ae_reader {
     aero_session *session;
     uint64_t snapshot;
-    uint64_t own;      /* mark of the own transaction, with the number of its writes that are seen; or 0 */
-    uint64_t epoch;    /* of forks: a reader is worth nothing in a child */
-    uint32_t slot;     /* pinned slot, or AE_SLOT_NONE when the transaction or member pins */
+    uint64_t
+        own; /* mark of the own transaction, with the number of its writes that are seen; or 0 */
+    uint64_t epoch; /* of forks: a reader is worth nothing in a child */
+    uint32_t slot;  /* pinned slot, or AE_SLOT_NONE when the transaction or member pins */
     bool pins_member;
-    bool noted;        /* what the next scan reads has been noted, finer than the whole table */
+    bool noted;          /* what the next scan reads has been noted, finer than the whole table */
+    ae_own_reader watch; /* told when writes that it sees are undone */
 } ae_reader;
 
-/* Open a reader: in a transaction it shares its snapshot and sees its writes so far (not later ones);
+/* A lasting reader stays where it is in memory until it is closed.
+ * Open a reader: in a transaction it shares its snapshot and sees its writes so far (not later ones);
  * outside, it takes a new snapshot.  `lasting` readers (cursors) may live while the session does
  * other things; short ones must be closed before the session's next statement begins.
  * Errors: NO_SLOT, CANCELLED. */

@@ -51,8 +51,9 @@ static aero_status slab_shape(verify_state *state, uint32_t pool, const ae_slab 
     const ae_heap *heap = &state->db->heap;
     const ae_ref at = ae_ref_of(heap->segment, slab);
     const uint64_t bytes = (uint64_t)slab->pages << AE_PAGE_SHIFT;
-    if (slab->pool != pool || slab->object_size != heap->pools[pool].object_size || slab->pages == 0 ||
-        !ae_segment_holds(heap->segment, at, bytes) || slab->first_offset % 64 != 0 ||
+    if (slab->pool != pool || slab->object_size != heap->pools[pool].object_size ||
+        slab->pages == 0 || !ae_segment_holds(heap->segment, at, bytes) ||
+        slab->first_offset % 64 != 0 ||
         slab->first_offset < sizeof *slab + (slab->object_count + 63) / 64 * 8 ||
         slab->first_offset + (uint64_t)slab->object_count * slab->object_size > bytes ||
         ae_load32(&slab->high) > slab->object_count)
@@ -157,7 +158,8 @@ static aero_status block_check(verify_state *state, const ae_block *block)
     const ae_slab *slab = owner == 0 ? NULL : ae_heap_slab(&db->heap, owner);
     if (slab != NULL && db->heap.pools[slab->pool].kind == AE_POOL_VERSION) {
         const ae_version *version = ae_at(&db->segment, owner);
-        if ((ae_load64(&version->begin) & AE_MARK) != 0 || (ae_load64(&version->end) & AE_MARK) != 0)
+        if ((ae_load64(&version->begin) & AE_MARK) != 0 ||
+            (ae_load64(&version->end) & AE_MARK) != 0)
             return AERO_OK;
         if (ae_load32(&version->overflow) != at)
             return broken(state, "owner of a block", at, owner);
@@ -208,8 +210,8 @@ static aero_status pools_check(verify_state *state)
 /* ---- accounts ------------------------------------------------------------------------------------------------- */
 
 /* Length of a limbo list; its links and its end are checked. */
-static aero_status limbo_count(verify_state *state, uint32_t slot, const ae_a32 *head, bool versions,
-                               uint64_t *count)
+static aero_status limbo_count(verify_state *state, uint32_t slot, const ae_a32 *head,
+                               bool versions, uint64_t *count)
 {
     const ae_heap *heap = &state->db->heap;
     const uint64_t most = state->objects + 1;
@@ -246,16 +248,16 @@ static aero_status slots_check(verify_state *state)
             return broken(state, "stock of slot", index, state->cached[index]);
         others += ae_load32_acquire(&slot->cache.magazines) != 0;
         for (ae_ref chunk = ae_load32(&slot->chunk_first); chunk != 0; others++)
-            chunk = slab_in(state, chunk, ae_heap_class(&db->heap, sizeof(ae_intent_chunk) -
-                                                                       sizeof(ae_block))) == NULL
+            chunk = slab_in(state, chunk,
+                            ae_heap_class(&db->heap, sizeof(ae_intent_chunk) - sizeof(ae_block))) ==
+                            NULL
                         ? 0
                         : ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, chunk))->next);
     }
     for (uint32_t table = 0; table < db->schema->table_count; table++) {
         uint64_t count = 0;
         uint64_t entries = 0;
-        const aero_status status =
-            ae_verify_hash(db, table, &entries, &count, state->error);
+        const aero_status status = ae_verify_hash(db, table, &entries, &count, state->error);
         if (status != AERO_OK)
             return status;
         if (entries != state->anchors[table])
@@ -279,8 +281,7 @@ typedef struct hash_context {
 static bool entry_leads_to_row(void *context, uint32_t tag, ae_ref anchor)
 {
     const hash_context *hash = context;
-    const ae_slab *slab =
-        anchor < AE_HEAD_LEAST ? NULL : ae_heap_slab(&hash->db->heap, anchor);
+    const ae_slab *slab = anchor < AE_HEAD_LEAST ? NULL : ae_heap_slab(&hash->db->heap, anchor);
     if (slab == NULL || slab->pool != ae_heap_anchor_pool(hash->table))
         return false;
     const ae_anchor *row = ae_at(&hash->db->segment, anchor);

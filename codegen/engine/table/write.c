@@ -87,8 +87,8 @@ static enum row_state row_judge(const row_write *write, ae_ref anchor, row_judge
         if (begin == 0 || (begin & ~(uint64_t)0xff) == AE_WORD_CACHED) {
             /* A dead row whose last version is being freed: close the anchor for the freer, who may be
              * stopped, rather than wait. */
-            (void)ae_anchor_close(write->session->db, write->session->txn.slot, write->table, anchor,
-                                  judged->head);
+            (void)ae_anchor_close(write->session->db, write->session->txn.slot, write->table,
+                                  anchor, judged->head);
             return ROW_CLOSED;
         }
         switch (stamp_judge(write, begin)) {
@@ -143,8 +143,8 @@ key_matches(void *context, ae_ref anchor)
                 (const aero_cell *)(const void *)((const char *)write->key_row + key->offset);
             memcpy(&cell, version->row + key->offset, sizeof cell);
             const ae_ref block = ae_load32(&version->overflow);
-            const ae_slab *slab =
-                cell.length > AERO_CELL_INLINE ? ae_heap_slab(&db->heap, block) : NULL;
+            const ae_slab *slab = cell.length > AERO_CELL_INLINE ? ae_heap_slab(&db->heap, block)
+                                                                 : NULL;
             if (cell.length != wanted->length)
                 equal = false;
             else if (cell.length <= AERO_CELL_INLINE)
@@ -168,11 +168,7 @@ static aero_status take(const row_write *write, uint32_t pool, ae_ref *ref)
     aero_session *session = write->session;
     aero_db *db = session->db;
     ae_cache *cache = &ae_slot_at(&db->proc, session->txn.slot)->cache;
-    aero_status status =
-        ae_heap_take(&db->heap, cache, session->txn.slot, pool, ref, &session->error);
-    if (status == AERO_FULL && ae_reclaim_hard(session))
-        status = ae_heap_take(&db->heap, cache, session->txn.slot, pool, ref, &session->error);
-    return status;
+    return ae_heap_take(&db->heap, cache, session->txn.slot, pool, ref, &session->error);
 }
 
 static void give(const row_write *write, uint32_t pool, ae_ref ref)
@@ -191,40 +187,50 @@ typedef struct row_parts {
     uint32_t overflow_pool;
 } row_parts;
 
+static void parts_give(const row_write *write, const row_parts *parts)
+{
+    give(write, ae_heap_anchor_pool(write->table), parts->anchor);
+    give(write, parts->overflow_pool, parts->overflow);
+    give(write, ae_heap_version_pool(write->table), parts->version);
+}
+
+/* All of them, or none. */
+static aero_status parts_take_once(const row_write *write, uint64_t texts, bool anchor,
+                                   row_parts *parts)
+{
+    memset(parts, 0, sizeof *parts);
+    aero_status status = take(write, ae_heap_version_pool(write->table), &parts->version);
+    if (status == AERO_OK && texts > 0) {
+        parts->overflow_pool = ae_heap_class(&write->session->db->heap, texts);
+        AE_ALWAYS(parts->overflow_pool != UINT32_MAX);
+        status = take(write, parts->overflow_pool, &parts->overflow);
+    }
+    if (status == AERO_OK && anchor)
+        status = take(write, ae_heap_anchor_pool(write->table), &parts->anchor);
+    if (status != AERO_OK)
+        parts_give(write, parts);
+    return status;
+}
+
 static aero_status parts_take(const row_write *write, const void *image, bool anchor,
                               row_parts *parts)
 {
     aero_session *session = write->session;
     const uint64_t texts = ae_row_overflow_size(write->of, image, NULL);
-    memset(parts, 0, sizeof *parts);
     /* The intent's memory first: nothing may be taken from the heap while parts are in hand. */
     aero_status status = ae_txn_reserve(session);
     if (status != AERO_OK)
         return status;
     if (texts > AE_OVERFLOW_MAX)
         return ae_fail(&session->error, AERO_LIMIT,
-                       "the texts of one row of %s take %llu bytes; %u is the limit", write->of->name,
-                       (unsigned long long)texts, AE_OVERFLOW_MAX);
-    status = take(write, ae_heap_version_pool(write->table), &parts->version);
-    if (status == AERO_OK && texts > 0) {
-        parts->overflow_pool = ae_heap_class(&session->db->heap, texts);
-        AE_ALWAYS(parts->overflow_pool != UINT32_MAX);
-        status = take(write, parts->overflow_pool, &parts->overflow);
-    }
-    if (status == AERO_OK && anchor)
-        status = take(write, ae_heap_anchor_pool(write->table), &parts->anchor);
-    if (status != AERO_OK) {
-        give(write, parts->overflow_pool, parts->overflow);
-        give(write, ae_heap_version_pool(write->table), parts->version);
-    }
+                       "the texts of one row of %s take %llu bytes; %u is the limit",
+                       write->of->name, (unsigned long long)texts, AE_OVERFLOW_MAX);
+    status = parts_take_once(write, texts, anchor, parts);
+    /* Reclaiming gives objects to the magazines, whose registers name what is in hand: so it is done with
+     * empty hands, and all parts are taken anew. */
+    if (status == AERO_FULL && ae_reclaim_hard(session))
+        status = parts_take_once(write, texts, anchor, parts);
     return status;
-}
-
-static void parts_give(const row_write *write, const row_parts *parts)
-{
-    give(write, ae_heap_anchor_pool(write->table), parts->anchor);
-    give(write, parts->overflow_pool, parts->overflow);
-    give(write, ae_heap_version_pool(write->table), parts->version);
 }
 
 /* Fill the version, note the intent, and mark the version as ours.  Until the last store all parts say
@@ -243,8 +249,8 @@ static aero_status version_write(const row_write *write, const row_parts *parts,
     ae_store32(&version->limbo_next, 0);
     ae_row_settle(write->of, image, NULL, version->row, texts);
     const uint64_t mark = ae_txn_mark(session);
-    const aero_status status =
-        ae_txn_intend(session, anchor, parts->version, replaced, write->table | what);
+    const aero_status status = ae_txn_intend(session, anchor, parts->version, replaced,
+                                             write->table | what);
     if (status != AERO_OK) {
         parts_give(write, parts);
         return status;
@@ -348,8 +354,9 @@ static aero_status publish_insert(const row_write *write, const void *image, boo
     AE_CRASH_POINT("write.anchored");
     ae_ref found = 0;
     ae_hash_entry *entry = NULL;
-    status = ae_hash_put(write->hash, session->txn.slot, write->tag, key_matches, (void *)(uintptr_t)write,
-                         parts.anchor, parts.version, &found, &entry, &session->error);
+    status = ae_hash_put(write->hash, session->txn.slot, write->tag, key_matches,
+                         (void *)(uintptr_t)write, parts.anchor, parts.version, &found, &entry,
+                         &session->error);
     if (status == AERO_FULL && ae_reclaim_hard(session))
         status = ae_hash_put(write->hash, session->txn.slot, write->tag, key_matches,
                              (void *)(uintptr_t)write, parts.anchor, parts.version, &found, &entry,
@@ -390,9 +397,9 @@ static aero_status row_locate(const row_write *write, ae_ref *anchor, ae_hash_en
 {
     aero_session *session = write->session;
     for (;;) {
-        const aero_status status =
-            ae_hash_put(write->hash, session->txn.slot, write->tag, key_matches,
-                        (void *)(uintptr_t)write, 0, 0, anchor, entry, &session->error);
+        const aero_status status = ae_hash_put(write->hash, session->txn.slot, write->tag,
+                                               key_matches, (void *)(uintptr_t)write, 0, 0, anchor,
+                                               entry, &session->error);
         if (status != AERO_OK || *anchor == 0)
             return status;
         *state = row_judge(write, *anchor, judged);
@@ -402,7 +409,8 @@ static aero_status row_locate(const row_write *write, ae_ref *anchor, ae_hash_en
     }
 }
 
-static void write_start(row_write *write, aero_session *session, uint32_t table, const void *key_row)
+static void write_start(row_write *write, aero_session *session, uint32_t table,
+                        const void *key_row)
 {
     write->session = session;
     write->table = table;
@@ -457,13 +465,14 @@ static aero_status row_put(const row_write *write, const void *image, enum ae_wr
 }
 
 /* A private image of a version's row: its long texts by address. */
-static void image_of(const aero_db *db, const aero_table *of, const ae_version *version, void *image)
+static void image_of(const aero_db *db, const aero_table *of, const ae_version *version,
+                     void *image)
 {
     const ae_ref overflow = ae_load32(&version->overflow);
     memcpy(image, version->row, of->row_size);
     for (uint32_t index = 0; overflow != 0 && index < of->cell_count; index++) {
-        aero_cell *cell =
-            (aero_cell *)(void *)((char *)image + of->columns[of->cells[index]].offset);
+        aero_cell *cell = (aero_cell *)(void *)((char *)image +
+                                                of->columns[of->cells[index]].offset);
         if (cell->length > AERO_CELL_INLINE)
             cell->u.where += (uint64_t)(uintptr_t)ae_at(&db->segment, overflow + 1);
     }
@@ -638,8 +647,8 @@ static aero_status rows_write(aero_session *session, void *context)
             rows_prefetch(session->db, writes, group);
         for (size_t index = 0; index < group; index++) {
             int32_t outcome = 0;
-            const aero_status status =
-                row_put(&writes[index], writes[index].key_row, body->mode, &outcome);
+            const aero_status status = row_put(&writes[index], writes[index].key_row, body->mode,
+                                               &outcome);
             if (status != AERO_OK)
                 return status;
             body->inserted += outcome == 2;

@@ -51,7 +51,8 @@ typedef struct ae_txn {
     ae_savepoint *savepoints;
     uint32_t savepoint_count;
     uint32_t savepoint_capacity;
-    bool tracks;    /* reads are noted, to be validated at commit */
+    ae_own_reader *readers;
+    bool tracks; /* reads are noted, to be validated at commit */
     ae_reads reads;
 } ae_txn;
 
@@ -62,9 +63,9 @@ struct aero_session {
     uint64_t fork_epoch;
     uint32_t member;
     uint32_t slot_hint;
-    uint64_t horizon;     /* last seen; may lag */
+    uint64_t horizon;      /* last seen; may lag */
     uint32_t reclaim_debt; /* versions retired since the horizon was computed */
-    uint64_t random;      /* xorshift state of back-off jitter */
+    uint64_t random;       /* xorshift state of back-off jitter */
     ae_txn txn;
     aero_error error;
     ae_session_child *children;

@@ -74,10 +74,11 @@ static aero_status chunk_add(aero_session *session, ae_slot *slot)
     aero_db *db = session->db;
     const uint32_t pool = ae_heap_class(&db->heap, sizeof(ae_intent_chunk) - sizeof(ae_block));
     ae_ref ref = 0;
-    aero_status status =
-        ae_heap_take(&db->heap, &slot->cache, session->txn.slot, pool, &ref, &session->error);
+    aero_status status = ae_heap_take(&db->heap, &slot->cache, session->txn.slot, pool, &ref,
+                                      &session->error);
     if (status == AERO_FULL && ae_reclaim_hard(session))
-        status = ae_heap_take(&db->heap, &slot->cache, session->txn.slot, pool, &ref, &session->error);
+        status = ae_heap_take(&db->heap, &slot->cache, session->txn.slot, pool, &ref,
+                              &session->error);
     if (status != AERO_OK)
         return status;
     ae_intent_chunk *chunk = ae_at(&db->segment, ref);
@@ -134,7 +135,8 @@ aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, 
 /* After a rollback the head leads to a dead older version again, unless that has been freed: then the
  * anchor goes.  The freer makes `begin` invisible before it looks at the head, we set the head before we
  * look at `begin`: one of the two sees the other. */
-static void head_restore_dead(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, ae_ref older)
+static void head_restore_dead(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor,
+                              ae_ref older)
 {
     ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
@@ -217,12 +219,14 @@ void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count)
         ae_ref before = 0;
         ae_ref last = ae_load32(&at->chunk_first);
         const ae_ref newest = ae_load32(&at->chunk_last);
-        if (newest != 0 && ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, newest))->next) == 0) {
+        if (newest != 0 &&
+            ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, newest))->next) == 0) {
             last = newest;
             before = ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, last))->block.extra);
         } else {
             for (;;) {
-                const ae_ref next = ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, last))->next);
+                const ae_ref next = ae_load32(
+                    &((ae_intent_chunk *)ae_at(&db->segment, last))->next);
                 if (next == 0)
                     break;
                 before = last;

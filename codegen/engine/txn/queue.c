@@ -112,8 +112,8 @@ bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position, bool com
     ae_slot *at = ae_slot_at(queue->proc, slot);
     /* Acquire-release: the writes of the transaction come before its commit; pairs with the readers that
      * resolve its marks. */
-    const uint64_t outcome =
-        commit ? AE_STATE(AE_STATE_COMMITTED, position + 1) : AE_STATE(AE_STATE_ABORTED, 0);
+    const uint64_t outcome = commit ? AE_STATE(AE_STATE_COMMITTED, position + 1)
+                                    : AE_STATE(AE_STATE_ABORTED, 0);
     const bool decided = ae_cas64(&at->state, AE_STATE(AE_STATE_COMMITTING, 0), outcome);
     AE_CRASH_POINT("queue.committed");
     while (ae_load64_acquire(&shared->clock) <= position)
@@ -148,7 +148,8 @@ void ae_queue_describe(ae_queue *queue, uint64_t position, enum ae_queue_what wh
     }
 }
 
-bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_what *what, ae_ref *ref)
+bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_what *what,
+                        ae_ref *ref)
 {
     const ae_queue_entry *entry = &queue->entries[position & queue->mask];
     /* Acquire: what the reference leads to; pairs with ae_queue_describe. */

@@ -64,7 +64,8 @@ enum ae_queue_what {
 /* Set what was written at a position; nothing happens when it has been set, or overwritten. */
 void ae_queue_describe(ae_queue *queue, uint64_t position, enum ae_queue_what what, ae_ref ref);
 /* Read it; false when it is not set yet (the slot still has it) or has been overwritten. */
-bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_what *what, ae_ref *ref);
+bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_what *what,
+                        ae_ref *ref);
 
 /* For a reaper: abort the slot's pending commit if it is not decided, and see the clock past its entry if
  * it had entered.  Returns the commit number, or 0 when it is aborted. */

@@ -68,7 +68,8 @@ void ae_reads_predicate(ae_reads *reads, const ae_predicate *predicate)
 {
     if (reads->predicate_count == reads->predicate_capacity &&
         reads->predicate_count < READ_PREDICATES_MAX) {
-        const uint32_t capacity = reads->predicate_capacity == 0 ? 8 : 2 * reads->predicate_capacity;
+        const uint32_t capacity = reads->predicate_capacity == 0 ? 8
+                                                                 : 2 * reads->predicate_capacity;
         ae_predicate *more = realloc(reads->predicates, capacity * sizeof *more);
         if (more != NULL) {
             reads->predicates = more;

@@ -54,7 +54,8 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     ae_limbo_repair(&db->proc, &at->limbo_head, &at->limbo_tail, offsetof(ae_version, limbo_next));
     ae_limbo_repair(&db->proc, &at->block_head, &at->block_tail, offsetof(ae_block, limbo_next));
     reap_context context = {db, slot};
-    ae_heap_recover(&db->heap, &at->cache, slot, ae_load32(&at->limbo_head), block_is_orphan, &context);
+    ae_heap_recover(&db->heap, &at->cache, slot, ae_load32(&at->limbo_head), block_is_orphan,
+                    &context);
     for (uint32_t table = 0; table < db->schema->table_count; table++)
         ae_hash_recover(&db->hashes[table], slot);
     /* Before the intents: undoing them uses the same registers for other rows. */
@@ -66,6 +67,7 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     else
         ae_intents_undo(db, slot, ae_load32(&at->intent_count), 0);
     ae_writes_retire(db, slot);
+    /* Release: finished before it stops counting; pairs with the reaper of this reaper, here. */
     ae_store32_release(&at->intent_count, 0);
     AE_CRASH_POINT("reap.cleaned");
     ae_count(&db->proc, AE_COUNT_REAPED_SLOTS);

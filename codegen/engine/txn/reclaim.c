@@ -15,6 +15,9 @@
  * 400 ns, is spread over them, and they stay within a second-level cache. */
 #define RECLAIM_BATCH 128u
 
+/* Versions of an idle slot freed in one go: below a millisecond. */
+#define RECLAIM_IDLE 4096u
+
 bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
@@ -116,6 +119,25 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
         ae_block_reclaim(&db->proc, slot, session->horizon);
 }
 
+void ae_reclaim_idle(const aero_session *session, uint64_t turn)
+{
+    aero_db *db = session->db;
+    const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
+    for (uint32_t step = 0; step < high; step++) {
+        const uint32_t index = (uint32_t)((turn + step) % high);
+        const ae_slot *at = ae_slot_at(&db->proc, index);
+        uint32_t slot = 0;
+        if (ae_load32(&at->limbo_head) == 0 || ae_load64_acquire(&at->owner) != 0 ||
+            ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
+            continue;
+        const uint64_t horizon = ae_horizon_compute(&db->proc);
+        (void)limbo_reclaim(db, slot, horizon, RECLAIM_IDLE);
+        ae_block_reclaim(&db->proc, slot, horizon);
+        ae_slot_release(&db->proc, slot);
+        return;
+    }
+}
+
 bool ae_reclaim_hard(aero_session *session)
 {
     aero_db *db = session->db;
@@ -152,20 +174,22 @@ void ae_reclaim_recover(aero_db *db, uint32_t slot)
         const ae_anchor *row = ae_at(&db->segment, anchor);
         if (slab != NULL && ae_head_ref(ae_load64(&row->head)) == AE_HEAD_CLOSED + slot) {
             const uint32_t table = db->heap.pools[slab->pool].table;
-            if (ae_hash_remove(&db->hashes[table], slot, ae_load32(&row->tag), anchor, NULL) == AERO_OK)
+            if (ae_hash_remove(&db->hashes[table], slot, ae_load32(&row->tag), anchor, NULL) ==
+                AERO_OK)
                 ae_heap_give(&db->heap, &at->cache, slot, slab->pool, anchor);
         }
         ae_store32_release(&at->closing, 0);
     }
     const ae_ref ref = ae_load32_acquire(&at->limbo_head);
-    if (ref != 0 && ae_load64(&((ae_version *)ae_at(&db->segment, ref))->begin) ==
-                        (AE_WORD_CACHED | slot))
+    if (ref != 0 &&
+        ae_load64(&((ae_version *)ae_at(&db->segment, ref))->begin) == (AE_WORD_CACHED | slot))
         version_reclaim(db, slot, ref);
     const ae_ref block = ae_load32_acquire(&at->cache.direct[3]);
     if (block != 0 && block != ae_load32(&at->block_head)) {
         const ae_slab *slab = ae_heap_slab(&db->heap, block);
         const ae_block *header = ae_at(&db->segment, block);
-        if (slab != NULL && (ae_load64(&header->word) & ~AE_RETIRED_NUMBER) == ae_retired_word(slot, 0))
+        if (slab != NULL &&
+            (ae_load64(&header->word) & ~AE_RETIRED_NUMBER) == ae_retired_word(slot, 0))
             ae_heap_give(&db->heap, &at->cache, slot, slab->pool, block);
     }
     for (uint32_t index = 0; index < 4; index++)

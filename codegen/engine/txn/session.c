@@ -77,6 +77,10 @@ static aero_status session_after_fork(aero_session *session)
     session->txn.doomed = false;
     session->txn.intent_count = 0;
     ae_reads_clear(&session->txn.reads);
+    while (session->txn.readers != NULL) {
+        session->txn.readers->stale = true;
+        ae_txn_unwatch(session->txn.readers);
+    }
     while (session->txn.savepoint_count > 0)
         free(session->txn.savepoints[--session->txn.savepoint_count].name);
     if (had_transaction)
@@ -194,13 +198,30 @@ void ae_session_free(aero_session *session)
 /* FNV-1a over the sizes and constants that two builds of the engine must share to use one segment. */
 static uint64_t layout_fingerprint(void)
 {
-    const uint64_t parts[] = {
-        AERO_ABI,          sizeof(ae_segment_header), sizeof(ae_pool),        sizeof(ae_slab),
-        sizeof(ae_cache),  sizeof(ae_magazine),       sizeof(ae_slot),        sizeof(ae_member),
-        AE_SLOTS,          AE_MEMBERS,                sizeof(ae_proc_shared), sizeof(ae_queue_entry),
-        sizeof(ae_shard),  sizeof(ae_version),        sizeof(ae_anchor),      sizeof(ae_hash_root),
-        AE_PAGE_SHIFT,     AE_MAGAZINE_MAX,           ae_heap_class_count(),  AE_MARK_SEQUENCE_BITS,
-        AE_INTENTS_INLINE, AE_INTENTS_CHUNK,          AE_SLAB_PAGES_MAX,      AE_SLABS_PER_SIZE};
+    const uint64_t parts[] = {AERO_ABI,
+                              sizeof(ae_segment_header),
+                              sizeof(ae_pool),
+                              sizeof(ae_slab),
+                              sizeof(ae_cache),
+                              sizeof(ae_magazine),
+                              sizeof(ae_slot),
+                              sizeof(ae_member),
+                              AE_SLOTS,
+                              AE_MEMBERS,
+                              sizeof(ae_proc_shared),
+                              sizeof(ae_queue_entry),
+                              sizeof(ae_shard),
+                              sizeof(ae_version),
+                              sizeof(ae_anchor),
+                              sizeof(ae_hash_root),
+                              AE_PAGE_SHIFT,
+                              AE_MAGAZINE_MAX,
+                              ae_heap_class_count(),
+                              AE_MARK_SEQUENCE_BITS,
+                              AE_INTENTS_INLINE,
+                              AE_INTENTS_CHUNK,
+                              AE_SLAB_PAGES_MAX,
+                              AE_SLABS_PER_SIZE};
     uint64_t hash = 1469598103934665603ull;
     for (size_t index = 0; index < sizeof parts / sizeof parts[0]; index++)
         hash = (hash ^ parts[index]) * 1099511628211ull;
@@ -226,8 +247,7 @@ static aero_status db_carve(aero_db *db, aero_error *error)
         status = ae_heap_create(&db->segment, schema->table_count, sizes, error);
     if (status != AERO_OK)
         return status;
-    const ae_ref root =
-        ae_segment_carve(&db->segment, schema->table_count * sizeof(ae_hash_root));
+    const ae_ref root = ae_segment_carve(&db->segment, schema->table_count * sizeof(ae_hash_root));
     if (root == 0)
         return ae_fail(error, AERO_FULL, "no room for the tables");
     db->segment.header->roots[AE_ROOT_TABLES] = root;
@@ -282,9 +302,8 @@ static aero_status db_segment(aero_db *db, const ae_segment_spec *spec, aero_err
 static char *db_default_path(const struct aero_schema *schema, const ae_os_file *directory)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "/dev/shm/aerostore-%u-%s-%llx-%llx", ae_os_user(),
-             schema->package, (unsigned long long)directory->device,
-             (unsigned long long)directory->inode);
+    snprintf(path, sizeof path, "/dev/shm/aerostore-%u-%s-%llx-%llx", ae_os_user(), schema->package,
+             (unsigned long long)directory->device, (unsigned long long)directory->inode);
     return strdup(path);
 }
 
@@ -298,8 +317,8 @@ static aero_status db_profile(aero_db *db, const aero_open_options *options, boo
         if (strcmp(profile, profiles[index]) == 0)
             db->profile = profiles[index];
     if (db->profile == NULL)
-        return ae_fail(error, AERO_USAGE, "unknown profile \"%.64s\": must be shared, embedded or logical",
-                       profile);
+        return ae_fail(error, AERO_USAGE,
+                       "unknown profile \"%.64s\": must be shared, embedded or logical", profile);
     *private = strcmp(db->profile, "embedded") == 0;
     if (options->memory != NULL) {
         if (strcmp(options->memory, "private") != 0 && strcmp(options->memory, "shared") != 0)
@@ -330,7 +349,8 @@ static aero_status db_setup(aero_db *db, const aero_open_options *options, aero_
         if (db->shm_path == NULL)
             return ae_fail(error, AERO_NO_MEMORY, "no memory for a path");
         if (strlen(db->shm_path) >= PATH_MAX)
-            return ae_fail(error, AERO_IO, "the segment's path is longer than %d bytes", PATH_MAX - 1);
+            return ae_fail(error, AERO_IO, "the segment's path is longer than %d bytes",
+                           PATH_MAX - 1);
     }
     const ae_segment_spec spec = {.path = db->shm_path,
                                   .size = options->size != 0 ? options->size : AE_SEGMENT_DEFAULT,
@@ -350,7 +370,8 @@ aero_status ae_db_open(const aero_open_options *options, aero_db **out, aero_err
     *out = NULL;
     if (schema->codegen_abi != AERO_CODEGEN_ABI || schema->table_count == 0 ||
         schema->table_count > AE_TABLES_MAX)
-        return ae_fail(error, AERO_SCHEMA, "the compiled schema does not fit this engine (%u tables)",
+        return ae_fail(error, AERO_SCHEMA,
+                       "the compiled schema does not fit this engine (%u tables)",
                        schema->table_count);
     aero_db *db = calloc(1, sizeof *db);
     if (db == NULL)

@@ -19,6 +19,14 @@ uint32_t ae_session_table_count(const aero_session *session);
 /* `size` bytes of the session's for the result of one call, or NULL.  The next call reuses them. */
 char *ae_session_text(aero_session *session, size_t size);
 
+/* A lasting reader inside a transaction.  When writes that it sees are undone it goes stale. */
+typedef struct ae_own_reader {
+    struct ae_own_reader *next;
+    struct ae_own_reader **back; /* NULL: not registered */
+    uint32_t sequence;           /* it sees the transaction's writes below */
+    bool stale;
+} ae_own_reader;
+
 /* Cursors register so that closing the session closes them: `close` is called with the context. */
 typedef struct ae_session_child {
     struct ae_session_child *next;

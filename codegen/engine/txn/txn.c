@@ -11,10 +11,13 @@
 
 aero_status ae_conflict(aero_session *session, int32_t reason, const char *table)
 {
-    static const char *const sentences[] = {
-        "", "another transaction has written the row", "a row that was read has changed",
-        "a row entered or left what was read", "stopped too long while committing",
-        "the snapshot is too old to be validated", "cancelled"};
+    static const char *const sentences[] = {"",
+                                            "another transaction has written the row",
+                                            "a row that was read has changed",
+                                            "a row entered or left what was read",
+                                            "stopped too long while committing",
+                                            "the snapshot is too old to be validated",
+                                            "cancelled"};
     ae_fail(&session->error, AERO_CONFLICT, "transaction conflict%s%s: %s; run it again",
             table == NULL ? "" : " in ", table == NULL ? "" : table, sentences[reason]);
     session->error.reason = reason;
@@ -32,8 +35,11 @@ static void reap_when_due(const aero_session *session)
     /* Much in the future: set under another time namespace's clock. */
     if (now < due && due - now <= 2 * (uint64_t)AE_REAP_INTERVAL_NS)
         return;
-    if (ae_cas64(place, due, now + AE_REAP_INTERVAL_NS))
-        (void)ae_reap_all(session->db, session->member);
+    if (!ae_cas64(place, due, now + AE_REAP_INTERVAL_NS))
+        return;
+    (void)ae_reap_all(session->db, session->member);
+    ae_member_sweep(&session->db->proc, now / AE_REAP_INTERVAL_NS);
+    ae_reclaim_idle(session, now / AE_REAP_INTERVAL_NS);
 }
 
 aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit_)
@@ -92,6 +98,7 @@ static void txn_leave(aero_session *session)
 {
     ae_txn *txn = &session->txn;
     ae_slot *slot = ae_slot_at(&session->db->proc, txn->slot);
+    /* Release: stamped or undone before it stops counting; pairs with ae_reap_slot. */
     ae_store32_release(&slot->intent_count, 0);
     if (ae_load32(&slot->chunk_first) != 0)
         ae_intents_trim(session->db, txn->slot, 0);
@@ -101,12 +108,45 @@ static void txn_leave(aero_session *session)
     txn->intent_count = 0;
     if (ae_reads_any(&txn->reads))
         ae_reads_clear(&txn->reads);
+    while (txn->readers != NULL) {
+        txn->readers->stale = true;
+        ae_txn_unwatch(txn->readers);
+    }
     if (txn->savepoints != NULL)
         savepoints_drop(txn, 0);
 }
 
+void ae_txn_watch(aero_session *session, ae_own_reader *reader)
+{
+    reader->sequence = session->txn.intent_count;
+    reader->stale = false;
+    reader->next = session->txn.readers;
+    reader->back = &session->txn.readers;
+    if (reader->next != NULL)
+        reader->next->back = &reader->next;
+    session->txn.readers = reader;
+}
+
+void ae_txn_unwatch(ae_own_reader *reader)
+{
+    if (reader->back == NULL)
+        return;
+    *reader->back = reader->next;
+    if (reader->next != NULL)
+        reader->next->back = reader->back;
+    reader->back = NULL;
+}
+
+/* Readers that see more than `count` writes of the transaction go stale. */
+static void readers_notify(ae_txn *txn, uint32_t count)
+{
+    for (ae_own_reader *reader = txn->readers; reader != NULL; reader = reader->next)
+        reader->stale |= reader->sequence > count;
+}
+
 void ae_txn_undo_to(aero_session *session, uint32_t count)
 {
+    readers_notify(&session->txn, count);
     ae_intents_undo(session->db, session->txn.slot, session->txn.intent_count, count);
     session->txn.intent_count = count;
     const uint32_t chunks = ae_intent_chunks(count);
@@ -168,7 +208,8 @@ aero_status ae_txn_commit(aero_session *session)
     ae_txn *txn = &session->txn;
     ae_slot *slot = ae_slot_at(&db->proc, txn->slot);
     AE_ALWAYS(txn->open && !txn->doomed);
-    if (txn->intent_count == 0) { /* a snapshot is a prefix of the order: reads alone need no validation */
+    if (txn->intent_count ==
+        0) { /* a snapshot is a prefix of the order: reads alone need no validation */
         txn_leave(session);
         return AERO_OK;
     }
@@ -253,8 +294,8 @@ aero_status ae_txn_savepoint(aero_session *session, const char *name, size_t len
     if (length > 0)
         memcpy(copy, name, length);
     copy[length] = '\0';
-    txn->savepoints[txn->savepoint_count++] =
-        (ae_savepoint){.name = copy, .name_length = length, .intent_count = txn->intent_count};
+    txn->savepoints[txn->savepoint_count++] = (ae_savepoint){
+        .name = copy, .name_length = length, .intent_count = txn->intent_count};
     return AERO_OK;
 }
 
@@ -266,7 +307,8 @@ static aero_status savepoint_known(aero_session *session, const char *name, size
         return status;
     *point = savepoint_find(&session->txn, name, length);
     if (*point == NULL)
-        return ae_fail(&session->error, AERO_NAME, "no savepoint \"%.*s\" is open", (int)length, name);
+        return ae_fail(&session->error, AERO_NAME, "no savepoint \"%.*s\" is open", (int)length,
+                       name);
     return AERO_OK;
 }
 
@@ -302,7 +344,8 @@ aero_status ae_txn_release(aero_session *session, const char *name, size_t lengt
 
 uint64_t ae_backoff_nominal_ns(uint32_t attempt)
 {
-    return (uint64_t)BACKOFF_FIRST_NS << (attempt < BACKOFF_DOUBLINGS ? attempt : BACKOFF_DOUBLINGS);
+    return (uint64_t)BACKOFF_FIRST_NS
+           << (attempt < BACKOFF_DOUBLINGS ? attempt : BACKOFF_DOUBLINGS);
 }
 
 void ae_backoff(aero_session *session, uint32_t attempt)

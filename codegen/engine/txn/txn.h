@@ -28,6 +28,10 @@ static inline uint64_t ae_txn_mark(const aero_session *session)
     return ae_mark(session->txn.slot, session->txn.generation, session->txn.intent_count);
 }
 
+/* Have a lasting reader of the open transaction told about undoing; and no longer. */
+void ae_txn_watch(aero_session *session, ae_own_reader *reader);
+void ae_txn_unwatch(ae_own_reader *reader);
+
 /* Make sure the next intent has a place.  Errors: FULL, LIMIT. */
 aero_status ae_txn_reserve(aero_session *session);
 /* Note a write before it is made; ae_txn_reserve has made place.  `what`: table and AE_INTENT_….  Errors: FULL, LIMIT. */
@@ -61,6 +65,8 @@ int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto);
 
 /* Free some of the slot's dead versions that the horizon has passed. */
 void ae_reclaim_some(aero_session *session, uint32_t most);
+/* Free dead versions that an idle slot has kept; `turn` counts up, so that each slot has its turn. */
+void ae_reclaim_idle(const aero_session *session, uint64_t turn);
 /* Make room: reap the dead, empty other slots' limbo and stock.  True when something was freed. */
 bool ae_reclaim_hard(aero_session *session);
 /* Free one version that has been unlinked; `pool` is its pool. */

@@ -35,7 +35,7 @@ aero_status ae_writes_prepare(aero_session *session)
         ae_store32(&block->intents[index].replaced, ae_load32(&slot->intents[index].replaced));
         ae_store32(&block->intents[index].what, ae_load32(&slot->intents[index].what));
     }
-    /* The register before the word: a reaper finds a block that is in use. */
+    /* The register before the word: a reaper finds a block that is in use.  Pairs with block_is_orphan. */
     ae_store32_release(&slot->write_block, ref);
     ae_store64_release(&block->block.word, AE_WORD_OF_SLOT(number));
     AE_CRASH_POINT("writes.copied");

@@ -6,10 +6,10 @@
 #include "txn/txn.h"
 
 enum ae_sight {
-    AE_SEEN,    /* the version is the row for this reader */
-    AE_ENDED,   /* it began for the reader, and ended: the row is gone for it */
-    AE_UNBORN,  /* it began after the reader: look at an older one */
-    AE_NOTHING  /* no version lies here */
+    AE_SEEN,   /* the version is the row for this reader */
+    AE_ENDED,  /* it began for the reader, and ended: the row is gone for it */
+    AE_UNBORN, /* it began after the reader: look at an older one */
+    AE_NOTHING /* no version lies here */
 };
 
 /* The general case: marks, own writes. */

@@ -55,7 +55,7 @@ typedef struct aero_error {
     int32_t code;
     int32_t retryable;
     int64_t line;    /* 1-based line of a TSV input, 0-based byte of a query text, else -1 */
-    int64_t column; /* 1-based column of a TSV line, else -1 */
+    int64_t column;  /* 1-based column of a TSV line, else -1 */
     int32_t aborted; /* 1: the open transaction can only be rolled back now */
     int32_t reason;  /* enum aero_conflict when code is AERO_CONFLICT */
     char table[64];  /* table and column concerned, or "" */
@@ -134,7 +134,7 @@ typedef struct aero_open_options {
     const char *profile;  /* "shared" (default when NULL), "embedded", "logical" */
     const char *memory;   /* "shared", "private", or NULL for the profile's */
     const char *shm_path; /* NULL: $AEROSTORE_SHM_PATH, else a name from data_dir on /dev/shm */
-    uint64_t size;        /* most bytes the segment may grow to; 0: 1 GiB, or what the segment has */
+    uint64_t size; /* most bytes the segment may grow to; 0: 1 GiB, or what the segment has */
 } aero_open_options;
 
 /* Create or attach.  Errors: USAGE, IO, PERMISSION, MISMATCH, CORRUPT, FULL, NO_MEMORY. */
@@ -325,19 +325,20 @@ typedef struct aero_ingest_report {
 
 /* Called after each batch with the report so far and the input's size in bytes (0: unknown);
  * non-zero stops with INTERRUPTED, what is committed stays. */
-typedef int32_t (*aero_progress)(void *context, const aero_ingest_report *report, uint64_t total_bytes);
+typedef int32_t (*aero_progress)(void *context, const aero_ingest_report *report,
+                                 uint64_t total_bytes);
 
 /* Table-shaped options of reading and writing TSV. */
 typedef struct aero_tsv_options {
-    uint32_t column_count;      /* 0: all columns in declaration order */
-    const uint32_t *columns;    /* order of the cells */
-    const char *null_text;      /* NULL pointer: "" and \N read as NULL, "" written */
-    const char *separator;      /* NULL pointer: a tab */
-    const char *key_prefix;     /* reserved, NULL */
-    int32_t header;             /* read: skip the first line; write: names first */
+    uint32_t column_count;   /* 0: all columns in declaration order */
+    const uint32_t *columns; /* order of the cells */
+    const char *null_text;   /* NULL pointer: "" and \N read as NULL, "" written */
+    const char *separator;   /* NULL pointer: a tab */
+    const char *key_prefix;  /* reserved, NULL */
+    int32_t header;          /* read: skip the first line; write: names first */
     int32_t _reserved;
-    uint64_t batch_size;        /* rows a transaction, 0: 1024 */
-    aero_progress progress;     /* may be NULL */
+    uint64_t batch_size;    /* rows a transaction, 0: 1024 */
+    aero_progress progress; /* may be NULL */
     void *progress_context;
 } aero_tsv_options;
 

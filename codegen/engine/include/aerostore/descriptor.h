@@ -25,25 +25,26 @@
 
 /* Storage types.  Numbers are part of fingerprints and of the log: never change them. */
 enum aero_kind {
-    AERO_KIND_BOOL = 1,      /* uint8_t 0 or 1 */
-    AERO_KIND_INT8 = 2,      /* int8_t, and so on */
-    AERO_KIND_INT16 = 3,     /* speedtables short */
-    AERO_KIND_INT32 = 4,     /* int */
-    AERO_KIND_INT64 = 5,     /* long, wide */
+    AERO_KIND_BOOL = 1,  /* uint8_t 0 or 1 */
+    AERO_KIND_INT8 = 2,  /* int8_t, and so on */
+    AERO_KIND_INT16 = 3, /* speedtables short */
+    AERO_KIND_INT32 = 4, /* int */
+    AERO_KIND_INT64 = 5, /* long, wide */
     AERO_KIND_UINT8 = 6,
     AERO_KIND_UINT16 = 7,
     AERO_KIND_UINT32 = 8,
     AERO_KIND_UINT64 = 9,
-    AERO_KIND_FLOAT32 = 10,  /* float, finite */
-    AERO_KIND_FLOAT64 = 11,  /* double, finite; -0.0 is stored as 0.0 */
+    AERO_KIND_FLOAT32 = 10,   /* float, finite */
+    AERO_KIND_FLOAT64 = 11,   /* double, finite; -0.0 is stored as 0.0 */
     AERO_KIND_TIMESTAMP = 12, /* int64_t microseconds since 1970 UTC */
-    AERO_KIND_CHAR = 13,     /* one Unicode character as uint32_t code point */
-    AERO_KIND_FIXED = 14,    /* exactly `size` bytes of UTF-8 text in the row, shorter padded with NUL */
-    AERO_KIND_TEXT = 15,     /* aero_cell, UTF-8 (varstring, key) */
-    AERO_KIND_BYTES = 16,    /* aero_cell, any bytes */
-    AERO_KIND_INET = 17,     /* IPv4, uint32_t host order */
-    AERO_KIND_IPV6 = 18,     /* 16 bytes, network order */
-    AERO_KIND_MAC = 19       /* 6 bytes */
+    AERO_KIND_CHAR = 13,      /* one Unicode character as uint32_t code point */
+    AERO_KIND_FIXED =
+        14, /* exactly `size` bytes of UTF-8 text in the row, shorter padded with NUL */
+    AERO_KIND_TEXT = 15,  /* aero_cell, UTF-8 (varstring, key) */
+    AERO_KIND_BYTES = 16, /* aero_cell, any bytes */
+    AERO_KIND_INET = 17,  /* IPv4, uint32_t host order */
+    AERO_KIND_IPV6 = 18,  /* 16 bytes, network order */
+    AERO_KIND_MAC = 19    /* 6 bytes */
 };
 
 enum aero_column_flag {
@@ -117,16 +118,16 @@ typedef struct aero_table {
     const aero_column *columns;
     uint32_t column_count;
     uint32_t key_column;
-    uint32_t row_size;   /* sizeof the generated struct */
-    uint32_t null_words; /* uint32_t words at the start of the struct */
+    uint32_t row_size;     /* sizeof the generated struct */
+    uint32_t null_words;   /* uint32_t words at the start of the struct */
     const uint32_t *cells; /* columns of kind TEXT and BYTES, in column order */
     uint32_t cell_count;
     uint32_t index_count;
     const aero_index *indexes; /* secondary ones */
-    int64_t ttl_us;          /* 0: none */
-    int32_t ttl_column;      /* Timestamp column, or -1 for the time of the last write */
+    int64_t ttl_us;            /* 0: none */
+    int32_t ttl_column;        /* Timestamp column, or -1 for the time of the last write */
     int32_t _reserved;
-    uint64_t fingerprint;    /* of names, kinds, order, offsets: equal layouts have equal values */
+    uint64_t fingerprint; /* of names, kinds, order, offsets: equal layouts have equal values */
 
     uint64_t (*hash_key)(const void *row, const char *base);
     int32_t (*key_equal)(const void *left, const char *left_base, const void *right,
@@ -155,11 +156,11 @@ typedef struct aero_table {
 struct aero_schema {
     int32_t codegen_abi;
     uint32_t table_count;
-    const char *package;          /* "aerostore": Tcl namespace and package name */
-    const char *version;          /* of the package, "1.0" */
+    const char *package; /* "aerostore": Tcl namespace and package name */
+    const char *version; /* of the package, "1.0" */
     const char *compiler_version;
     const aero_table *tables;
-    uint64_t fingerprint;         /* of all tables */
+    uint64_t fingerprint; /* of all tables */
 };
 typedef struct aero_schema aero_schema_info;
 

@@ -71,7 +71,8 @@ static inline bool ae_cell_equal(const aero_cell *left, const char *left_base,
         return false;
     if (left->length <= AERO_CELL_INLINE)
         return memcmp(left->u.tail, right->u.tail, sizeof left->u.tail) == 0;
-    return memcmp(ae_cell_data(left, left_base), ae_cell_data(right, right_base), left->length) == 0;
+    return memcmp(ae_cell_data(left, left_base), ae_cell_data(right, right_base), left->length) ==
+           0;
 }
 
 /* ---- hashing: multiply-and-fold over 64-bit words, after wyhash (Wang Yi, public domain) ------- */
@@ -109,8 +110,10 @@ static inline uint64_t ae_hash_cell(const aero_cell *cell, const char *base)
     if (cell->length > AERO_CELL_INLINE)
         return ae_hash_bytes(ae_cell_data(cell, base), cell->length);
     uint64_t words[2];
-    memcpy(words, cell, sizeof words); /* zero padding makes the whole cell a function of the text */
-    const uint64_t seed = ae_hash_fold(words[0] ^ 0xa0761d6478bd642full, words[1] ^ 0xe7037ed1a0b428dbull);
+    memcpy(words, cell,
+           sizeof words); /* zero padding makes the whole cell a function of the text */
+    const uint64_t seed = ae_hash_fold(words[0] ^ 0xa0761d6478bd642full,
+                                       words[1] ^ 0xe7037ed1a0b428dbull);
     return ae_hash_fold(seed ^ 0x8ebc6af09c88c6e3ull, 0x589965cc75374cc3ull);
 }
 
