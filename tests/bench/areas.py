@@ -125,7 +125,7 @@ def null_command(work: Work) -> str:
     output = OUTPUT / "libbenchnull.so"
     output.parent.mkdir(parents=True, exist_ok=True)
     config = work.run([shutil.which("tclsh") or "tclsh", str(DRIVERS / "tcl_flags.tcl")]).split()
-    work.run(["cc", "-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden",
+    work.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", "-fvisibility=hidden",
               "-DUSE_TCL_STUBS", str(DRIVERS / "tcl_null.c"), "-o", str(output), *config])
     return str(output)
 

@@ -106,6 +106,22 @@ static inline void run_big(aero_session *session, ledger *of)
     }
 }
 
+/* Only rows whose texts need a block larger than a page of the allocator's magazines. */
+static inline void run_large(aero_session *session, ledger *of)
+{
+    for (uint32_t step = 0; step < 24; step++)
+        must(session, ledger_single(session, of, step % 4, step % 6 == 5 ? 0 : 5 + 11 * (step % 3)));
+    for (uint32_t round = 0; round < 4; round++) {
+        ledger_begin(session, of);
+        for (uint32_t key = 0; key < 5; key++)
+            ledger_change(session, of, key, 5 + 11 * (round + key));
+        if (round % 2 == 0)
+            must(session, aero_rollback(session));
+        else
+            ledger_commit(session, of);
+    }
+}
+
 /* A batch of tab-separated lines: symbol, title, sector. */
 static inline void run_ingest(aero_session *session, ledger *of)
 {
@@ -161,6 +177,7 @@ static const scenario scenarios[] = {
     {"savepoints", 16 << 20, run_savepoints},
     {"growth", 16 << 20, run_growth},
     {"big", 16 << 20, run_big},
+    {"large", 16 << 20, run_large},
     {"ingest", 16 << 20, run_ingest},
     {"full", 5 << 20, run_full},
 };

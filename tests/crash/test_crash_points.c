@@ -231,6 +231,7 @@ DIES(rollbacks)
 DIES(savepoints)
 DIES(growth)
 DIES(big)
+DIES(large)
 DIES(ingest)
 DIES(full)
 
@@ -242,6 +243,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_savepoints_dies_everywhere),
     cmocka_unit_test(test_growth_dies_everywhere),
     cmocka_unit_test(test_big_dies_everywhere),
+    cmocka_unit_test(test_large_dies_everywhere),
     cmocka_unit_test(test_ingest_dies_everywhere),
     cmocka_unit_test(test_full_dies_everywhere),
 };

@@ -25,6 +25,35 @@ static void commit(aero_session *session, ledger *of)
     ledger_settle(of, status == AERO_OK);
 }
 
+/* One transaction of several writes, ended one way or another. */
+static void several(aero_session *session, ledger *of, uint32_t first, uint64_t what)
+{
+    const uint32_t key = (uint32_t)(what >> 8) % SHARE;
+    const uint32_t generation = 1 + (uint32_t)(what >> 24) % 20000;
+    const uint32_t writes = 2 + (uint32_t)(what >> 40) % (what % 16 == 15 ? 300 : 12);
+    const bool undoes = what % 16 == 14; /* its second half, by a savepoint; then all */
+    ledger_begin(session, of);
+    for (uint32_t count = 0; count < writes; count++) {
+        const uint32_t at = first + (key + count * 7) % SHARE;
+        const uint32_t next = count % 5 == 1 ? 0 : generation + count;
+        if (undoes && count == writes / 2)
+            must(session, aero_savepoint(session, "s", 1));
+        const aero_status status = ledger_write(session, at, next);
+        if (status == AERO_CONFLICT) { /* a dead predecessor's commit was finished after our snapshot */
+            must(session, aero_rollback(session));
+            return;
+        }
+        must(session, status);
+        of->pending[at] = next;
+    }
+    if (undoes)
+        must(session, aero_rollback_to(session, "s", 1));
+    if (what % 16 >= 13)
+        must(session, aero_rollback(session));
+    else
+        commit(session, of);
+}
+
 /* Keys [first, first + SHARE) belong to the worker. */
 static void work(aero_session *session, ledger *of, uint32_t first, uint64_t random)
 {
@@ -32,28 +61,10 @@ static void work(aero_session *session, ledger *of, uint32_t first, uint64_t ran
         const uint64_t what = next_random(&random);
         const uint32_t key = first + (uint32_t)(what >> 8) % SHARE;
         const uint32_t generation = (what >> 20) % 4 == 0 ? 0 : 1 + (uint32_t)(what >> 24) % 20000;
-        aero_status status = AERO_OK;
-        if (what % 16 < 10) {
+        if (what % 16 < 10)
             must(session, ledger_single(session, of, key, generation));
-            continue;
-        }
-        ledger_begin(session, of);
-        const uint32_t writes = 2 + (uint32_t)(what >> 40) % (what % 16 == 15 ? 300 : 12);
-        for (uint32_t count = 0; count < writes && status == AERO_OK; count++) {
-            if (what % 16 == 14 && count == writes / 2)
-                must(session, aero_savepoint(session, "s", 1));
-            const uint32_t at = first + (key - first + count * 7) % SHARE;
-            ledger_change(session, of, at, count % 5 == 1 ? 0 : generation + count);
-            if (what % 16 == 14 && count > writes / 2) { /* undone at once */
-                must(session, aero_rollback_to(session, "s", 1));
-                ledger_prepare(of); /* and so is the memory of it: roll back */
-                break;
-            }
-        }
-        if (what % 16 >= 13)
-            must(session, aero_rollback(session));
         else
-            commit(session, of);
+            several(session, of, first, what);
     }
 }
 

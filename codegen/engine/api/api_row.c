@@ -144,7 +144,7 @@ aero_status aero_get_row(aero_session *session, uint32_t table, const aero_value
         memcpy(session->row, view.row, of->row_size);
         *row = session->row;
         size_t size = 0;
-        for (uint32_t index = 0; view.base != NULL && index < of->cell_count; index++) {
+        for (uint32_t index = 0; index < of->cell_count; index++) {
             const aero_cell *cell =
                 (const aero_cell *)(const void *)((const char *)session->row +
                                                   of->columns[of->cells[index]].offset);

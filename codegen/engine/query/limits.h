@@ -24,7 +24,7 @@
 /* Ranges in the classes of such a piece: bounds its table to 128 KiB. */
 #define AEI_GLOB_RANGES_MAX 1024u
 /* Candidates looked at in one go: their row pointers (6 KiB) and marks stay in the first cache. */
-#define AEI_BATCH 256u
+#define AEI_BATCH 64u
 /* Rows of one aero_cursor_fetch, as its contract says. */
 #define AEI_FETCH_MAX 65536u
 /* Text of one column in one aero_cursor_fetch; offsets have 32 bits, memory should stay small. */

@@ -18,8 +18,6 @@
 typedef struct ae_view {
     const void *row;
     const char *base;
-    uint32_t version; /* references, for the table module's own use */
-    uint32_t anchor;
 } ae_view;
 
 /* What a statement sees: one snapshot, and the session's own writes made before it was opened. */

@@ -161,7 +161,11 @@ static aero_status block_check(verify_state *state, const ae_block *block)
         if ((ae_load64(&version->begin) & AE_MARK) != 0 ||
             (ae_load64(&version->end) & AE_MARK) != 0)
             return AERO_OK;
-        if (ae_load32(&version->overflow) != at)
+        uint32_t slot = 0;
+        const uint64_t begin = ae_load64_acquire(&version->begin);
+        const bool in_use = !ae_heap_is_free_word(AE_POOL_VERSION, begin) &&
+                            !ae_heap_is_cached_word(AE_POOL_VERSION, begin, &slot);
+        if (!in_use || ae_load32(&version->overflow) != at)
             return broken(state, "owner of a block", at, owner);
         return AERO_OK;
     }

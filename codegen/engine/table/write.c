@@ -258,12 +258,14 @@ static aero_status version_write(const row_write *write, const row_parts *parts,
     if (parts->overflow != 0) {
         ae_block *block = ae_at(&db->segment, parts->overflow);
         ae_store64_release(&block->word, AE_WORD_OWNED | parts->version);
-        ae_heap_linked(&ae_slot_at(&db->proc, session->txn.slot)->cache, parts->overflow);
         AE_CRASH_POINT("write.overflow");
     }
     /* Release: the row before the mark; pairs with ae_version_sight. */
     ae_store64_release(&version->begin, mark);
     AE_CRASH_POINT("write.marked");
+    /* Only now: until the version is marked, the register is all that leads a reaper to a large block. */
+    if (parts->overflow != 0)
+        ae_heap_linked(&ae_slot_at(&db->proc, session->txn.slot)->cache, parts->overflow);
     return AERO_OK;
 }
 
@@ -725,14 +727,18 @@ static aero_status delete_all(aero_session *session, void *context)
     ae_scan_start(&scan, &reader, body->table);
     for (size_t count; status == AERO_OK && (count = ae_scan_next(&scan, views, 64)) > 0;) {
         for (size_t index = 0; index < count && status == AERO_OK; index++) {
+            const ae_version *version =
+                (const ae_version *)(const void *)((const char *)views[index].row -
+                                                   offsetof(ae_version, row));
+            const ae_ref anchor = ae_load32(&version->anchor);
             row_judged judged;
             bool again = true;
             while (again && status == AERO_OK) {
                 /* A row that is seen cannot be closed or dead; it can only have been written since. */
-                if (row_judge(&write, views[index].anchor, &judged) != ROW_LIVE)
+                if (row_judge(&write, anchor, &judged) != ROW_LIVE)
                     status = ae_conflict(session, AERO_CONFLICT_WRITE, write.of->name);
                 else
-                    status = publish_delete(&write, views[index].anchor, &judged, &again);
+                    status = publish_delete(&write, anchor, &judged, &again);
             }
             body->deleted++;
         }

@@ -37,6 +37,7 @@ def fill_sqlite(path: Path) -> sqlite3.Connection:
         " altitude INTEGER, gs REAL, updated_at REAL NOT NULL, typ TEXT, dest TEXT) WITHOUT ROWID"
     )
     connection.executemany("INSERT INTO FlightState VALUES (?,?,?,?,?,?,?,?)", lines(path))
+    connection.commit()
     return connection
 
 
