@@ -121,8 +121,12 @@ static inline void ae_hash_walk_in(ae_hash_walk *walk, ae_shard *shard)
 static inline void ae_hash_prefetch(const ae_hash *hash, uint32_t tag)
 {
     const ae_shard *shard = ae_hash_shard(hash, tag);
-    if (shard != NULL)
-        __builtin_prefetch(&shard->entries[ae_hash_home(tag) * AE_HASH_LINE_ENTRIES]);
+    if (shard == NULL)
+        return;
+    /* The home line, and the one after it, where a full one's entries go. */
+    const ae_hash_entry *home = &shard->entries[ae_hash_home(tag) * AE_HASH_LINE_ENTRIES];
+    __builtin_prefetch(home);
+    __builtin_prefetch(home + AE_HASH_LINE_ENTRIES);
 }
 
 static inline void ae_hash_walk_start(ae_hash_walk *walk, const ae_hash *hash, uint32_t tag)

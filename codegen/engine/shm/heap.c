@@ -319,8 +319,9 @@ static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_sla
     return claimed;
 }
 
+/* Find objects in the slabs whose hint says so; or, `thorough`, in all. */
 static uint32_t pool_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
-                           ae_magazine *magazine, ae_ref *one)
+                           ae_magazine *magazine, ae_ref *one, bool thorough)
 {
     ae_pool *of = &heap->pools[pool];
     const uint32_t count = ae_pool_slab_count(of);
@@ -328,8 +329,8 @@ static uint32_t pool_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32
     for (uint32_t step = 0; step < count; step++) {
         const uint32_t index = (start + step) % count;
         ae_slab *slab = ae_pool_slab(heap, of, index);
-        /* The hints are read racily: a wrong one costs a look or a new slab, nothing else. */
-        if (slab == NULL || (int32_t)ae_load32(&slab->free_hint) <= 0)
+        /* The hints are kept racily: a wrong one costs a look, or hides objects until the thorough search. */
+        if (slab == NULL || (!thorough && (int32_t)ae_load32(&slab->free_hint) <= 0))
             continue;
         const uint32_t words = (slab->object_count + 63) / 64;
         const uint32_t from = ae_load32(&slab->cursor);
@@ -342,6 +343,8 @@ static uint32_t pool_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32
             if (claimed > 0) {
                 if (step != 0)
                     ae_store32(&of->cursor, index);
+                if (thorough) /* the hint was wrong: look here again */
+                    ae_store32(&slab->free_hint, slab->object_count);
                 return claimed;
             }
         }
@@ -355,7 +358,10 @@ static aero_status pool_refill(ae_heap *heap, ae_cache *cache, uint32_t slot, ui
                                ae_magazine *magazine, ae_ref *one, aero_error *error)
 {
     for (;;) {
-        if (pool_claim(heap, cache, slot, pool, magazine, one) > 0)
+        /* Hints that fell behind must not make a pool grow for ever, so before it does all is looked at:
+         * a word for 64 objects, once for each slab that is added. */
+        if (pool_claim(heap, cache, slot, pool, magazine, one, false) > 0 ||
+            pool_claim(heap, cache, slot, pool, magazine, one, true) > 0)
             return AERO_OK;
         const aero_status status = pool_grow(heap, cache, slot, pool, error);
         if (status != AERO_OK)

@@ -614,11 +614,38 @@ typedef struct write_body {
     uint64_t updated;
 } write_body;
 
-/* Have the memory that a group of rows will need on its way: first the hash lines, then what they name. */
-static void rows_prefetch(const aero_db *db, const row_write *writes, size_t count)
+/* A batch goes through three stages, a group of rows at a time and each group one stage behind the next, so
+ * that what a stage needs has been on its way while another group was worked on: hash the keys and fetch the
+ * hash lines; look into them and fetch the rows they name; write. */
+typedef struct batch {
+    aero_session *session;
+    write_body *body;
+    size_t groups;
+    row_write writes[3][PREFETCH_ROWS];
+} batch;
+
+static size_t group_size(const batch *rows, size_t group)
 {
-    for (size_t index = 0; index < count; index++)
+    const size_t left = rows->body->count - group * PREFETCH_ROWS;
+    return left < PREFETCH_ROWS ? left : PREFETCH_ROWS;
+}
+
+static void group_start(batch *rows, size_t group)
+{
+    row_write *writes = rows->writes[group % 3];
+    const char *row = rows->body->rows + group * PREFETCH_ROWS * rows->body->stride;
+    const size_t count = group_size(rows, group);
+    for (size_t index = 0; index < count; index++, row += rows->body->stride) {
+        write_start(&writes[index], rows->session, rows->body->table, row);
         ae_hash_prefetch(writes[index].hash, writes[index].tag);
+    }
+}
+
+static void group_fetch(batch *rows, size_t group)
+{
+    const aero_db *db = rows->session->db;
+    const row_write *writes = rows->writes[group % 3];
+    const size_t count = group_size(rows, group);
     for (size_t index = 0; index < count; index++) {
         ae_hash_walk walk;
         uint64_t word = 0;
@@ -626,39 +653,45 @@ static void rows_prefetch(const aero_db *db, const row_write *writes, size_t cou
         const ae_hash_entry *entry = ae_hash_walk_next(&walk, &word);
         if (entry == NULL)
             continue;
-        const ae_ref hint = ae_load32(&entry->hint);
+        const char *hint = ae_at(&db->segment, ae_load32(&entry->hint));
         __builtin_prefetch(ae_at(&db->segment, ae_hash_anchor(word)), 1);
-        __builtin_prefetch(ae_at(&db->segment, hint), 1);
-        __builtin_prefetch((const char *)ae_at(&db->segment, hint) + 64);
+        __builtin_prefetch(hint, 1);
+        __builtin_prefetch(hint + 64);
     }
+}
+
+static aero_status group_write(batch *rows, size_t group)
+{
+    const row_write *writes = rows->writes[group % 3];
+    const size_t count = group_size(rows, group);
+    for (size_t index = 0; index < count; index++) {
+        int32_t outcome = 0;
+        const aero_status status = row_put(&writes[index], writes[index].key_row,
+                                           rows->body->mode, &outcome);
+        if (status != AERO_OK)
+            return status;
+        rows->body->inserted += outcome == 2;
+        rows->body->updated += outcome == 1;
+    }
+    return AERO_OK;
 }
 
 static aero_status rows_write(aero_session *session, void *context)
 {
-    write_body *body = context;
-    row_write writes[PREFETCH_ROWS];
-    body->inserted = 0;
-    body->updated = 0;
-    for (size_t done = 0; done < body->count;) {
-        size_t group = body->count - done;
-        group = group > PREFETCH_ROWS ? PREFETCH_ROWS : group;
-        for (size_t index = 0; index < group; index++)
-            write_start(&writes[index], session, body->table,
-                        body->rows + (done + index) * body->stride);
-        if (group > 1)
-            rows_prefetch(session->db, writes, group);
-        for (size_t index = 0; index < group; index++) {
-            int32_t outcome = 0;
-            const aero_status status = row_put(&writes[index], writes[index].key_row, body->mode,
-                                               &outcome);
-            if (status != AERO_OK)
-                return status;
-            body->inserted += outcome == 2;
-            body->updated += outcome == 1;
-        }
-        done += group;
+    batch rows = {.session = session, .body = context};
+    rows.body->inserted = 0;
+    rows.body->updated = 0;
+    rows.groups = (rows.body->count + PREFETCH_ROWS - 1) / PREFETCH_ROWS;
+    aero_status status = AERO_OK;
+    for (size_t step = 0; step < rows.groups + 2 && status == AERO_OK; step++) {
+        if (step < rows.groups)
+            group_start(&rows, step);
+        if (step >= 1 && step - 1 < rows.groups)
+            group_fetch(&rows, step - 1);
+        if (step >= 2)
+            status = group_write(&rows, step - 2);
     }
-    return AERO_OK;
+    return status;
 }
 
 aero_status ae_table_write(aero_session *session, uint32_t table, const void *rows, size_t stride,
