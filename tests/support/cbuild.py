@@ -33,6 +33,8 @@ UNDEFINED = "-fsanitize=undefined,float-divide-by-zero,implicit-conversion,nulla
 VARIANTS: dict[str, tuple[str, ...]] = {
     "plain": ("gcc", *BASE, "-O1", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"),
     "asan": (*CLANG, "-fsanitize=address", UNDEFINED, "-fno-sanitize-recover=all"),
+    # The test program brings ae_crash_point() along: base/atomics.h.
+    "crash": ("gcc", *BASE, "-O1", "-DAE_CRASH_POINTS"),
     "tsan": (*CLANG, "-fsanitize=thread"),
     "fuzz": (*CLANG, "-fsanitize=fuzzer-no-link,address", UNDEFINED, "-fno-sanitize-recover=all"),
 }
@@ -40,6 +42,7 @@ LINKS: dict[str, tuple[str, ...]] = {
     "plain": ("gcc",),
     "asan": ("clang", "-fsanitize=address", UNDEFINED),
     "tsan": ("clang", "-fsanitize=thread"),
+    "crash": ("gcc",),
     "fuzz": ("clang", "-fsanitize=fuzzer,address", UNDEFINED),
 }
 

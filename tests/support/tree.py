@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,14 +10,21 @@ from support.paths import ENGINE, GENERATED, ROOT
 
 COMMENT_OR_STRING = re.compile(
     r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
+# What .gitignore says, for trees without git.
+IGNORED = re.compile(
+    r"^(\.venv|build|dist|var|\.git)/|\.egg-info/|__pycache__/|_cache/|\.hypothesis/|\.(pyc|o|so)$")
 
 
 @functools.cache
 def files() -> tuple[Path, ...]:
     """List the files that are committed, or would be by adding everything."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
-    paths = (ROOT / name for name in done.stdout.split("\0") if name)
+    if shutil.which("git") and (ROOT / ".git").exists():
+        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        done = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
+        paths = [ROOT / name for name in done.stdout.split("\0") if name]
+    else:  # an unpacked archive
+        paths = [path for path in ROOT.rglob("*")
+                 if not IGNORED.search(str(path.relative_to(ROOT)))]
     return tuple(sorted({path for path in paths if path.is_file()}))
 
 

@@ -23,8 +23,8 @@ void ae_os_sleep_ns(uint64_t nanoseconds);
 
 /* ---- processes (os_process.c) ------------------------------------------------------------------- */
 
-/* Identity of a process that no later process shares until reboot: pid in the top 22 bits, start time
- * in clock ticks since boot below.  Never 0. */
+/* Identity of a process that no later process shares until reboot: pid, pid namespace, start time
+ * in clock ticks since boot.  Never 0. */
 uint64_t ae_os_process_identity(void);
 /* Inode of the pid namespace; identities can be judged only from inside the same one. */
 uint64_t ae_os_pid_namespace(void);
@@ -40,7 +40,7 @@ void ae_os_random(void *buffer, size_t size);
 /* Make every other thread of registered processes pass a full memory barrier (membarrier(2), global
  * expedited).  Register once a process; false when the kernel lacks it. */
 bool ae_os_barrier_register(void);
-void ae_os_barrier(void);
+bool ae_os_barrier(void);
 /* One word of private memory that reads 0 in a child of fork(). */
 uint64_t *ae_os_fork_guard_new(void);
 void ae_os_fork_guard_free(uint64_t *guard);

@@ -16,8 +16,18 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define IDENTITY_START_BITS 42
-#define IDENTITY_START_MASK (((uint64_t)1 << IDENTITY_START_BITS) - 1)
+/* pid 22 bits | hash of the pid namespace 8 | start time in ticks 34 (five years of uptime at 100 Hz). */
+#define IDENTITY_PID_SHIFT 42
+#define IDENTITY_SPACE_SHIFT 34
+#define IDENTITY_SPACE_MASK ((uint64_t)0xff << IDENTITY_SPACE_SHIFT)
+#define IDENTITY_START_MASK (((uint64_t)1 << IDENTITY_SPACE_SHIFT) - 1)
+
+/* The namespace in the identity, so that it is never unknown to who judges a life. */
+static uint64_t identity_space(void)
+{
+    const uint64_t inode = ae_os_pid_namespace();
+    return ((inode * 0x9e3779b97f4a7c15ull) >> 56) << IDENTITY_SPACE_SHIFT;
+}
 
 /* Read a small file of /proc; returns its length or -1. */
 static ssize_t proc_read(const char *path, char *buffer, size_t size)
@@ -36,7 +46,7 @@ static ssize_t proc_read(const char *path, char *buffer, size_t size)
 }
 
 /* State letter and start time of a process; false when /proc does not know it. */
-static bool proc_stat(uint32_t pid, char *state, uint64_t *start)
+static bool proc_stat(uint32_t pid, char *state, uint64_t *threads, uint64_t *start)
 {
     char path[64];
     char text[1024];
@@ -53,6 +63,8 @@ static bool proc_stat(uint32_t pid, char *state, uint64_t *start)
         if (field == NULL)
             return false;
         field++;
+        if (index + 1 == 20)
+            *threads = strtoull(field, NULL, 10);
     }
     *start = strtoull(field, NULL, 10);
     return true;
@@ -63,13 +75,14 @@ uint64_t ae_os_process_identity(void)
     const uint32_t pid = (uint32_t)getpid();
     char state = 0;
     uint64_t start = 0;
-    (void)proc_stat(pid, &state, &start);
-    return (uint64_t)pid << IDENTITY_START_BITS | (start & IDENTITY_START_MASK);
+    uint64_t threads = 0;
+    (void)proc_stat(pid, &state, &threads, &start);
+    return (uint64_t)pid << IDENTITY_PID_SHIFT | identity_space() | (start & IDENTITY_START_MASK);
 }
 
 uint32_t ae_os_identity_pid(uint64_t identity)
 {
-    return (uint32_t)(identity >> IDENTITY_START_BITS);
+    return (uint32_t)(identity >> IDENTITY_PID_SHIFT);
 }
 
 uint64_t ae_os_pid_namespace(void)
@@ -82,10 +95,14 @@ bool ae_os_process_alive(uint64_t identity)
 {
     const uint32_t pid = ae_os_identity_pid(identity);
     const uint64_t started = identity & IDENTITY_START_MASK;
+    if ((identity & IDENTITY_SPACE_MASK) != identity_space())
+        return true; /* another namespace's pids mean nothing here */
     char state = 0;
     uint64_t start = 0;
-    if (proc_stat(pid, &state, &start))
-        return state != 'Z' && state != 'X' && state != 'x' &&
+    uint64_t threads = 0;
+    /* The first thread may have ended while others go on: the process is a zombie then by its letter only. */
+    if (proc_stat(pid, &state, &threads, &start))
+        return ((state != 'Z' && state != 'X' && state != 'x') || threads > 1) &&
                (started == 0 || (start & IDENTITY_START_MASK) == started);
     return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }

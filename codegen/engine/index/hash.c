@@ -205,7 +205,8 @@ static aero_status split_prepare(ae_hash *hash, uint32_t slot, ae_ref old, ae_re
 }
 
 /* Copy the rows of a frozen shard. */
-static void split_fill(const ae_hash *hash, const ae_shard *shard, const ae_ref *fresh, bool two)
+static void split_fill(const ae_hash *hash, uint32_t slot, const ae_shard *shard,
+                       const ae_ref *fresh, bool two)
 {
     const ae_segment *segment = hash->proc->heap->segment;
     const ae_ref old = ae_ref_of(segment, shard);
@@ -227,8 +228,11 @@ static void split_fill(const ae_hash *hash, const ae_shard *shard, const ae_ref 
     const uint32_t longest = two ? 0 : shard_longest(children[0]);
     if (!two && longest + AE_HASH_LINE_ENTRIES >= PROBE_MAX)
         children[0]->probe_max = 2 * longest < AE_HASH_ENTRIES ? 2 * longest : AE_HASH_ENTRIES;
-    for (uint32_t side = 0; side < (two ? 2u : 1u); side++)
+    for (uint32_t side = 0; side < (two ? 2u : 1u); side++) {
+        /* Whose copy it is: a reaper must know it from one that another made of the same memory. */
+        ae_store32(&children[side]->block.extra, slot + 1);
         ae_store64_release(&children[side]->block.word, AE_WORD_OWNED | old);
+    }
     AE_CRASH_POINT("hash.filled");
 }
 
@@ -261,7 +265,7 @@ static aero_status shard_split(ae_hash *hash, uint32_t slot, ae_shard *shard, ae
         fresh[1] = 0;
     }
     if (ae_load64_acquire(&shard->successor) == 0)
-        split_fill(hash, shard, fresh, two);
+        split_fill(hash, slot, shard, fresh, two);
     const ae_ref high = two ? fresh[1] : fresh[0];
     /* Release: the copies are complete before anyone follows; pairs with ae_hash_follow. */
     if (ae_cas64(&shard->successor, 0, (uint64_t)high << 32 | fresh[0])) {
@@ -283,6 +287,7 @@ static aero_status root_make(ae_hash *hash, uint32_t slot, aero_error *error)
     ae_store32_release(&at->split_table, hash->table);
     ae_store32_release(&at->split_new[0], ref);
     ae_shard *shard = ae_at(hash->proc->heap->segment, ref);
+    ae_store32(&shard->block.extra, slot + 1);
     ae_store64_release(&shard->block.word, AE_WORD_OWNED);
     if (!ae_cas32(&hash->root->root_shard, 0, ref))
         shard_drop(hash, slot, ref);
@@ -302,7 +307,8 @@ void ae_hash_recover(ae_hash *hash, uint32_t slot)
     if (old != 0) {
         ae_shard *shard = ae_at(segment, old);
         const uint64_t pair = (uint64_t)(high != 0 ? high : low) << 32 | low;
-        if (low != 0 && ae_load64_acquire(&shard->successor) == pair) {
+        if (low != 0 && ae_load64_acquire(&shard->successor) == pair &&
+            ae_load32(&((const ae_block *)ae_at(segment, low))->extra) == slot + 1) {
             split_finish(hash, slot, old, low, high != 0 ? high : low);
             return;
         }
@@ -319,7 +325,7 @@ void ae_hash_recover(ae_hash *hash, uint32_t slot)
         bool mine = false;
         for (uint32_t index = 0; index < 4; index++)
             mine |= ref != 0 && ae_load32(&at->cache.direct[index]) == ref;
-        if (mine && word == (AE_WORD_OWNED | old) &&
+        if (mine && word == (AE_WORD_OWNED | old) && ae_load32(&block->extra) == slot + 1 &&
             !ae_heap_is_cached_word(AE_POOL_BLOCK, word, &cached_by))
             shard_drop(hash, slot, ref);
     }
@@ -428,7 +434,8 @@ aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref an
             if (seen == wanted) {
                 if (ae_cas64(&at->word, wanted, AE_HASH_REMOVED))
                     return AERO_OK;
-                continue; /* frozen meanwhile: looked at again */
+                steps--; /* frozen meanwhile: looked at again, as the same step */
+                continue;
             }
             index = index + 1 == end ? 0 : index + 1;
         }
@@ -469,7 +476,8 @@ aero_status ae_hash_check(const ae_hash *hash, ae_hash_see see, void *context, u
             if (word == 0 || word == AE_HASH_REMOVED)
                 continue;
             (*entries)++;
-            if (!see(context, (uint32_t)(word >> 32), ae_hash_anchor(word)))
+            if (!see(context, (uint32_t)(word >> 32), ae_hash_anchor(word),
+                     ae_load32(&shard->entries[at].hint)))
                 return ae_fail(error, AERO_CORRUPT, "shard %u entry %u leads to no row", ref, at);
         }
     }

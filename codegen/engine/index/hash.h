@@ -188,7 +188,7 @@ void ae_hash_recover(ae_hash *hash, uint32_t slot);
 
 /* Walk all current shards: counts entries in use, calls `see` for each.  False at the first damage, with
  * the error set.  For verify. */
-typedef bool (*ae_hash_see)(void *context, uint32_t tag, ae_ref anchor);
+typedef bool (*ae_hash_see)(void *context, uint32_t tag, ae_ref anchor, ae_ref hint);
 aero_status ae_hash_check(const ae_hash *hash, ae_hash_see see, void *context, uint64_t *entries,
                           uint64_t *shards, aero_error *error);
 

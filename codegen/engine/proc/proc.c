@@ -35,7 +35,9 @@ aero_status ae_proc_open(ae_proc *proc, ae_heap *heap, aero_error *error)
     proc->shared = ae_at(segment, segment->header->roots[AE_ROOT_PROC]);
     const uint32_t queue = proc->shared->queue_size;
     if (queue < AE_QUEUE_MIN || queue > AE_QUEUE_MAX || (queue & (queue - 1)) != 0 ||
-        proc->shared->asymmetric > 1 || ae_load64(&proc->shared->clock) == 0)
+        proc->shared->asymmetric > 1 || ae_load64(&proc->shared->clock) == 0 ||
+        ae_load32(&proc->shared->slot_high) > AE_SLOTS ||
+        ae_load32(&proc->shared->member_high) > AE_MEMBERS)
         return ae_fail(error, AERO_CORRUPT, "the segment's process table is damaged");
     proc->asymmetric = proc->shared->asymmetric == 1;
     if (proc->asymmetric && !ae_os_barrier_register())
@@ -49,6 +51,8 @@ aero_status ae_proc_open(ae_proc *proc, ae_heap *heap, aero_error *error)
 
 bool ae_member_alive(const ae_proc *proc, uint32_t member)
 {
+    if (member >= AE_MEMBERS)
+        return true; /* a damaged owner: nobody may judge it, verify reports it */
     const ae_member *line = &proc->shared->members[member];
     const uint64_t identity = ae_load64_acquire(&line->identity);
     const uint64_t name_space = ae_load64(&line->name_space);
@@ -135,8 +139,9 @@ uint64_t ae_horizon_compute(ae_proc *proc)
     uint64_t horizon = ae_load64_acquire(&shared->clock);
     /* The clock was read before; now every reader's publication is either visible or comes after a look
      * at a clock at least that high.  Pairs with ae_snapshot_publish. */
-    if (proc->asymmetric)
-        ae_os_barrier();
+    if (proc->asymmetric && !ae_os_barrier())
+        return ae_load64_acquire(
+            &shared->horizon); /* no memory for it: what was known still holds */
     atomic_thread_fence(memory_order_seq_cst);
     const uint32_t slots = ae_load32_acquire(&shared->slot_high);
     for (uint32_t slot = 0; slot < slots; slot++) {

@@ -333,7 +333,7 @@ static uint32_t pool_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32
         if (slab == NULL || (!thorough && (int32_t)ae_load32(&slab->free_hint) <= 0))
             continue;
         const uint32_t words = (slab->object_count + 63) / 64;
-        const uint32_t from = ae_load32(&slab->cursor);
+        const uint32_t from = ae_load32(&slab->cursor) % words;
         for (uint32_t turn = 0; turn < words; turn++) {
             const uint32_t word = from + turn < words ? from + turn : from + turn - words;
             if (ae_load64(&slab->bits[word]) == 0)
@@ -633,7 +633,8 @@ void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref excep
                              context);
     claim_recover(heap, cache, slot);
     for (uint32_t index = 0; index < 4; index++)
-        if (ae_load32_acquire(&cache->direct[index]) != 0)
+        if (ae_load32_acquire(&cache->direct[index]) != 0 &&
+            ae_load32(&cache->direct[index]) != except)
             direct_recover(heap, cache, slot, index, orphan, context);
 }
 
@@ -665,4 +666,28 @@ uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache)
     for (uint32_t pool = 0; pool < heap->pool_count; pool++)
         stock += ae_load32_acquire(&magazine_of(heap, cache, pool)->count);
     return stock;
+}
+
+bool ae_heap_cache_check(const ae_heap *heap, const ae_cache *cache, uint32_t slot)
+{
+    const ae_ref magazines = ae_load32_acquire(&cache->magazines);
+    if (magazines == 0)
+        return true;
+    const uint64_t bytes = heap->pool_count * sizeof(ae_magazine);
+    const ae_slab *home = ae_heap_slab(heap, magazines - 1);
+    if (home == NULL || home->pool != ae_heap_class(heap, bytes))
+        return false;
+    for (uint32_t pool = 0; pool < heap->pool_count; pool++) {
+        const ae_magazine *magazine = magazine_of(heap, cache, pool);
+        const uint32_t count = ae_load32_acquire(&magazine->count);
+        if (count > AE_MAGAZINE_MAX)
+            return false;
+        for (uint32_t index = 0; index < count; index++) {
+            const ae_ref ref = ae_load32(&magazine->refs[index]);
+            const ae_slab *slab = ae_heap_slab(heap, ref);
+            if (slab == NULL || slab->pool != pool || !ae_heap_is_cached(heap, pool, ref, slot))
+                return false;
+        }
+    }
+    return true;
 }

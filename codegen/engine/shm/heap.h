@@ -144,6 +144,9 @@ void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref excep
 /* Give all cached objects, and the magazines, back to the bitmaps for others to take; returns how many. */
 uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache, uint32_t slot);
 
+/* Are the cache's magazines where they can be, and does each hold objects of its pool that the slot caches?
+ * For verify. */
+bool ae_heap_cache_check(const ae_heap *heap, const ae_cache *cache, uint32_t slot);
 /* Objects in the cache's magazines. */
 uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache);
 

@@ -263,6 +263,10 @@ aero_status ae_segment_attach(const ae_segment_spec *spec, ae_segment *segment, 
     failure = ae_os_stat(segment->fd, &info);
     if (failure != 0)
         status = ae_fail_errno(error, AERO_IO, failure, "cannot look at %s", spec->path);
+    if (status == AERO_OK && info.links == 0) { /* removed since it was opened */
+        *missing = true;
+        status = ae_fail(error, AERO_IO, "segment %s was removed", spec->path);
+    }
     if (status == AERO_OK)
         status = attach_check_file(spec, &info, error);
     if (status == AERO_OK) {

@@ -139,7 +139,7 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
                 break;
             }
             if (sight == AE_ENDED || ref == tortoise)
-                return NULL;
+                break;
             if (++steps == lap) {
                 tortoise = ref;
                 lap *= 2;
@@ -151,7 +151,9 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
                 limit = begin;
             ref = older;
         }
-        if (!again)
+        /* "No row" is believed only of a chain that has not changed: a version that is undone and reused with
+         * the same mark between the two looks at its `begin` lends its new `older` to its old row. */
+        if (!again && ae_load64_acquire(&row->head) == head)
             return NULL;
         ae_pause();
     }

@@ -101,8 +101,17 @@ static aero_status version_check(verify_state *state, uint32_t table, const ae_v
     const uint64_t end = ae_load64_acquire(&version->end);
     const uint64_t begin = ae_load64_acquire(&version->begin);
     const ae_ref anchor = ae_load32(&version->anchor);
-    if ((begin & AE_MARK) != 0 || (end & AE_MARK) != 0)
+    const ae_ref older = ae_load32(&version->older);
+    if (older != 0 && slab_in(state, older, ae_heap_version_pool(table)) == NULL)
+        return broken(state, "older version", at, older);
+    if ((begin & AE_MARK) != 0 || (end & AE_MARK) != 0) {
+        uint64_t number = 0;
+        const uint64_t mark = (begin & AE_MARK) != 0 ? begin : end;
+        if (ae_mark_resolve(&db->proc, mark, &number) == AE_MARK_STALE &&
+            ae_load64_acquire(&version->begin) == begin && ae_load64_acquire(&version->end) == end)
+            return broken(state, "mark of no transaction", at, mark);
         return AERO_OK; /* a transaction is at it */
+    }
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
     if (begin > clock || (end != AE_STAMP_INFINITY && (end > clock || end < begin)))
         return broken(state, "stamps", at, begin);
@@ -233,6 +242,31 @@ static aero_status limbo_count(verify_state *state, uint32_t slot, const ae_a32 
     return AERO_OK;
 }
 
+/* What must hold of the process table before anything in it is followed: also before the dead are reaped. */
+static aero_status proc_check(verify_state *state)
+{
+    aero_db *db = state->db;
+    const uint32_t chunks = ae_heap_class(&db->heap, sizeof(ae_intent_chunk) - sizeof(ae_block));
+    if (!ae_queue_check(&db->queue))
+        return broken(state, "commit queue", 0, ae_load64(&db->proc.shared->tail));
+    for (uint32_t index = 0; index < AE_SLOTS; index++) {
+        const ae_slot *slot = ae_slot_at(&db->proc, index);
+        const uint64_t owner = ae_load64_acquire(&slot->owner);
+        const ae_ref chunk = ae_load32(&slot->chunk_first);
+        const ae_ref block = ae_load32(&slot->write_block);
+        if ((uint32_t)owner > AE_MEMBERS || (owner >> 32) > 1 ||
+            (owner == 0 && ae_load64(&slot->snapshot) != 0 && ae_load64_acquire(&slot->owner) == 0))
+            return broken(state, "owner of slot", index, owner);
+        if (owner == 0 && !ae_heap_cache_check(&db->heap, &slot->cache, index) &&
+            ae_load64_acquire(&slot->owner) == 0)
+            return broken(state, "magazines of slot", index, 0);
+        if ((chunk != 0 && slab_in(state, chunk, chunks) == NULL) ||
+            (block != 0 && ae_heap_slab(&db->heap, block) == NULL))
+            return broken(state, "writes of slot", index, chunk);
+    }
+    return AERO_OK;
+}
+
 static aero_status slots_check(verify_state *state)
 {
     aero_db *db = state->db;
@@ -282,9 +316,12 @@ typedef struct hash_context {
     uint32_t table;
 } hash_context;
 
-static bool entry_leads_to_row(void *context, uint32_t tag, ae_ref anchor)
+static bool entry_leads_to_row(void *context, uint32_t tag, ae_ref anchor, ae_ref hint)
 {
     const hash_context *hash = context;
+    const ae_slab *hinted = hint < AE_HEAD_LEAST ? NULL : ae_heap_slab(&hash->db->heap, hint);
+    if (hint != 0 && (hinted == NULL || hinted->pool != ae_heap_version_pool(hash->table)))
+        return false;
     const ae_slab *slab = anchor < AE_HEAD_LEAST ? NULL : ae_heap_slab(&hash->db->heap, anchor);
     if (slab == NULL || slab->pool != ae_heap_anchor_pool(hash->table))
         return false;
@@ -310,10 +347,13 @@ aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
         state.error = &session->error;
         if (round > 0)
             ae_os_sleep_ns(VERIFY_PAUSE_NS);
+        status = proc_check(&state);
         /* What the dead had in hand is in no account until it has been cleared away. */
-        (void)ae_reap_all(session->db, session->member);
+        if (status == AERO_OK)
+            (void)ae_reap_all(session->db, session->member);
         const uint64_t before = ae_load64_acquire(&session->db->proc.shared->clock);
-        status = pools_check(&state);
+        if (status == AERO_OK)
+            status = pools_check(&state);
         if (status == AERO_OK)
             status = slots_check(&state);
         if (rows != NULL)

@@ -193,3 +193,17 @@ uint64_t ae_queue_settle(ae_queue *queue, uint32_t slot)
     }
     return ae_state_of(state) == AE_STATE_COMMITTED ? ae_state_number(state) : 0;
 }
+
+bool ae_queue_check(const ae_queue *queue)
+{
+    const uint64_t clock = ae_load64_acquire(&queue->proc->shared->clock);
+    const uint64_t tail = ae_load64_acquire(&queue->proc->shared->tail);
+    if (tail < clock || tail - clock > AE_SLOTS)
+        return false;
+    /* From the tail on, one entry may be claimed already; an entry further on would stop the queue. */
+    for (uint64_t position = tail + 1; position < tail + queue->mask; position++)
+        if (entry_is_lap(queue, ae_load64_acquire(&queue->entries[position & queue->mask].word),
+                         position))
+            return ae_load64_acquire(&queue->proc->shared->tail) != tail;
+    return true;
+}

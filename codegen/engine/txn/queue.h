@@ -71,4 +71,7 @@ bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_
  * it had entered.  Returns the commit number, or 0 when it is aborted. */
 uint64_t ae_queue_settle(ae_queue *queue, uint32_t slot);
 
+/* Are clock, tail and the entries ahead such that commits can go on?  For verify. */
+bool ae_queue_check(const ae_queue *queue);
+
 #endif

@@ -48,6 +48,9 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     if (!ae_slot_seize(&db->proc, slot, member))
         return false;
     AE_CRASH_POINT("reap.seized");
+    /* It may have died before it had one, or while giving it up; cleaning walks the hash. */
+    if (ae_load64(&at->snapshot) == 0)
+        (void)ae_snapshot_publish(&db->proc, &at->snapshot);
     const bool worked = ae_state_of(ae_load64_acquire(&at->state)) != AE_STATE_IDLE;
     const uint64_t number = worked ? ae_queue_settle(&db->queue, slot) : 0;
     /* Its snapshot stays published until the end: what its registers name must not be reused. */

@@ -130,6 +130,8 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
         if (ae_load32(&at->limbo_head) == 0 || ae_load64_acquire(&at->owner) != 0 ||
             ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
             continue;
+        /* Freeing walks the hash: its shards must not be reused meanwhile. */
+        (void)ae_snapshot_publish(&db->proc, &ae_slot_at(&db->proc, slot)->snapshot);
         const uint64_t horizon = ae_horizon_compute(&db->proc);
         (void)limbo_reclaim(db, slot, horizon, RECLAIM_IDLE);
         ae_block_reclaim(&db->proc, slot, horizon);
@@ -157,6 +159,7 @@ bool ae_reclaim_hard(aero_session *session)
         if (ae_load64_acquire(&at->owner) != 0 ||
             ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
             continue;
+        (void)ae_snapshot_publish(&db->proc, &at->snapshot);
         freed += limbo_reclaim(db, slot, horizon, UINT32_MAX);
         ae_block_reclaim(&db->proc, slot, horizon);
         freed += ae_heap_flush(&db->heap, &at->cache, slot);

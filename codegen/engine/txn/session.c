@@ -8,6 +8,9 @@
 #include "txn/db.h"
 #include "txn/txn.h"
 
+#define FORK_EPOCH_FIRST 1u
+#define PRIVATE_AFTER_FORK "a database in private memory belongs to the process that opened it"
+
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
 
 aero_error *ae_session_error_buffer(aero_session *session)
@@ -64,8 +67,7 @@ static aero_status session_after_fork(aero_session *session)
     aero_db *db = session->db;
     const bool had_transaction = session->txn.open;
     if (db->segment.fd < 0)
-        return ae_fail(&session->error, AERO_STALE,
-                       "a database in private memory belongs to the process that opened it");
+        return ae_fail(&session->error, AERO_STALE, PRIVATE_AFTER_FORK);
     const aero_status status = ae_member_claim(&db->proc, &session->member, &session->error);
     if (status != AERO_OK)
         return status;
@@ -92,10 +94,16 @@ static aero_status session_after_fork(aero_session *session)
 /* In a child of fork() that has not used the database yet, a new generation of sessions begins. */
 static void db_renew(aero_db *db)
 {
-    if (atomic_load_explicit(db->fork_guard, memory_order_acquire) != 0)
-        return;
-    ae_add64(&db->fork_epoch, 1);
-    atomic_store_explicit(db->fork_guard, 1, memory_order_release);
+    uint64_t none = 0;
+    /* Of several threads of a fresh child one moves the epoch (0 → 2 → 1), the others wait for that. */
+    if (atomic_compare_exchange_strong_explicit(db->fork_guard, &none, 2, memory_order_acq_rel,
+                                                memory_order_acquire)) {
+        ae_add64(&db->fork_epoch, 1);
+        /* Release: pairs with the acquire below and with the guard's readers. */
+        atomic_store_explicit(db->fork_guard, 1, memory_order_release);
+    }
+    while (atomic_load_explicit(db->fork_guard, memory_order_acquire) == 2)
+        ae_pause();
 }
 
 static aero_status session_renew(aero_session *session)
@@ -153,7 +161,9 @@ aero_status ae_session_new(aero_db *db, aero_session **out, aero_error *error)
     session->magic = AE_SESSION_MAGIC;
     db_renew(db);
     session->fork_epoch = ae_load64(&db->fork_epoch);
-    const aero_status status = ae_member_claim(&db->proc, &session->member, error);
+    const aero_status status = db->segment.fd < 0 && session->fork_epoch != FORK_EPOCH_FIRST
+                                   ? ae_fail(error, AERO_STALE, PRIVATE_AFTER_FORK)
+                                   : ae_member_claim(&db->proc, &session->member, error);
     if (status != AERO_OK) {
         free(rows);
         free(session);
@@ -387,7 +397,7 @@ aero_status ae_db_open(const aero_open_options *options, aero_db **out, aero_err
                              : db_setup(db, options, error);
     if (status == AERO_OK) {
         atomic_store_explicit(db->fork_guard, 1, memory_order_release);
-        ae_store64(&db->fork_epoch, 1);
+        ae_store64(&db->fork_epoch, FORK_EPOCH_FIRST);
         uint32_t member = 0;
         if (!db->segment.created &&
             (status = ae_member_claim(&db->proc, &member, error)) == AERO_OK) {

@@ -146,6 +146,8 @@ static void readers_notify(ae_txn *txn, uint32_t count)
 
 void ae_txn_undo_to(aero_session *session, uint32_t count)
 {
+    if (session->txn.intent_count <= count)
+        return; /* a chunk reserved for a write that was not made stays reserved */
     readers_notify(&session->txn, count);
     ae_intents_undo(session->db, session->txn.slot, session->txn.intent_count, count);
     session->txn.intent_count = count;
@@ -241,6 +243,8 @@ aero_status ae_txn_commit(aero_session *session)
     AE_CRASH_POINT("txn.stamped");
     ae_writes_retire(db, txn->slot);
     session->reclaim_debt += txn->intent_count;
+    /* Our reads are over: a new snapshot, so that what we replaced ourselves can be freed at once. */
+    (void)ae_snapshot_publish(&db->proc, &slot->snapshot);
     ae_count(&db->proc, AE_COUNT_COMMITS);
     txn_leave(session);
     return AERO_OK;

@@ -1,0 +1,368 @@
+/* The segment file and its pages, without anything that lives in them.
+ *
+ * links: * generated/aerostore
+ */
+#include <fcntl.h>
+
+#include "shm/segment.h"
+#include "store.h"
+
+enum { SIZE = 8 << 20, HEADER = 128 };
+
+typedef struct made {
+    char path[160];
+    ae_segment segment;
+    ae_segment_spec spec;
+    aero_error error;
+} made;
+
+static void path_make(made *of, const char *name)
+{
+    const char *root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    memset(of, 0, sizeof *of);
+    snprintf(of->path, sizeof of->path, "%s/aerostore-segment-%d-%s", root, (int)getpid(), name);
+    unlink(of->path);
+    of->spec = (ae_segment_spec){of->path, SIZE, 11, 22, 33, 44};
+}
+
+/* A published segment whose roots lie somewhere in the fixed part. */
+static void segment_make(made *of, const char *name)
+{
+    bool exists = true;
+    path_make(of, name);
+    assert_int_equal(ae_segment_create(&of->spec, &of->segment, &of->error), AERO_OK);
+    for (int root = 0; root < AE_ROOT_COUNT; root++)
+        of->segment.header->roots[root] = ae_segment_carve(&of->segment, 100);
+    assert_int_equal(ae_segment_publish(&of->segment, &of->spec, &exists, &of->error), AERO_OK);
+    assert_false(exists);
+}
+
+static void segment_drop(made *of)
+{
+    if (of->segment.base != NULL)
+        ae_segment_detach(&of->segment);
+    unlink(of->path);
+}
+
+static aero_status attach(const ae_segment_spec *spec, aero_error *error)
+{
+    ae_segment segment;
+    bool missing = false;
+    const aero_status status = ae_segment_attach(spec, &segment, &missing, error);
+    if (status == AERO_OK)
+        ae_segment_detach(&segment);
+    return status;
+}
+
+/* Goal: what one makes another sees.  Method: create, publish, attach, write on one side. */
+static void test_an_attached_segment_is_the_same_memory(void **state)
+{
+    made of;
+    ae_segment other;
+    bool missing = true;
+    struct stat info;
+    (void)state;
+    segment_make(&of, "same");
+    assert_int_equal(ae_segment_attach(&of.spec, &other, &missing, &of.error), AERO_OK);
+    assert_false(missing);
+    assert_false(other.created);
+    assert_int_equal(other.size, SIZE);
+    char *here = ae_at(&of.segment, of.segment.header->roots[2]);
+    const char *there = ae_at(&other, other.header->roots[2]);
+    assert_ptr_not_equal(here, there);
+    snprintf(here, 32, "written on one side");
+    assert_string_equal(there, "written on one side");
+    assert_int_equal(stat(of.path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    ae_segment_detach(&other);
+    segment_drop(&of);
+}
+
+/* Goal: nobody meets a half-made header, one is first.  Method: the path is missing until publish; a second
+ * publish says that it exists and leaves the first alone. */
+static void test_only_the_first_publisher_gives_the_name(void **state)
+{
+    made of;
+    ae_segment second;
+    ae_segment probe;
+    bool flag = false;
+    (void)state;
+    path_make(&of, "first");
+    assert_int_equal(ae_segment_create(&of.spec, &of.segment, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_create(&of.spec, &second, &of.error), AERO_OK);
+    (void)ae_segment_attach(&of.spec, &probe, &flag, &of.error);
+    assert_true(flag); /* missing */
+    for (int root = 0; root < AE_ROOT_COUNT; root++)
+        of.segment.header->roots[root] = second.header->roots[root] = ae_segment_carve(&of.segment, 64);
+    assert_int_equal(ae_segment_publish(&of.segment, &of.spec, &flag, &of.error), AERO_OK);
+    assert_false(flag);
+    assert_int_equal(ae_segment_publish(&second, &of.spec, &flag, &of.error), AERO_OK);
+    assert_true(flag);
+    ae_segment_detach(&second);
+    assert_int_equal(attach(&of.spec, &of.error), AERO_OK);
+    segment_drop(&of);
+}
+
+/* Goal: L7.  Method: each bit of the constant part is flipped in the file; each time attach refuses. */
+static void test_every_flipped_bit_of_the_header_is_refused(void **state)
+{
+    made of;
+    (void)state;
+    segment_make(&of, "bits");
+    unsigned char *bytes = (unsigned char *)of.segment.base;
+    for (uint32_t bit = 0; bit < HEADER * 8; bit++) {
+        bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        const aero_status status = attach(&of.spec, &of.error);
+        if (status != AERO_MISMATCH && status != AERO_CORRUPT)
+            fail_msg("bit %u of byte %u: %d", bit % 8, bit / 8, status);
+        assert_true(of.error.text[0] != '\0');
+        bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    }
+    assert_int_equal(attach(&of.spec, &of.error), AERO_OK);
+    segment_drop(&of);
+}
+
+/* Goal: the mutable words are not believed either.  Method: sizes that contradict each other. */
+static void test_impossible_sizes_are_refused(void **state)
+{
+    made of;
+    (void)state;
+    segment_make(&of, "sizes");
+    ae_segment_header *header = of.segment.header;
+    const uint64_t used = ae_load64(&header->used);
+    const uint64_t reserved = ae_load64(&header->reserved);
+    const uint64_t wrong[][2] = {{reserved + AE_PAGE_SIZE, reserved}, {used + 1, reserved},
+                                 {0, reserved}, {used, SIZE + AE_PAGE_SIZE}, {used, 0},
+                                 {UINT64_MAX, UINT64_MAX}, {UINT64_MAX - 65535, UINT64_MAX}};
+    for (size_t index = 0; index < sizeof wrong / sizeof wrong[0]; index++) {
+        ae_store64(&header->used, wrong[index][0]);
+        ae_store64(&header->reserved, wrong[index][1]);
+        assert_int_equal(attach(&of.spec, &of.error), AERO_CORRUPT);
+    }
+    ae_store64(&header->used, used);
+    ae_store64(&header->reserved, reserved);
+    assert_int_equal(attach(&of.spec, &of.error), AERO_OK);
+    segment_drop(&of);
+}
+
+/* Goal: a shorter or longer file is refused before it is mapped.  Method: ftruncate. */
+static void test_a_file_of_another_size_is_refused(void **state)
+{
+    made of;
+    (void)state;
+    segment_make(&of, "cut");
+    ae_segment_detach(&of.segment);
+    const off_t sizes[] = {SIZE - 1, SIZE - AE_PAGE_SIZE, SIZE + 1, 4096, 4095, 128, 127, 1, 0};
+    for (size_t index = 0; index < sizeof sizes / sizeof sizes[0]; index++) {
+        assert_int_equal(truncate(of.path, sizes[index]), 0);
+        assert_int_equal(attach(&of.spec, &of.error), AERO_CORRUPT);
+    }
+    segment_drop(&of);
+}
+
+/* Goal: L7 with another program.  Method: attach with one thing wished otherwise at a time. */
+static void test_another_schema_engine_or_directory_is_refused(void **state)
+{
+    made of;
+    (void)state;
+    segment_make(&of, "other");
+    ae_segment_spec spec = of.spec;
+    spec.schema_fingerprint++;
+    assert_int_equal(attach(&spec, &of.error), AERO_MISMATCH);
+    assert_non_null(strstr(of.error.text, "000000000000000b")); /* both are named */
+    assert_non_null(strstr(of.error.text, "000000000000000c"));
+    spec = of.spec;
+    spec.layout_fingerprint++;
+    assert_int_equal(attach(&spec, &of.error), AERO_MISMATCH);
+    spec = of.spec;
+    spec.data_device++;
+    assert_int_equal(attach(&spec, &of.error), AERO_MISMATCH);
+    spec = of.spec;
+    spec.data_inode++;
+    assert_int_equal(attach(&spec, &of.error), AERO_MISMATCH);
+    segment_drop(&of);
+}
+
+/* Goal: hostile 1 to 3.  Method: plant what is no safe file at the segment's name; nothing is opened,
+ * followed or changed, and nothing hangs. */
+static void test_what_is_no_safe_file_is_refused(void **state)
+{
+    made of;
+    made target;
+    char link_path[200];
+    (void)state;
+    segment_make(&of, "safe");
+    assert_int_equal(chmod(of.path, 0666), 0);
+    assert_int_equal(attach(&of.spec, &of.error), AERO_PERMISSION);
+    assert_int_equal(chmod(of.path, 0600), 0);
+    snprintf(link_path, sizeof link_path, "%s-second", of.path);
+    unlink(link_path);
+    assert_int_equal(link(of.path, link_path), 0);
+    assert_int_equal(attach(&of.spec, &of.error), AERO_PERMISSION);
+    unlink(link_path);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(of.path, 65534, (gid_t)-1), 0);
+        assert_int_equal(attach(&of.spec, &of.error), AERO_PERMISSION);
+        assert_non_null(strstr(of.error.text, "65534"));
+        assert_int_equal(chown(of.path, 0, (gid_t)-1), 0);
+    }
+    assert_int_equal(attach(&of.spec, &of.error), AERO_OK);
+    path_make(&target, "planted");
+    assert_int_equal(symlink(of.path, target.path), 0);
+    assert_int_equal(attach(&target.spec, &of.error), AERO_PERMISSION);
+    unlink(target.path);
+    assert_int_equal(mkfifo(target.path, 0600), 0);
+    assert_int_equal(attach(&target.spec, &of.error), AERO_PERMISSION);
+    unlink(target.path);
+    assert_int_equal(mkdir(target.path, 0700), 0);
+    assert_int_equal(attach(&target.spec, &of.error), AERO_PERMISSION);
+    rmdir(target.path);
+    target.spec.path = "/dev/null";
+    assert_int_equal(attach(&target.spec, &of.error), AERO_PERMISSION);
+    segment_drop(&of);
+}
+
+/* Goal: a planted link is not written through either.  Method: create where a dangling link lies. */
+static void test_creation_does_not_follow_a_link(void **state)
+{
+    made of;
+    char target[200];
+    bool exists = false;
+    (void)state;
+    path_make(&of, "dangling");
+    snprintf(target, sizeof target, "%s-target", of.path);
+    unlink(target);
+    assert_int_equal(symlink(target, of.path), 0);
+    assert_int_equal(ae_segment_create(&of.spec, &of.segment, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_publish(&of.segment, &of.spec, &exists, &of.error), AERO_OK);
+    assert_true(exists);
+    assert_int_not_equal(access(target, F_OK), 0);
+    segment_drop(&of);
+}
+
+static void test_sizes_out_of_bounds_are_refused(void **state)
+{
+    made of;
+    (void)state;
+    path_make(&of, "bounds");
+    const uint64_t sizes[] = {0, 1, AE_SEGMENT_MIN - 1, AE_SEGMENT_MAX + AE_PAGE_SIZE, UINT64_MAX};
+    for (size_t index = 0; index < sizeof sizes / sizeof sizes[0]; index++) {
+        of.spec.size = sizes[index];
+        assert_int_equal(ae_segment_create(&of.spec, &of.segment, &of.error), AERO_USAGE);
+    }
+}
+
+/* ---- pages -------------------------------------------------------------------------------------------------------- */
+
+/* Goal: I1, I2.  Method: take runs of all sizes until FULL; they do not overlap, storage lies behind each. */
+static void test_runs_of_pages_do_not_overlap(void **state)
+{
+    made of;
+    bool taken[SIZE >> AE_PAGE_SHIFT] = {false};
+    uint32_t total = 0;
+    (void)state;
+    segment_make(&of, "runs");
+    for (uint32_t turn = 0;; turn++) {
+        uint32_t page = 0;
+        uint32_t count = 1 + turn % 7;
+        const aero_status status = ae_pages_take(&of.segment, &count, turn % AE_SLOTS, &page, &of.error);
+        if (status != AERO_OK) {
+            assert_int_equal(status, AERO_FULL);
+            break;
+        }
+        assert_int_equal(count, 1 + turn % 7);
+        for (uint32_t at = page; at < page + count; at++) {
+            assert_in_range(at, of.segment.header->first_page, (SIZE >> AE_PAGE_SHIFT) - 1);
+            assert_false(taken[at]);
+            taken[at] = true;
+        }
+        total += count;
+        assert_true(((uint64_t)(page + count) << AE_PAGE_SHIFT) <=
+                    ae_load64(&of.segment.header->reserved));
+        memset(of.segment.base + ((size_t)page << AE_PAGE_SHIFT), 0x5a, (size_t)count << AE_PAGE_SHIFT);
+        ae_pages_settle(&of.segment, page, count);
+        for (uint32_t at = page; at < page + count; at++)
+            assert_int_equal(ae_page_slab(&of.segment, at << (AE_PAGE_SHIFT - 4)), page);
+    }
+    assert_in_range(total, (SIZE >> AE_PAGE_SHIFT) - of.segment.header->first_page - 7,
+                    (SIZE >> AE_PAGE_SHIFT) - of.segment.header->first_page);
+    segment_drop(&of);
+}
+
+static bool page_is(const void *context, uint32_t page)
+{
+    return page == *(const uint32_t *)context;
+}
+
+/* Goal: pages of the dead come back.  Method: runs claimed by two takers are never settled; one is "dead":
+ * its slab is settled, the rest become holes that are taken again; the living one's stay. */
+static void test_runs_of_the_dead_become_holes(void **state)
+{
+    made of;
+    uint32_t pages[6];
+    (void)state;
+    segment_make(&of, "holes");
+    for (uint32_t turn = 0; turn < 6; turn++) {
+        uint32_t count = 4;
+        assert_int_equal(ae_pages_take(&of.segment, &count, turn % 2 ? 9 : 3, &pages[turn], &of.error),
+                         AERO_OK);
+    }
+    const uint64_t used = ae_load64(&of.segment.header->used);
+    ae_pages_recover(&of.segment, 3, page_is, &pages[2]);
+    assert_int_equal(ae_page_slab(&of.segment, (pages[2] + 3) << (AE_PAGE_SHIFT - 4)), pages[2]);
+    for (uint32_t turn = 0; turn < 6; turn += 2)
+        if (turn != 2)
+            assert_int_equal(ae_page_slab(&of.segment, pages[turn] << (AE_PAGE_SHIFT - 4)), 0);
+    for (uint32_t turn = 0; turn < 2; turn++) {
+        uint32_t page = 0;
+        uint32_t count = turn == 0 ? 4 : 3; /* a slightly larger hole is taken whole */
+        assert_int_equal(ae_pages_take(&of.segment, &count, 5, &page, &of.error), AERO_OK);
+        assert_int_equal(count, 4);
+        assert_true(page == pages[0] || page == pages[4]);
+    }
+    assert_int_equal(ae_load64(&of.segment.header->used), used);
+    uint32_t page = 0;
+    uint32_t count = 4;
+    assert_int_equal(ae_pages_take(&of.segment, &count, 5, &page, &of.error), AERO_OK);
+    assert_int_equal((uint64_t)page << AE_PAGE_SHIFT, used); /* no hole is left */
+    ae_pages_recover(&of.segment, 200, page_is, &pages[0]);  /* nothing of its own */
+    assert_int_equal(ae_load64(&of.segment.header->used), used + 4 * AE_PAGE_SIZE);
+    segment_drop(&of);
+}
+
+/* Goal: a claim at the frontier is finished by the next who comes.  Method: make one by hand. */
+static void test_a_claim_cut_short_is_completed(void **state)
+{
+    made of;
+    uint32_t page = 0;
+    uint32_t count = 2;
+    const uint32_t none = 0;
+    (void)state;
+    segment_make(&of, "short");
+    const uint32_t frontier = (uint32_t)(ae_load64(&of.segment.header->used) >> AE_PAGE_SHIFT);
+    ae_store32(&of.segment.page_map[frontier], 0x80000000u | 3u << 8 | 77);
+    assert_int_equal(ae_pages_take(&of.segment, &count, 5, &page, &of.error), AERO_OK);
+    assert_int_equal(page, frontier + 3);
+    ae_pages_recover(&of.segment, 77, page_is, &none);
+    count = 3;
+    assert_int_equal(ae_pages_take(&of.segment, &count, 5, &page, &of.error), AERO_OK);
+    assert_int_equal(page, frontier);
+    segment_drop(&of);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_an_attached_segment_is_the_same_memory),
+    cmocka_unit_test(test_only_the_first_publisher_gives_the_name),
+    cmocka_unit_test(test_every_flipped_bit_of_the_header_is_refused),
+    cmocka_unit_test(test_impossible_sizes_are_refused),
+    cmocka_unit_test(test_a_file_of_another_size_is_refused),
+    cmocka_unit_test(test_another_schema_engine_or_directory_is_refused),
+    cmocka_unit_test(test_what_is_no_safe_file_is_refused),
+    cmocka_unit_test(test_creation_does_not_follow_a_link),
+    cmocka_unit_test(test_sizes_out_of_bounds_are_refused),
+    cmocka_unit_test(test_runs_of_pages_do_not_overlap),
+    cmocka_unit_test(test_runs_of_the_dead_become_holes),
+    cmocka_unit_test(test_a_claim_cut_short_is_completed),
+};
+
+AE_TEST_MAIN(tests)
