@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,8 @@ def main(arguments: list[str]) -> None:
     environment.pop("PYTHONHOME", None)
     command = [str(python), "-m", "invoke", *(arguments or ["--list"])]
     sys.stdout.flush()
+    # A shell's background job ignores the interrupt key; tests of interrupts need it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(command[0], command, environment)
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from support import tcl_items
+from support import locales, tcl_items
 from support.libraries import library
 from support.paths import ROOT, memory_folder, shared_data
+
+
+def pytest_configure() -> None:
+    locales.provide()
 
 
 @dataclass(frozen=True, slots=True)

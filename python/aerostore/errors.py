@@ -111,10 +111,12 @@ class UniqueViolation(Error):
     code, number = "EXISTS", 5
 
 
-class RowNotFound(Error):
-    """No row has this key."""
+class RowNotFound(Error, KeyError):
+    """No row has this key; also a KeyError, as of any mapping."""
 
     code, number = "NOT_FOUND", 6
+
+    __str__ = Exception.__str__  # a KeyError's would quote the message
 
 
 class UnknownName(Error):

@@ -44,6 +44,29 @@ _OPERATORS = {
     "notmatch_case": 16,
 }
 
+# Functions of pyarrow that make the type of a column, by kind.
+_ARROW_TYPES = {
+    "bool": "bool_",
+    "int8": "int8",
+    "int16": "int16",
+    "int32": "int32",
+    "int64": "int64",
+    "uint8": "uint8",
+    "uint16": "uint16",
+    "uint32": "uint32",
+    "uint64": "uint64",
+    "float32": "float32",
+    "float64": "float64",
+    "timestamp": "float64",
+    "char": "string",
+    "fixed": "string",
+    "text": "string",
+    "bytes": "binary",
+    "inet": "string",
+    "ipv6": "string",
+    "mac": "string",
+}
+
 Condition = Sequence[Any] | str
 
 
@@ -56,8 +79,6 @@ def make_plan(
     fields: Sequence[str] | None,
 ) -> Plan:
     """Resolve names and check shapes; values are checked by the engine, with their columns."""
-    if isinstance(clauses, str):
-        clauses = [clauses]
     if isinstance(sort, str):
         sort = [sort]
     if isinstance(fields, str):
@@ -71,7 +92,7 @@ def make_plan(
         raise UsageError("a column occurs twice in fields", table=table.name)
     return Plan(
         table=table,
-        clauses=tuple(_clause(table, clause) for clause in clauses),
+        clauses=tuple(_clause(table, clause) for clause in _clause_list(table, clauses)),
         sort=tuple(
             (table.column_index(name.removeprefix("-")), name.startswith("-")) for name in sort
         ),
@@ -91,10 +112,24 @@ def _natural(name: str, value: int) -> int:
     return min(number, _COUNT_MAX)
 
 
-def _clause(table: TableInfo, clause: Condition) -> Clause | str:
+def _clause_list(table: TableInfo, clauses: object) -> Iterable[Any]:
+    if isinstance(clauses, str):
+        return [clauses]
+    if not isinstance(clauses, Iterable):
+        raise UsageError(f"clauses are a list of clauses, not {clauses!r}", table=table.name)
+    # One bare clause, as in Tcl: an operator alone is no clause, so nothing else looks like it.
+    first = clauses[0] if isinstance(clauses, tuple | list) and clauses else None
+    return [clauses] if isinstance(first, str) and first.lower() in _OPERATORS else clauses
+
+
+def _lists_values(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+
+
+def _clause(table: TableInfo, clause: object) -> Clause | str:
     if isinstance(clause, str):
         return clause
-    parts = tuple(clause)
+    parts = tuple(clause) if isinstance(clause, Iterable) else ()
     if len(parts) < 2 or not isinstance(parts[0], str):
         raise UsageError(
             'a clause is (operator, column, values…), as in (">", "altitude", 10000), '
@@ -109,7 +144,7 @@ def _clause(table: TableInfo, clause: Condition) -> Clause | str:
     column = table.column_index(parts[1])
     values = parts[2:]
     if word == "in":
-        if len(values) != 1 or isinstance(values[0], str | bytes):
+        if len(values) != 1 or not _lists_values(values[0]):
             raise UsageError(
                 f'"in" takes one list of values: ("in", "{parts[1]}", [...])', table=table.name
             )
@@ -211,7 +246,12 @@ class SearchResult(Iterable[Row]):
         """
         import pyarrow  # an optional companion, and slow to import
 
-        return pyarrow.table(self.columns())
+        # Types come from the columns: values alone say nothing when there are none, or all are None.
+        schema = pyarrow.schema([
+            pyarrow.field(column.name, getattr(pyarrow, _ARROW_TYPES[column.kind])())
+            for column in (self._plan.table.columns[index] for index in self._plan.columns)
+        ])
+        return pyarrow.table(self.columns(), schema=schema)
 
     def write_tsv(
         self,

@@ -14,6 +14,7 @@ from aerostore.query import Condition, SearchResult, make_plan
 from aerostore.rows import Row, row_class
 
 if TYPE_CHECKING:
+    from aerostore._ffi.session import Session
     from aerostore.database import Database
 
 
@@ -103,11 +104,11 @@ class Table:
         """Search for rows that meet every clause.
 
         Args:
-            clauses: conditions such as `(">", "altitude", 10000)`, `("in", "typ", ["A320"])`,
-                `("range", "lat", 46, 48)` (low ≤ x < high), `("null", "dest")`,
-                `("match", "flight_id", "UAL*")`.  Operators: = == != <> < <= > >= in range null
-                notnull true false match notmatch match_case notmatch_case.  None never matches a
-                comparison.  A str is a clause list as in Tcl: `"{> altitude 10000} {null dest}"`.
+            clauses: one condition or a list of them: `(">", "altitude", 10000)`,
+                `("in", "typ", ["A320"])`, `("range", "lat", 46, 48)` (low ≤ x < high),
+                `("null", "dest")`, `("match", "flight_id", "UAL*")`.  Operators: = == != <> < <= >
+                >= in range null notnull true false match notmatch match_case notmatch_case.  None
+                never matches a comparison.  A str is a clause list as in Tcl: `"{> altitude 10000} {null dest}"`.
             sort: columns to sort by; "-lat" is descending.  None sorts last either way.
             limit: most rows wanted; None for all.
             offset: rows to skip first.
@@ -142,7 +143,7 @@ class Table:
             SerializationFailure: in a transaction, another one got there first.
             StorageFull, LimitExceeded: there is no room.
         """
-        self._session().write("insert", self._info, tuple(row), tuple(row.values()))
+        self._write(self._session(), "insert", row)
 
     def upsert(self, row: Mapping[str, object]) -> bool:
         """Insert a row, or change just the given columns of the row that has its key.
@@ -156,7 +157,7 @@ class Table:
         Example:
             >>> flights.upsert({"flight_id": "UAL123", "altitude": 35000})
         """
-        return self._session().write("upsert", self._info, tuple(row), tuple(row.values()))
+        return self._write(self._session(), "upsert", row)
 
     def replace(self, row: Mapping[str, object]) -> bool:
         """Insert a row, or put it in the place of the whole row that has its key.
@@ -167,7 +168,15 @@ class Table:
         Raises:
             As insert, except for UniqueViolation of the key.
         """
-        return self._session().write("replace", self._info, tuple(row), tuple(row.values()))
+        return self._write(self._session(), "replace", row)
+
+    def _write(self, session: Session, how: str, row: Mapping[str, object]) -> bool:
+        if not isinstance(row, Mapping):
+            raise UsageError(
+                f"a row is a mapping of columns to values, not {type(row).__name__}",
+                table=self.name,
+            )
+        return session.write(how, self._info, tuple(row), tuple(row.values()))
 
     def upsert_many(
         self, rows: Iterable[Mapping[str, object]], *, batch_size: int = 1024
@@ -207,7 +216,7 @@ class Table:
             session, new = self._session(), 0
             for place, row in enumerate(batch):
                 try:
-                    new += session.write("upsert", self._info, tuple(row), tuple(row.values()))
+                    new += self._write(session, "upsert", row)
                 except Error as error:
                     error.line = before + place + 1
                     raise

@@ -29,7 +29,7 @@ TCL_DECLARE_MUTEX(process_lock)
 static struct {
     aero_db *db;
     uint32_t sessions;
-    char profile[32]; /* what the opener asked for, "" if nothing */
+    char profile[32]; /* as the opener asked for them, or what it got by default */
     char memory[32];
     uint64_t size;
     char shm_path[4096];
@@ -129,7 +129,10 @@ static int check_request(Tcl_Interp *interp, const struct request *request)
                                             texts[i].asked));
     if (request->size != 0 && request->size != process.size)
         return aetcl_fail(interp, AERO_USAGE,
-                          Tcl_ObjPrintf("%s is open already, with another -size", opened));
+                          Tcl_ObjPrintf("%s is open already, with -size %" TCL_LL_MODIFIER
+                                        "u; it cannot change to %" TCL_LL_MODIFIER "u",
+                                        opened, (Tcl_WideUInt)process.size,
+                                        (Tcl_WideUInt)request->size));
     return TCL_OK;
 }
 
@@ -161,8 +164,11 @@ static int open_database(aetcl_state *state, const struct request *request)
         process.db = NULL;
         return aetcl_fail_engine(state->interp, &error, NULL);
     }
-    remember(process.profile, sizeof process.profile, request->profile);
-    remember(process.memory, sizeof process.memory, request->memory);
+    remember(process.profile, sizeof process.profile,
+             request->profile != NULL ? request->profile : "shared");
+    const bool embedded = strcmp(process.profile, "embedded") == 0;
+    remember(process.memory, sizeof process.memory,
+             request->memory != NULL ? request->memory : (embedded ? "private" : "shared"));
     remember(process.shm_path, sizeof process.shm_path, request->shm_path);
     process.size = request->size;
     return TCL_OK;
@@ -190,11 +196,30 @@ static int open_session(aetcl_state *state)
     return TCL_OK;
 }
 
+/* Remember the size and the place of the segment that an opener got without asking, so that a later
+ * `init` may name them.  REQUIRES: process_lock, state->session != NULL. */
+static void remember_defaults(const aetcl_state *state)
+{
+    const aero_stat *stats;
+    uint32_t count;
+    if (aero_stats(state->session, &stats, &count) != AERO_OK)
+        return; /* naming a default is refused then */
+    for (uint32_t i = 0; i < count; i++) {
+        const aero_value *value = &stats[i].value;
+        if (process.size == 0 && strcmp(stats[i].name, "segment_size") == 0)
+            process.size = value->u.natural;
+        if (process.shm_path[0] == '\0' && strcmp(stats[i].name, "segment_path") == 0 &&
+            value->length < sizeof process.shm_path)
+            remember(process.shm_path, value->length + 1, value->u.data);
+    }
+}
+
 static int attach(aetcl_state *state, const struct request *request)
 {
     int code = TCL_OK;
     Tcl_MutexLock(&process_lock);
-    if (process.db != NULL)
+    const bool first = process.db == NULL;
+    if (!first)
         code = check_request(state->interp, request);
     else if (state->safe)
         code = aetcl_fail(state->interp, AERO_PERMISSION,
@@ -203,6 +228,8 @@ static int attach(aetcl_state *state, const struct request *request)
         code = open_database(state, request);
     if (code == TCL_OK && state->session == NULL)
         code = open_session(state);
+    if (code == TCL_OK && first)
+        remember_defaults(state);
     if (code == TCL_OK)
         state->closed = false;
     Tcl_MutexUnlock(&process_lock);

@@ -237,3 +237,35 @@ def test_tsv_out_and_in_again(full, db):
     with pytest.raises(OSError, match="no room"):
         full.search().write_tsv(Broken())
     db.verify()
+
+
+def test_bare_clause(full):
+    """Goal: one clause needs no list around it, as in Tcl; tries a tuple and a list."""
+    wanted = full.search([(">", "altitude", 30000)]).count()
+    assert full.search((">", "altitude", 30000)).count() == wanted
+    assert full.search([">", "altitude", 30000]).count() == wanted
+    assert full.search(("null", "typ")).count() == full.search([("null", "typ")]).count()
+
+
+@pytest.mark.parametrize("clauses", [5, [5], [None], [()], [("in", "altitude", 5)], (">",)])
+def test_shapeless_clauses(fs, clauses):
+    """Goal: what is no clause is a UsageError, not an accident inside."""
+    with pytest.raises(aerostore.UsageError):
+        fs.search(clauses)
+
+
+def test_arrow_types(aerostore_library, market_library, fs, tmp_path):
+    """Goal: arrow types come from the columns; an empty table, all None, and 2**64 - 1."""
+    pyarrow = pytest.importorskip("pyarrow")
+    assert fs.search().to_arrow().schema.field("typ").type == pyarrow.string()
+    market = aerostore.open(tmp_path / "m", profile="embedded", package="market", size="64MiB")
+    with market as db:
+        trades = db["Trade"]
+        for key in (1, 2**64 - 1):
+            trades.upsert({"trade_id": key, "symbol": "S", "amount": -(2**63), "account": 1,
+                           "placed_at": 0.5})
+        found = trades.search(sort=["trade_id"]).to_arrow()
+        assert found.column("trade_id").to_pylist() == [1, 2**64 - 1]
+        assert found.schema.field("trade_id").type == pyarrow.uint64()
+        assert found.schema.field("note").type == pyarrow.string()
+        assert db["Instrument"].search().to_arrow().schema.field("logo").type == pyarrow.binary()

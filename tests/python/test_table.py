@@ -251,3 +251,23 @@ def test_many_threads_share_a_database(db, fs):
     assert len(fs) == 1600
     assert [fs[f"T{n}-0"].altitude for n in range(8)] == [200] * 8
     db.verify()
+
+
+def test_missing_row_is_a_key_error(fs):
+    """Goal: code written for mappings works; the message is not quoted as a KeyError's would be."""
+    with pytest.raises(KeyError) as caught:
+        fs["none"]
+    assert str(caught.value) == "table FlightState has no row with key 'none'"
+    assert isinstance(caught.value, aerostore.RowNotFound)
+
+
+@pytest.mark.parametrize("row", [5, None, "x", [("flight_id", "A")]])
+@pytest.mark.parametrize("how", ["insert", "upsert", "replace"])
+def test_rows_are_mappings(fs, how, row):
+    """Goal: what is no row is a UsageError; in a batch it is named by its place."""
+    with pytest.raises(aerostore.UsageError, match="mapping"):
+        getattr(fs, how)(row)
+    good = {"flight_id": "A", "lat": 1, "lon": 2, "updated_at": 3}
+    with pytest.raises(aerostore.UsageError, match="mapping") as caught:
+        fs.upsert_many([good, row])
+    assert caught.value.line == 2 and len(fs) == 0

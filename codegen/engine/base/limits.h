@@ -19,6 +19,10 @@
 #define AE_SLAB_PAGES_MAX 128u
 #define AE_SLABS_PER_SIZE 8u
 
+/* Pages that rows may not take, so that a full segment still has blocks for deleting and for rewriting
+ * key shards: one in this many, and at least two. */
+#define AE_RESERVE_SHARE 64u
+
 /* Storage is reserved from the file system in steps that grow with the segment. */
 #define AE_EXTENT_MIN ((uint64_t)1 << 20)
 #define AE_EXTENT_MAX ((uint64_t)64 << 20)

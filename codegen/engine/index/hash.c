@@ -59,7 +59,7 @@ static uint32_t shard_live(const ae_shard *shard)
     uint32_t live = 0;
     for (uint32_t index = 0; index < AE_HASH_ENTRIES; index++) {
         const uint64_t word = ae_load64(&shard->entries[index].word) & ~AE_HASH_FROZEN;
-        live += word != 0 && word != AE_HASH_REMOVED;
+        live += ae_hash_is_row(word);
     }
     return live;
 }
@@ -86,7 +86,7 @@ static uint32_t shard_freeze(ae_shard *shard)
         /* From here on no insert or removal can change the entry (keeps X1). */
         const uint64_t word = ae_or64(&shard->entries[index].word, AE_HASH_FROZEN) &
                               ~AE_HASH_FROZEN;
-        live += word != 0 && word != AE_HASH_REMOVED;
+        live += ae_hash_is_row(word);
     }
     return live;
 }
@@ -218,7 +218,7 @@ static void split_fill(const ae_hash *hash, uint32_t slot, const ae_shard *shard
     }
     for (uint32_t index = 0; index < AE_HASH_ENTRIES; index++) {
         const uint64_t word = ae_load64(&shard->entries[index].word) & ~AE_HASH_FROZEN;
-        if (word == 0 || word == AE_HASH_REMOVED)
+        if (!ae_hash_is_row(word))
             continue;
         const bool up = two && ((uint32_t)(word >> 32) >> (30 - shard->depth) & 1u) != 0;
         shard_fill(children[up ? 1 : 0], word, ae_load32(&shard->entries[index].hint));
@@ -334,41 +334,99 @@ void ae_hash_recover(ae_hash *hash, uint32_t slot)
 
 /* ---- entering and removing ---------------------------------------------------------------------------------- */
 
-enum probe_result { PROBE_FOUND, PROBE_ENTERED, PROBE_SPLIT };
+enum probe_result { PROBE_FOUND, PROBE_ENTERED, PROBE_AGAIN, PROBE_SPLIT };
+
+/* One walk along a probe path: a matching row, or where a new one can go. */
+typedef struct probe {
+    ae_hash_entry *entry; /* the match, or the first removed entry of the tag, or the first empty one */
+    uint64_t word;        /* what was read of it */
+    bool company;         /* entries of the tag were met */
+} probe;
 
 /* Walk the probe path of one shard. */
 static enum probe_result shard_probe(ae_shard *shard, uint32_t tag, ae_hash_match match,
-                                     void *context, ae_ref anchor, ae_ref hint, ae_ref *found,
-                                     ae_hash_entry **entry)
+                                     void *context, probe *path)
 {
     uint32_t index = ae_hash_home(tag) * AE_HASH_LINE_ENTRIES;
-    const uint32_t end = AE_HASH_ENTRIES;
-    for (uint32_t steps = 0; steps < end;) {
+    *path = (probe){.entry = NULL};
+    for (uint32_t steps = 0; steps < AE_HASH_ENTRIES; steps++) {
         ae_hash_entry *at = &shard->entries[index];
         const uint64_t seen = ae_load64_acquire(&at->word);
         if ((seen & AE_HASH_FROZEN) != 0)
             return PROBE_SPLIT;
         if (seen == 0) {
-            if (steps >= shard->probe_max)
-                return PROBE_SPLIT;
-            /* Release: the row behind the anchor is complete; pairs with ae_hash_walk_next.  Another
-             * inserter of the key must come to this very entry, so one of the two sees the other. */
-            if (!ae_cas64(&at->word, 0, (uint64_t)tag << 32 | anchor))
-                continue;
-            ae_store32(&at->hint, hint);
-            *entry = at;
-            return PROBE_ENTERED;
+            if (path->entry == NULL && steps < shard->probe_max)
+                path->entry = at;
+            break;
         }
-        if ((uint32_t)(seen >> 32) == tag && seen != AE_HASH_REMOVED &&
-            match(context, ae_hash_anchor(seen))) {
-            *found = ae_hash_anchor(seen);
-            *entry = at;
-            return PROBE_FOUND;
+        if ((uint32_t)(seen >> 32) == tag) {
+            path->company = true;
+            if (!ae_hash_is_row(seen)) {
+                path->word = path->entry == NULL ? seen : path->word;
+                path->entry = path->entry == NULL ? at : path->entry;
+            } else if (match(context, ae_hash_anchor(seen))) {
+                path->entry = at;
+                path->word = seen;
+                return PROBE_FOUND;
+            }
         }
-        steps++;
-        index = index + 1 == end ? 0 : index + 1;
+        index = index + 1 == AE_HASH_ENTRIES ? 0 : index + 1;
     }
-    return PROBE_SPLIT;
+    return path->entry == NULL ? PROBE_SPLIT : PROBE_AGAIN;
+}
+
+/* Another entry with a matching row, whatever is frozen. */
+static ae_hash_entry *shard_rival(ae_shard *shard, uint32_t tag, ae_hash_match match, void *context,
+                                  const ae_hash_entry *own, ae_ref *found)
+{
+    uint32_t index = ae_hash_home(tag) * AE_HASH_LINE_ENTRIES;
+    for (uint32_t steps = 0; steps < AE_HASH_ENTRIES; steps++) {
+        ae_hash_entry *at = &shard->entries[index];
+        const uint64_t bare = ae_load64_acquire(&at->word) & ~AE_HASH_FROZEN;
+        if (bare == 0)
+            break;
+        if (at != own && (uint32_t)(bare >> 32) == tag && ae_hash_is_row(bare) &&
+            match(context, ae_hash_anchor(bare))) {
+            *found = ae_hash_anchor(bare);
+            return at;
+        }
+        index = index + 1 == AE_HASH_ENTRIES ? 0 : index + 1;
+    }
+    return NULL;
+}
+
+/* Find a match in the shard, or enter the anchor.
+ *
+ * Inserters of one key must not both succeed.  Where no entry of the tag has ever been on the path, they
+ * come to the same empty entry, and one sees the other there.  But removed entries of the tag are used again,
+ * or rows that come and go would have the shard rewritten for ever; and one inserter may have passed an entry
+ * before it was removed, and go on to a later place, while another uses it.  So each enters first, and then
+ * looks along the path for the other: of two, at least one sees the other, and gives up.  An entry of the tag
+ * cannot appear where none was, since tags never change (X1). */
+static enum probe_result shard_enter(ae_shard *shard, uint32_t tag, ae_hash_match match,
+                                     void *context, ae_ref anchor, ae_ref hint, ae_ref *found,
+                                     ae_hash_entry **entry)
+{
+    probe path;
+    const enum probe_result result = shard_probe(shard, tag, match, context, &path);
+    if (result == PROBE_SPLIT)
+        return PROBE_SPLIT;
+    *entry = path.entry;
+    if (result == PROBE_FOUND) {
+        *found = ae_hash_anchor(path.word);
+        return PROBE_FOUND;
+    }
+    /* Release: the row behind the anchor is complete; pairs with ae_hash_walk_next. */
+    if (!ae_cas64(&path.entry->word, path.word, (uint64_t)tag << 32 | anchor))
+        return PROBE_AGAIN;
+    ae_store32(&path.entry->hint, hint);
+    AE_CRASH_POINT("hash.entered");
+    if (!path.company)
+        return PROBE_ENTERED;
+    atomic_thread_fence(memory_order_seq_cst); /* entered before looking; pairs with itself */
+    ae_hash_entry *rival = shard_rival(shard, tag, match, context, path.entry, found);
+    *entry = rival == NULL ? path.entry : rival;
+    return rival == NULL ? PROBE_ENTERED : PROBE_FOUND;
 }
 
 static void hash_find(const ae_hash *hash, uint32_t tag, ae_hash_match match, void *context,
@@ -403,8 +461,10 @@ aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_matc
         if (shard == NULL) {
             status = root_make(hash, slot, error);
         } else {
-            const enum probe_result result = shard_probe(shard, tag, match, context, anchor, hint,
+            const enum probe_result result = shard_enter(shard, tag, match, context, anchor, hint,
                                                          found, entry);
+            if (result == PROBE_AGAIN)
+                continue;
             if (result != PROBE_SPLIT)
                 return AERO_OK;
             status = shard_split(hash, slot, shard, error);
@@ -432,7 +492,7 @@ aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref an
             if (frozen || seen == 0)
                 break;
             if (seen == wanted) {
-                if (ae_cas64(&at->word, wanted, AE_HASH_REMOVED))
+                if (ae_cas64(&at->word, wanted, (uint64_t)tag << 32 | AE_HASH_REMOVED))
                     return AERO_OK;
                 steps--; /* frozen meanwhile: looked at again, as the same step */
                 continue;
@@ -473,7 +533,7 @@ aero_status ae_hash_check(const ae_hash *hash, ae_hash_see see, void *context, u
         (*shards)++;
         for (uint32_t at = 0; at < AE_HASH_ENTRIES; at++) {
             const uint64_t word = ae_load64_acquire(&shard->entries[at].word) & ~AE_HASH_FROZEN;
-            if (word == 0 || word == AE_HASH_REMOVED)
+            if (!ae_hash_is_row(word))
                 continue;
             (*entries)++;
             if (!see(context, (uint32_t)(word >> 32), ae_hash_anchor(word),

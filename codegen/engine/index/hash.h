@@ -14,7 +14,8 @@
  * to the anchor and has the key; whatever else it is by now, the anchor knows better.
  *
  * Invariants
- *   X1  an entry goes from empty to a row to removed, and is frozen at any time; a frozen one never changes
+ *   X1  an entry goes from empty to a row's to removed, and perhaps to another row's of the same tag; its
+ *       tag never changes.  It is frozen at any time; a frozen one never changes
  *   X2  entries of one tag are found before the first empty entry on their probe path
  *   X3  a shard is retired after no directory entry leads to it, and no child names it as parent
  *   X4  an anchor has at most one entry that is not removed (in current shards)
@@ -32,7 +33,7 @@
 #define AE_HASH_LINE_ENTRIES 4u
 #define AE_HASH_ENTRIES (AE_HASH_LINES * AE_HASH_LINE_ENTRIES)
 #define AE_HASH_FROZEN ((uint64_t)1 << 63)
-#define AE_HASH_REMOVED ((uint64_t)1)
+#define AE_HASH_REMOVED 1u /* in place of the anchor */
 
 typedef struct ae_hash_entry {
     ae_a64 word;
@@ -84,6 +85,11 @@ static inline uint32_t ae_hash_tag(uint64_t hash)
 static inline ae_ref ae_hash_anchor(uint64_t word)
 {
     return (ae_ref)word;
+}
+/* Neither empty nor removed; the word is bare of AE_HASH_FROZEN. */
+static inline bool ae_hash_is_row(uint64_t word)
+{
+    return ae_hash_anchor(word) > AE_HASH_REMOVED;
 }
 static inline uint32_t ae_hash_home(uint32_t tag)
 {
@@ -163,7 +169,7 @@ static inline ae_hash_entry *ae_hash_walk_next(ae_hash_walk *walk, uint64_t *wor
             if (++walk->line == AE_HASH_LINES)
                 walk->line = 0;
         }
-        if ((uint32_t)(bare >> 32) == walk->tag && bare != AE_HASH_REMOVED) {
+        if ((uint32_t)(bare >> 32) == walk->tag && ae_hash_is_row(bare)) {
             *word = bare;
             return entry;
         }
@@ -174,7 +180,8 @@ static inline ae_hash_entry *ae_hash_walk_next(ae_hash_walk *walk, uint64_t *wor
 typedef bool (*ae_hash_match)(void *context, ae_ref anchor);
 
 /* Find the anchor with a matching key, or enter `anchor` (when it is not 0) for the tag.
- * *found: the matching anchor, or 0 when `anchor` was entered or nothing matches; *entry: its entry.
+ * *found: the matching anchor, or 0 when `anchor` was entered or nothing matches; *entry: its entry.  When
+ * another was found, `anchor` may have been entered all the same: the caller removes it.
  * Errors: FULL, LIMIT. */
 aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match,
                         void *context, ae_ref anchor, ae_ref hint, ae_ref *found,

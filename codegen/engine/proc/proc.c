@@ -277,20 +277,20 @@ void ae_block_retire(ae_proc *proc, uint32_t slot, ae_ref ref)
     ae_limbo_push(proc, &at->block_head, &at->block_tail, ref, &block->limbo_next);
 }
 
-void ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
+uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
 {
     ae_slot *at = ae_slot_at(proc, slot);
-    for (;;) {
+    for (uint64_t freed = 0;; freed++) {
         const ae_ref ref = ae_load32(&at->block_head);
         if (ref == 0)
-            return;
+            return freed;
         ae_block *block = ae_at(proc->heap->segment, ref);
         const uint64_t word = ae_load64(&block->word);
         const ae_ref next = ae_load32(&block->limbo_next);
         const ae_slab *slab = ae_heap_slab(proc->heap, ref);
         AE_ALWAYS(slab != NULL);
         if ((word & AE_RETIRED_NUMBER) >= horizon)
-            return;
+            return freed;
         /* Off the list first: a block that dies here is found by nobody but is only retired memory,
          * and the direct register below still names it. */
         const uint32_t pool = slab->pool;

@@ -236,7 +236,7 @@ static inline uint64_t ae_retired_word(uint32_t slot, uint64_t clock)
 }
 /* Retire a block: unlinked now, reusable when every snapshot is newer. */
 void ae_block_retire(ae_proc *proc, uint32_t slot, ae_ref ref);
-/* Free retired blocks of the slot that the horizon has passed. */
-void ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon);
+/* Free retired blocks of the slot that the horizon has passed; returns how many. */
+uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon);
 
 #endif

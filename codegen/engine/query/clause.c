@@ -217,12 +217,13 @@ static aero_status check_shape(const aero_query *query, int32_t op, uint32_t col
         return ae_fail(error, AERO_USAGE, "table %s has no column number %u", query->table->name,
                        column);
     if (query->clause_count >= AEI_CLAUSES_MAX)
-        return ae_fail(error, AERO_LIMIT, "a search may have %u comparisons", AEI_CLAUSES_MAX);
+        return ae_fail(error, AERO_LIMIT, "a search may have at most %u comparisons",
+                       AEI_CLAUSES_MAX);
     if (about->values != MANY && count != about->values)
         return ae_fail(error, AERO_USAGE, "operator '%s' expects exactly %u values, got %llu",
                        about->name, about->values, (unsigned long long)count);
     if (count > AEI_VALUES_MAX || query->value_count + count > AEI_VALUES_MAX)
-        return ae_fail(error, AERO_LIMIT, "the comparisons of a search may have %u values",
+        return ae_fail(error, AERO_LIMIT, "the comparisons of a search may have at most %u values",
                        AEI_VALUES_MAX);
     const aero_column *target = &query->table->columns[column];
     if ((op == AERO_OP_TRUE || op == AERO_OP_FALSE) &&

@@ -62,7 +62,8 @@ static aero_status read_values(const aei_item *text, aei_pool *pool, aero_value 
             *values = fresh;
         }
         if (*count >= AEI_VALUES_MAX)
-            return ae_fail(error, AERO_LIMIT, "the comparisons of a search may have %u values",
+            return ae_fail(error, AERO_LIMIT,
+                           "the comparisons of a search may have at most %u values",
                            AEI_VALUES_MAX);
         const aero_status status = text_value(&item, &(*values)[*count], error);
         if (status != AERO_OK)

@@ -220,6 +220,20 @@ static void slab_offer(ae_heap *heap, ae_slab *slab)
     ae_add32(&heap->pools[slab->pool].free_hint, offered);
 }
 
+/* Pages for a slab.  Rows leave the last ones to blocks: an insert takes its version first, so a segment that
+ * is full of rows has blocks left to delete with, to commit with, and to rewrite key shards with. */
+static aero_status run_take(ae_heap *heap, const ae_pool *of, uint32_t slot, uint32_t *pages,
+                            uint32_t *page, aero_error *error)
+{
+    const uint64_t total = heap->segment->size >> AE_PAGE_SHIFT;
+    const uint64_t used = ae_load64_acquire(&heap->segment->header->used) >> AE_PAGE_SHIFT;
+    const uint64_t reserve = total / AE_RESERVE_SHARE < 2 ? 2 : total / AE_RESERVE_SHARE;
+    if (of->kind != AE_POOL_BLOCK && used + *pages + reserve > total)
+        return ae_fail(error, AERO_FULL, "the segment is full: %llu bytes are its maximum",
+                       (unsigned long long)heap->segment->size);
+    return ae_pages_take(heap->segment, pages, slot, page, error);
+}
+
 static aero_status pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
                              aero_error *error)
 {
@@ -231,10 +245,10 @@ static aero_status pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint
     uint32_t page = 0;
     uint32_t pages = slab_pages(of, index);
     const uint32_t least = slab_pages(of, 0);
-    aero_status status = ae_pages_take(heap->segment, &pages, slot, &page, error);
+    aero_status status = run_take(heap, of, slot, &pages, &page, error);
     while (status == AERO_FULL && pages > least) { /* the last pages of a segment are used too */
         pages = pages / 2 > least ? pages / 2 : least;
-        status = ae_pages_take(heap->segment, &pages, slot, &page, error);
+        status = run_take(heap, of, slot, &pages, &page, error);
     }
     if (status != AERO_OK)
         return status;

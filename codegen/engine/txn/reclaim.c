@@ -116,7 +116,7 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     }
     (void)limbo_reclaim(db, slot, session->horizon, most);
     if (ae_load32(&at->block_head) != 0)
-        ae_block_reclaim(&db->proc, slot, session->horizon);
+        (void)ae_block_reclaim(&db->proc, slot, session->horizon);
 }
 
 void ae_reclaim_idle(const aero_session *session, uint64_t turn)
@@ -134,7 +134,7 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
         (void)ae_snapshot_publish(&db->proc, &ae_slot_at(&db->proc, slot)->snapshot);
         const uint64_t horizon = ae_horizon_compute(&db->proc);
         (void)limbo_reclaim(db, slot, horizon, RECLAIM_IDLE);
-        ae_block_reclaim(&db->proc, slot, horizon);
+        (void)ae_block_reclaim(&db->proc, slot, horizon);
         ae_slot_release(&db->proc, slot);
         return;
     }
@@ -149,7 +149,7 @@ bool ae_reclaim_hard(aero_session *session)
     uint64_t freed = 0;
     if (session->txn.open) {
         freed += limbo_reclaim(db, session->txn.slot, horizon, UINT32_MAX);
-        ae_block_reclaim(&db->proc, session->txn.slot, horizon);
+        freed += ae_block_reclaim(&db->proc, session->txn.slot, horizon);
     }
     /* Idle slots keep stock and limbo; claim each for a moment and empty it. */
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
@@ -161,7 +161,7 @@ bool ae_reclaim_hard(aero_session *session)
             continue;
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
         freed += limbo_reclaim(db, slot, horizon, UINT32_MAX);
-        ae_block_reclaim(&db->proc, slot, horizon);
+        freed += ae_block_reclaim(&db->proc, slot, horizon);
         freed += ae_heap_flush(&db->heap, &at->cache, slot);
         ae_slot_release(&db->proc, slot);
     }
