@@ -232,3 +232,17 @@ def bench(_: Context, arguments: str = "") -> None:
 def fuzz(_: Context, seconds: int = 60) -> None:
     """Fuzz the parsers, longer than the tests do."""
     pytest("tests/fuzz", AEROSTORE_FUZZ_SECONDS=str(seconds))
+
+
+@task(help={"rounds": "how many times longer than in `test`"})
+def torture(_: Context, rounds: int = 20) -> None:
+    """Kill, damage, interleave and ask at random for much longer than the tests do."""
+    pytest(
+        "--timeout=0", "tests/crash", "tests/isolation", "tests/processes", "tests/oracle",
+        AEROSTORE_PROGRAM_SECONDS="36000",
+        AE_CRASH_THOROUGH="1",
+        AE_KILL_ROUNDS=str(300 * rounds),
+        AEROSTORE_HISTORY_SECONDS=str(6 * rounds),
+        AEROSTORE_DAMAGE_TRIALS=str(600 * rounds),
+        AEROSTORE_ORACLE_QUERIES=str(300 * rounds),
+    )

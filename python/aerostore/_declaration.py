@@ -94,14 +94,14 @@ def declare(
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
     ]
     # What stands in an `if`, or in a class made at run time, is known by its annotation only.
-    known = {name for name, _ in annotated}
+    known = {_inner(declared, name) for name, _ in annotated}
     annotated += [
         (name, decorator.line) for name in inspect.get_annotations(declared) if name not in known
     ]
     for name, line in annotated:
         location = Location(decorator.file, line)
         columns.append(_column(declared, name, location, doc_of.get((name, line), "")))
-    names = {name for name, _ in annotated}
+    names = {_inner(declared, name) for name, _ in annotated}
     lines = {
         target.id: statement.lineno
         for statement in body
@@ -130,6 +130,13 @@ def declare(
     home = sys.modules.get(declared.__module__)
     if home is not None:  # a second class of one name hides the first: the list keeps both
         vars(home).setdefault("__speedtables__", []).append(declaration)
+
+
+def _inner(declared: type, name: str) -> str:
+    # Python keeps a class's private name, __x, as _Class__x.
+    bare = declared.__name__.lstrip("_")
+    private = bare and name.startswith("__") and not name.endswith("__")
+    return f"_{bare}{name}" if private else name
 
 
 def _find_class(decorator: Location, name: str) -> ast.ClassDef | None:
@@ -161,7 +168,7 @@ def _docs(body: Sequence[ast.stmt]) -> dict[tuple[str, int], str]:
 
 def _column(declared: type, name: str, location: Location, doc: str) -> ColumnDeclaration:
     """Record one column; a mistake becomes the declaration's `problem`."""
-    annotation = declared.__annotations__.get(name)
+    annotation = declared.__annotations__.get(_inner(declared, name))
     written = annotation if isinstance(annotation, str) else _spell(annotation)
     problem = ""
     if isinstance(annotation, str):
@@ -173,7 +180,7 @@ def _column(declared: type, name: str, location: Location, doc: str) -> ColumnDe
     kind, nullable, is_key = _read_annotation(annotation)
     if not kind and not problem:
         problem = f'"{written}" is not a column type'
-    value = vars(declared).get(name)
+    value = vars(declared).get(_inner(declared, name))
     if value is not None and not isinstance(value, ColumnOptions) and not problem:
         problem = "is given a value; write column(default=…)"
     options = value if isinstance(value, ColumnOptions) else None

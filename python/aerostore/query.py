@@ -246,11 +246,10 @@ class SearchResult(Iterable[Row]):
         """
         import pyarrow  # an optional companion, and slow to import
 
-        # Types come from the columns: values alone say nothing when there are none, or all are None.
-        schema = pyarrow.schema([
-            pyarrow.field(column.name, getattr(pyarrow, _ARROW_TYPES[column.kind])())
-            for column in (self._plan.table.columns[index] for index in self._plan.columns)
-        ])
+        # Types come from the columns: values say nothing when there are none, or all are None.
+        columns = [self._plan.table.columns[index] for index in self._plan.columns]
+        types = [getattr(pyarrow, _ARROW_TYPES[column.kind])() for column in columns]
+        schema = pyarrow.schema(list(zip(self.fields, types, strict=True)))
         return pyarrow.table(self.columns(), schema=schema)
 
     def write_tsv(

@@ -108,7 +108,8 @@ class Table:
                 `("in", "typ", ["A320"])`, `("range", "lat", 46, 48)` (low ≤ x < high),
                 `("null", "dest")`, `("match", "flight_id", "UAL*")`.  Operators: = == != <> < <= >
                 >= in range null notnull true false match notmatch match_case notmatch_case.  None
-                never matches a comparison.  A str is a clause list as in Tcl: `"{> altitude 10000} {null dest}"`.
+                never matches a comparison.  A str is a clause list as in Tcl:
+                `"{> altitude 10000} {null dest}"`.
             sort: columns to sort by; "-lat" is descending.  None sorts last either way.
             limit: most rows wanted; None for all.
             offset: rows to skip first.

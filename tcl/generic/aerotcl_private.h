@@ -79,7 +79,7 @@ typedef struct aetcl_pairs {
     aero_value *values;
 } aetcl_pairs;
 
-/* ---- result.c -------------------------------------------------------------------------------- */
+/* ---- result.c ------------------------------------------------------------------------------- */
 
 /* Leave "TCL_ERROR: <text>" and errorCode {AEROSTORE <code's name>}; returns TCL_ERROR.  `text` is
  * consumed, usually made by Tcl_ObjPrintf. */
@@ -102,7 +102,7 @@ int aetcl_fail_tcl(Tcl_Interp *interp, int32_t code);
  * again. */
 bool aetcl_retryable(Tcl_Interp *interp);
 
-/* ---- value.c --------------------------------------------------------------------------------- */
+/* ---- value.c -------------------------------------------------------------------------------- */
 
 void *aetcl_pool_take(aetcl_pool *pool, size_t size);
 void aetcl_pool_free(aetcl_pool *pool);
@@ -122,7 +122,7 @@ void aetcl_objects_of(const aetcl_table *table, uint32_t count, const uint32_t *
                       const aero_value *values, Tcl_Obj **objects);
 Tcl_Obj *aetcl_object_of(const aetcl_table *table, uint32_t column, const aero_value *value);
 
-/* ---- arguments.c ----------------------------------------------------------------------------- */
+/* ---- arguments.c ---------------------------------------------------------------------------- */
 
 /* A decimal integer of at least `low`; `what` names it in the error. */
 int aetcl_natural_of(Tcl_Interp *interp, Tcl_Obj *object, const char *what, int64_t low,
@@ -144,7 +144,7 @@ int aetcl_pairs_of(const aetcl_table *table, int count, Tcl_Obj *const arguments
 /* A path of the native file system, as the system spells it. */
 int aetcl_path_of(Tcl_Interp *interp, Tcl_Obj *object, const char **path);
 
-/* ---- database.c ------------------------------------------------------------------------------ */
+/* ---- database.c ----------------------------------------------------------------------------- */
 
 /* Make sure there is a session, opening the default database if the process has none. */
 int aetcl_session(aetcl_state *state);
@@ -161,7 +161,7 @@ typedef int aetcl_command(aetcl_state *state, int count, Tcl_Obj *const argument
 aetcl_command aetcl_init, aetcl_close, aetcl_set_config, aetcl_get_config, aetcl_stats,
     aetcl_verify, aetcl_transaction, aetcl_savepoint, aetcl_rollback_to, aetcl_release;
 
-/* ---- transaction.c --------------------------------------------------------------------------- */
+/* ---- transaction.c -------------------------------------------------------------------------- */
 
 /* Work inside a transaction: TCL_OK, TCL_RETURN, TCL_BREAK and TCL_CONTINUE keep it, anything else
  * undoes it.  Called again when it fails with a retryable error, up to `retries` times; inside an
@@ -171,7 +171,7 @@ int aetcl_atomically(aetcl_state *state, int32_t isolation, int64_t retries, aet
                      void *context);
 #define AETCL_RETRIES 16 /* with back-off to 16 ms: a quarter of a second against a hot row */
 
-/* ---- table.c and the subcommands ------------------------------------------------------------- */
+/* ---- table.c and the subcommands ------------------------------------------------------------ */
 
 int aetcl_table_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj *const arguments[]);
 
@@ -186,7 +186,7 @@ aetcl_subcommand aetcl_set, aetcl_store, aetcl_upsert, aetcl_delete, aetcl_incr,
 aetcl_subcommand aetcl_fields, aetcl_field, aetcl_fieldtype, aetcl_key, aetcl_type, aetcl_methods,
     aetcl_needs_quoting;
 
-/* ---- show.c and rows.c: walking a query with a script ---------------------------------------- */
+/* ---- show.c and rows.c: walking a query with a script --------------------------------------- */
 
 enum aetcl_shape {
     AETCL_SHAPE_NONE,
@@ -236,7 +236,7 @@ int aetcl_check_limits(Tcl_Interp *interp);
 /* The session's error, with how much an ingest had committed before it. */
 int aetcl_fail_ingest(aetcl_table *table, const aero_ingest_report *report);
 
-/* ---- tabsep.c -------------------------------------------------------------------------------- */
+/* ---- tabsep.c ------------------------------------------------------------------------------- */
 
 enum aetcl_quote {
     AETCL_QUOTE_ESCAPE, /* \t \n \r \\ as in ingest_tsv */

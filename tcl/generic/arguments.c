@@ -87,7 +87,7 @@ int aetcl_size_of(Tcl_Interp *interp, Tcl_Obj *object, uint64_t *size)
     return TCL_OK;
 }
 
-/* ---- columns --------------------------------------------------------------------------------- */
+/* ---- columns -------------------------------------------------------------------------------- */
 
 int64_t aetcl_column_find(const aetcl_table *table, Tcl_Obj *object)
 {

@@ -44,7 +44,7 @@ struct request {
     uint64_t size;
 };
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 static struct name_list *make_names(const aero_table *table)
 {
@@ -86,7 +86,7 @@ void aetcl_names_of(const aero_schema_info *schema, aetcl_table *table)
     Tcl_MutexUnlock(&process_lock);
 }
 
-/* ---- opening and closing --------------------------------------------------------------------- */
+/* ---- opening and closing -------------------------------------------------------------------- */
 
 /* Do the two paths name one directory? */
 static bool same_directory(Tcl_Obj *asked, const char *native, const char *opened)
@@ -276,7 +276,7 @@ void aetcl_leave(aetcl_state *state)
     Tcl_Release(state->interp);
 }
 
-/* ---- commands -------------------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------------------------- */
 
 static int ready(aetcl_state *state)
 {

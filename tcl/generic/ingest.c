@@ -59,7 +59,7 @@ int aetcl_ingest_tsv(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return code;
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ---------------------------------------------------------------------------------- */
 
 struct progress {
     aetcl_state *state;

@@ -56,7 +56,7 @@ static void free_bound(ClientData data)
     Tcl_Free(data);
 }
 
-/* ---- state ----------------------------------------------------------------------------------- */
+/* ---- state ---------------------------------------------------------------------------------- */
 
 static void make_table(aetcl_state *state, uint32_t index)
 {
@@ -147,7 +147,7 @@ static void key_of(const aero_schema_info *schema, Tcl_DString *key)
     Tcl_DStringAppend(key, schema->package, -1);
 }
 
-/* ---- commands -------------------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------------------------- */
 
 static void make_commands(aetcl_state *state)
 {

@@ -25,7 +25,7 @@ struct reader {
     aero_ingest *ingest;
 };
 
-/* ---- rewriting ------------------------------------------------------------------------------- */
+/* ---- rewriting ------------------------------------------------------------------------------ */
 
 static int hex_digit(char digit)
 {
@@ -102,7 +102,7 @@ static bool rewrite(struct reader *reader, const char *text, size_t length)
     }
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 /* The next line; TCL_BREAK at the end of the channel. */
 static int next_line(struct reader *reader, Tcl_Obj *line)
@@ -240,7 +240,7 @@ static int read_all(struct reader *reader, aero_ingest_report *report)
     return TCL_OK;
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- the command ---------------------------------------------------------------------------- */
 
 enum read_option {
     NO_KEYS,

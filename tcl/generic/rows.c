@@ -50,7 +50,7 @@ int aetcl_check_limits(Tcl_Interp *interp)
     return TCL_OK;
 }
 
-/* ---- the next row ---------------------------------------------------------------------------- */
+/* ---- the next row --------------------------------------------------------------------------- */
 
 /* Do all columns come as plain numbers from aero_cursor_fetch?  Texts do not: a batch of long ones
  * would take memory without bound. */
@@ -95,7 +95,7 @@ static aero_status next_row(struct step *step, bool *more)
     return status;
 }
 
-/* ---- one row --------------------------------------------------------------------------------- */
+/* ---- one row -------------------------------------------------------------------------------- */
 
 static int run_code(const aetcl_walk *walk)
 {
@@ -164,7 +164,7 @@ static int visit(struct step *step)
     return code;
 }
 
-/* ---- the walk -------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 /* Lay out the columns to fetch and what is made of them. */
 static void prepare(struct step *step, aetcl_pool *pool)

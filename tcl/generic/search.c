@@ -37,7 +37,7 @@ static Tcl_Interp *interp_of(const struct search *search)
     return search->table->state->interp;
 }
 
-/* ---- options --------------------------------------------------------------------------------- */
+/* ---- options -------------------------------------------------------------------------------- */
 
 static int set_compare(struct search *search, Tcl_Obj *value)
 {
@@ -205,7 +205,7 @@ static const struct option options[] = {
     {NULL, NULL, false, 0},
 };
 
-/* ---- reading them ---------------------------------------------------------------------------- */
+/* ---- reading them --------------------------------------------------------------------------- */
 
 /* Note the shape an option chooses; there can be only one. */
 static int choose_shape(struct search *search, const struct option *option)
@@ -323,7 +323,7 @@ static void end_search(struct search *search)
     aetcl_pool_free(&search->pool);
 }
 
-/* ---- running --------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 static int walk_work(void *context)
 {

@@ -61,7 +61,7 @@ void aetcl_show_free(aetcl_show *show)
             Tcl_DecrRefCount(show->lists[i]);
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 /* Text as long as the one that is there goes into its place, if it is spelled the same in Tcl. */
 static bool rewrite_text(const aero_value *value, Tcl_Obj *object)
@@ -104,7 +104,7 @@ static void put_value(const aetcl_show *show, uint32_t column, const aero_value 
     *place = fresh;
 }
 
-/* ---- shapes ---------------------------------------------------------------------------------- */
+/* ---- shapes --------------------------------------------------------------------------------- */
 
 static int set_variable(const aetcl_show *show, Tcl_Obj *name, Tcl_Obj *element, Tcl_Obj *value)
 {

@@ -88,7 +88,7 @@ int aetcl_methods(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return TCL_OK;
 }
 
-/* ---- what the table is ----------------------------------------------------------------------- */
+/* ---- what the table is ---------------------------------------------------------------------- */
 
 /* fields */
 int aetcl_fields(aetcl_table *table, int count, Tcl_Obj *const arguments[])

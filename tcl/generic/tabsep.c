@@ -67,7 +67,7 @@ int aetcl_channel_of(Tcl_Interp *interp, Tcl_Obj *object, int mode, Tcl_Channel 
     return TCL_OK;
 }
 
-/* ---- sending --------------------------------------------------------------------------------- */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 static int send(struct output *output, const char *data, size_t length)
 {
@@ -113,7 +113,7 @@ static int write_engine(aetcl_table *table, aero_cursor *cursor, struct output *
     return aetcl_fail_session(table->state);
 }
 
-/* ---- other spellings ------------------------------------------------------------------------- */
+/* ---- other spellings ------------------------------------------------------------------------ */
 
 void aetcl_append_escaped(Tcl_DString *line, char c)
 {
@@ -236,7 +236,7 @@ static int write_quoted(aetcl_table *table, aero_cursor *cursor, struct output *
     return code;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 /* Complete the columns: all of them when none is named, and the key in front when it is not among
  * those named. */

@@ -131,7 +131,7 @@ int aetcl_atomically(aetcl_state *state, int32_t isolation, int64_t retries, aet
     return code;
 }
 
-/* ---- commands -------------------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------------------------- */
 
 static int command_usage(aetcl_state *state, const char *text)
 {

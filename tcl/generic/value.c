@@ -38,7 +38,7 @@ void aetcl_pool_free(aetcl_pool *pool)
     }
 }
 
-/* ---- text from Tcl --------------------------------------------------------------------------- */
+/* ---- text from Tcl -------------------------------------------------------------------------- */
 
 /* Is there anything in the text that plain UTF-8 spells in another way? */
 static bool is_plain(const char *text, size_t length)
@@ -116,7 +116,7 @@ int aetcl_name_of(Tcl_Interp *interp, Tcl_Obj *object, const char *what, aetcl_p
     return TCL_OK;
 }
 
-/* ---- values from Tcl ------------------------------------------------------------------------- */
+/* ---- values from Tcl ------------------------------------------------------------------------ */
 
 /* Each character of a Tcl text as one byte.  TYPE when one is above U+00FF. */
 static int bytes_of(const aetcl_table *table, const aero_column *column, Tcl_Obj *object,
@@ -211,7 +211,7 @@ int aetcl_key_of(const aetcl_table *table, Tcl_Obj *object, aetcl_pool *pool, ae
     return aetcl_value_of(table, table->info->key_column, object, pool, key);
 }
 
-/* ---- values to Tcl --------------------------------------------------------------------------- */
+/* ---- values to Tcl -------------------------------------------------------------------------- */
 
 /* Does Tcl spell this UTF-8 the same way?  Not so with NUL and from F0 on. */
 bool aetcl_is_internal(const char *text, size_t length)

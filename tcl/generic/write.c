@@ -216,7 +216,7 @@ int aetcl_reset(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return TCL_OK;
 }
 
-/* ---- incr ------------------------------------------------------------------------------------ */
+/* ---- incr ----------------------------------------------------------------------------------- */
 
 struct increments {
     aetcl_table *table;
@@ -317,7 +317,7 @@ int aetcl_incr(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return code;
 }
 
-/* ---- null ------------------------------------------------------------------------------------ */
+/* ---- null ----------------------------------------------------------------------------------- */
 
 /* The names of the row's NULL columns. */
 static int list_nulls(aetcl_table *table, const aero_value *key)

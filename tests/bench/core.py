@@ -1,7 +1,7 @@
 """What every benchmark shares: measurements by peer and round, bars on their ratios, a workplace.
 
-A bar compares two peers measured in the same run.  Ratios are taken round by round and the median of
-those is held against the bar, so that a machine that slows down between rounds slows both sides.
+A bar compares two peers measured in the same run.  Ratios are taken round by round and the median
+of those is held against the bar, so that a machine that slows down between rounds slows both sides.
 A peer that is not installed is reported as missing; a bar that needs it then fails, since nothing
 was shown.
 """

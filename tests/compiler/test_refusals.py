@@ -29,6 +29,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "too many aliases": (TABLE + "    a: Int32 = column(aliases=[f'n{i}' for i in range(17)])\n", [
         "has 17 aliases, at most 16"]),
     "no key": ("@speedtable\nclass T:\n    a: Int32\n", ['table "T": has no key']),
+    "private to Python": (TABLE + "    __a: Int32\n", [
+        'fleet.py:5: column "__a": begins with an underscore']),
     "two keys": (TABLE + "    j: Key\n", ['column "j": is a second key beside "k"']),
     "nullable key": ("@speedtable\nclass T:\n    k: Key | None\n", ["a key is never null"]),
     "key with default": ("@speedtable\nclass T:\n    k: Key = column(default='x')\n", [

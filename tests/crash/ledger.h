@@ -1,12 +1,13 @@
 /* ledger.h — rows that prove themselves, and a record outside the database of what was committed.
  *
- * The rows are Instruments of the package `market`.  A key has a generation; 0 is "no row".  Everything
- * else in the row follows from key and generation: sizes of the texts vary so that some rows have no
- * overflow block, some a small one, and some one that is larger than a page.
+ * The rows are Instruments of the package `market`.  A key has a generation; 0 is "no row".
+ * Everything else in the row follows from key and generation: sizes of the texts vary so that some
+ * rows have no overflow block, some a small one, and some one that is larger than a page.
  *
- * The ledger lies in memory shared with the children, not in the segment.  A worker writes down what it
- * is about to commit, then commits, then moves it over.  After a death the database must show
- * `committed`, or, if the worker died between the two, all of `pending` instead: never a mixture.
+ * The ledger lies in memory shared with the children, not in the segment.  A worker writes down
+ * what it is about to commit, then commits, then moves it over.  After a death the database must
+ * show `committed`, or, if the worker died between the two, all of `pending` instead: never a
+ * mixture.
  */
 #ifndef AE_TEST_LEDGER_H
 #define AE_TEST_LEDGER_H
@@ -27,13 +28,14 @@ typedef struct ledger {
     char names[NAMES_MAX][32];
     uint32_t passages[NAMES_MAX];
     uint32_t name_count;
-    uint32_t passed; /* points passed since crash_arm */
-    _Atomic uint32_t done;  /* the worker came to its end */
+    uint32_t passed;       /* points passed since crash_arm */
+    _Atomic uint32_t done; /* the worker came to its end */
 } ledger;
 
 static inline ledger *ledger_new(void)
 {
-    void *memory = mmap(NULL, sizeof(ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, sizeof(ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                        -1, 0);
     assert_true(memory != MAP_FAILED);
     return memory;
 }
@@ -112,7 +114,8 @@ static inline bool ledger_row_is(aero_session *session, uint32_t key, uint32_t g
            memcmp(values[2].u.data, wanted, values[2].length) == 0;
 }
 
-/* Does the database show these generations, in one snapshot?  *where: the first key that differs. */
+/* Does the database show these generations, in one snapshot?  *where: the first key that differs.
+ */
 static inline bool ledger_shows(aero_session *session, const uint32_t *generations, uint32_t *where)
 {
     uint64_t rows = 0;
@@ -132,8 +135,8 @@ static inline bool ledger_shows(aero_session *session, const uint32_t *generatio
     return same && rows == wanted;
 }
 
-/* Which of the two is true after a death: `committed`, or `pending` if the worker died while it committed.
- * Short reads only, which clear nothing away. */
+/* Which of the two is true after a death: `committed`, or `pending` if the worker died while it
+ * committed. Short reads only, which clear nothing away. */
 static inline const uint32_t *ledger_truth(aero_session *session, const ledger *of)
 {
     for (uint32_t key = 0; key < LEDGER_KEYS; key++)
@@ -142,7 +145,7 @@ static inline const uint32_t *ledger_truth(aero_session *session, const ledger *
     return of->committed;
 }
 
-/* ---- what a worker does ----------------------------------------------------------------------------------- */
+/* ---- what a worker does --------------------------------------------------------------------- */
 
 static inline void ledger_prepare(ledger *of)
 {
@@ -158,7 +161,8 @@ static inline void ledger_settle(ledger *of, bool committed)
 {
     if (!committed)
         atomic_store_explicit(&of->in_flight, 0, memory_order_release);
-    /* A death in this copy is no trouble: it makes `committed` more like the `pending` that is true. */
+    /* A death in this copy is no trouble: it makes `committed` more like the `pending` that is
+     * true. */
     if (committed)
         memcpy(of->committed, of->pending, sizeof of->committed);
     atomic_store_explicit(&of->in_flight, 0, memory_order_release);
@@ -176,7 +180,8 @@ static inline aero_status ledger_single(aero_session *session, ledger *of, uint3
     return status;
 }
 
-static inline void ledger_change(aero_session *session, ledger *of, uint32_t key, uint32_t generation)
+static inline void ledger_change(aero_session *session, ledger *of, uint32_t key,
+                                 uint32_t generation)
 {
     must(session, ledger_write(session, key, generation));
     of->pending[key] = generation;

@@ -1,10 +1,11 @@
 /* Workers killed from outside at a random instant, over and over, on one store.
  *
- * Three workers write rows of their own (a third of the keys each) at random: single rows, transactions
- * of several, rolled-back ones, savepoints.  The parent kills one of them at a random moment, lets a fresh
- * one go on from where the ledger says it was, and now and then stops all of them to look: every row must
- * be what its ledger says, all or nothing for the transaction in flight, and the segment must verify.
- * The others are never disturbed.  $AE_KILL_ROUNDS sets the number of kills (300).
+ * Three workers write rows of their own (a third of the keys each) at random: single rows,
+ * transactions of several, rolled-back ones, savepoints.  The parent kills one of them at a random
+ * moment, lets a fresh one go on from where the ledger says it was, and now and then stops all of
+ * them to look: every row must be what its ledger says, all or nothing for the transaction in
+ * flight, and the segment must verify. The others are never disturbed.  $AE_KILL_ROUNDS sets the
+ * number of kills (300).
  *
  * variants: plain
  * links: * generated/market
@@ -39,7 +40,8 @@ static void several(aero_session *session, ledger *of, uint32_t first, uint64_t 
         if (undoes && count == writes / 2)
             must(session, aero_savepoint(session, "s", 1));
         const aero_status status = ledger_write(session, at, next);
-        if (status == AERO_CONFLICT) { /* a dead predecessor's commit was finished after our snapshot */
+        if (status ==
+            AERO_CONFLICT) { /* a dead predecessor's commit was finished after our snapshot */
             must(session, aero_rollback(session));
             return;
         }
@@ -133,7 +135,8 @@ static void test_random_kills_lose_nothing_and_disturb_nobody(void **state)
     uint64_t used = 0;
     for (uint64_t round = 0; round < rounds; round++) {
         const uint32_t victim = (uint32_t)(next_random(&random) % WORKERS);
-        /* A random instant, not a synchronisation: from the first instructions to some milliseconds. */
+        /* A random instant, not a synchronisation: from the first instructions to some
+         * milliseconds. */
         const struct timespec span = {.tv_nsec = (long)(next_random(&random) % 4000000)};
         nanosleep(&span, NULL);
         kill_and_reap(workers[victim]);
@@ -144,7 +147,8 @@ static void test_random_kills_lose_nothing_and_disturb_nobody(void **state)
             check_all(&store, ledgers);
             for (uint32_t number = 0; number < WORKERS; number++)
                 if (number != victim)
-                    workers[number] = worker_start(&store, ledgers[number], number, next_random(&random));
+                    workers[number] = worker_start(&store, ledgers[number], number,
+                                                   next_random(&random));
         }
         workers[victim] = worker_start(&store, ledgers[victim], victim, next_random(&random));
         if (round == rounds / 2)
@@ -153,7 +157,8 @@ static void test_random_kills_lose_nothing_and_disturb_nobody(void **state)
     for (uint32_t number = 0; number < WORKERS; number++)
         kill_and_reap(workers[number]);
     check_all(&store, ledgers);
-    /* Nothing leaks: the second half needs little more room than the first (L8).  A slab is up to 2 MiB. */
+    /* Nothing leaks: the second half needs little more room than the first (L8).  A slab is up to 2
+     * MiB. */
     assert_in_range(stat_value(store.session, "segment_used"), used, used + used / 2 + (4 << 20));
     for (uint32_t number = 0; number < WORKERS; number++)
         munmap(ledgers[number], sizeof(ledger));

@@ -266,7 +266,8 @@ class Generator:
             return Clause("in", column, tuple(self.constant(column) for _ in range(count)))
         if kind == "range":
             low, high = self.constant(column), self.constant(column)
-            if self.chance.random() < 0.9 and sort_key(high) < sort_key(low):  # type: ignore[operator]
+            turned = sort_key(high) < sort_key(low)  # type: ignore[operator]
+            if turned and self.chance.random() < 0.9:
                 low, high = high, low
             return Clause("range", column, (low, high))
         if kind == "null":

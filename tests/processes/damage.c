@@ -4,11 +4,13 @@
  *        damage truncate DATA_DIR SEGMENT COPY
  *        damage words    DATA_DIR SEGMENT COPY SEED TRIALS
  *
- * How it works: a store with some hundred rows is made and left; each trial writes a damaged copy of
- * its segment beside it and attaches that in a child, which verifies it, reads everything and writes.
+ * How it works: a store with some hundred rows is made and left; each trial writes a damaged copy
+ * of its segment beside it and attaches that in a child, which verifies it, reads everything and
+ * writes.
  *   header    every bit of the given bytes flipped in turn
  *   truncate  the copy cut to telling sizes
- *   words     one to eight words anywhere in use overwritten: random, zero, another word's value, ±1
+ *   words     one to eight words anywhere in use overwritten: random, zero, another word's value,
+ *   ±1
  * Prints one line a trial that crashed or hung, and a last line with the counts.
  *
  * Progress: each trial ends within PROBE_ALARM_S.

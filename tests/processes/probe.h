@@ -1,5 +1,5 @@
-/* probe.h — what the programs of this folder share: opening a store, using it a little, and running an
- * attempt in a child whose end is judged.
+/* probe.h — what the programs of this folder share: opening a store, using it a little, and running
+ * an attempt in a child whose end is judged.
  *
  * Concurrency: one thread a process.
  */

@@ -4,7 +4,8 @@
  *        race chaos DATA_DIR SEGMENT PROCESSES MILLISECONDS
  *
  * How it works:
- *   start  each round removes the segment; all processes open it at once, each writes one row of its
+ *   start  each round removes the segment; all processes open it at once, each writes one row of
+ *   its
  *          own.  Exactly one may say "cold", nobody may fail, and all rows must be there.
  *   chaos  every process opens, writes, reads its row back and closes, over and over, while one in
  *          eight unlinks the segment now and then.  Nobody may see anything half-made: every open

@@ -5,6 +5,7 @@ the first test of a program runs, its own `--list` must say the same.
 """
 
 import functools
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from support import cbuild
 
 NAMED = re.compile(r"\bcmocka_unit_test\w*\(\s*(\w+)")
 DEFINE = re.compile(r"^\s*#\s*define(?:.*\\\n)*.*$", re.MULTILINE)
-TIMEOUT_S = 300
+TIMEOUT_S = int(os.environ.get("AEROSTORE_PROGRAM_SECONDS", "300"))
 
 
 def comment_words(text: str, label: str) -> list[str]:

@@ -137,7 +137,7 @@ size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
     return count;
 }
 
-/* ---- what tests do with it ------------------------------------------------------------------- */
+/* ---- what tests do with it ------------------------------------------------------------------ */
 
 static inline aero_session *fake_session(void)
 {

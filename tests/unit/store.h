@@ -1,8 +1,9 @@
 /* store.h — a database of a test's own, and short ways to say what tests do with rows.
  *
- * The data directory and the segment lie on tmpfs under a name of this process's; store_close verifies
- * the segment from end to end before it removes both.  Values are built by v_…(); a call that must
- * succeed is wrapped in assert_ok, which prints the session's error text when it does not.
+ * The data directory and the segment lie on tmpfs under a name of this process's; store_close
+ * verifies the segment from end to end before it removes both.  Values are built by v_…(); a call
+ * that must succeed is wrapped in assert_ok, which prints the session's error text when it does
+ * not.
  */
 #ifndef AE_TEST_STORE_H
 #define AE_TEST_STORE_H
@@ -40,7 +41,8 @@ typedef struct test_store {
 
 static inline aero_value v_text(const char *text)
 {
-    return (aero_value){.type = AERO_TYPE_TEXT, .length = (uint32_t)strlen(text), .u = {.data = text}};
+    return (aero_value){
+        .type = AERO_TYPE_TEXT, .length = (uint32_t)strlen(text), .u = {.data = text}};
 }
 static inline aero_value v_data(int32_t type, const void *data, size_t length)
 {
@@ -87,8 +89,8 @@ static inline void store_paths(test_store *store)
     static int count;
     count++;
     memset(store, 0, sizeof *store);
-    snprintf(store->data_dir, sizeof store->data_dir, "%s/aerostore-test-%d-%d", root, (int)getpid(),
-             count);
+    snprintf(store->data_dir, sizeof store->data_dir, "%s/aerostore-test-%d-%d", root,
+             (int)getpid(), count);
     snprintf(store->segment, sizeof store->segment, "%s.segment", store->data_dir);
 }
 

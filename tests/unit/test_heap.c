@@ -1,7 +1,7 @@
 /* Pools, slabs and magazines: every object is in one hand at a time, and none is lost.
  *
- * Each test takes slots of its own and talks to the heap directly.  What is taken is given back before the
- * store is verified, which counts every object.
+ * Each test takes slots of its own and talks to the heap directly.  What is taken is given back
+ * before the store is verified, which counts every object.
  *
  * variants: plain asan tsan
  * links: * generated/market
@@ -86,13 +86,15 @@ static uint64_t cached_by(const place *at)
             const ae_slab *slab = ae_pool_slab(at->heap, of, index);
             for (uint32_t object = 0; object < ae_load32(&slab->high); object++)
                 count += ae_heap_is_cached(
-                    at->heap, pool, ae_ref_of(at->heap->segment, ae_slab_object(slab, object)), at->slot);
+                    at->heap, pool, ae_ref_of(at->heap->segment, ae_slab_object(slab, object)),
+                    at->slot);
         }
     }
     return count;
 }
 
-/* Goal: sizes do not mix.  Method: the class of every size up to a page, and of telling ones above. */
+/* Goal: sizes do not mix.  Method: the class of every size up to a page, and of telling ones above.
+ */
 static void test_a_size_gets_the_smallest_class_that_holds_it(void **state)
 {
     test_store store;
@@ -114,8 +116,8 @@ static void test_a_size_gets_the_smallest_class_that_holds_it(void **state)
     store_close(&store);
 }
 
-/* Goal: H1, H2.  Method: 150 objects of each pool of moderate size are in hand at once, all different and
- * apart from each other; the one given last is taken first. */
+/* Goal: H1, H2.  Method: 150 objects of each pool of moderate size are in hand at once, all
+ * different and apart from each other; the one given last is taken first. */
 static void test_objects_of_a_pool_are_apart(void **state)
 {
     test_store store;
@@ -168,8 +170,8 @@ static void test_only_the_start_of_an_object_is_one(void **state)
     store_close(&store);
 }
 
-/* Goal: L10.  Method: take blocks of one class until the segment is full; give all; the other slot can
- * have as many after a flush, and after that the first again. */
+/* Goal: L10.  Method: take blocks of one class until the segment is full; give all; the other slot
+ * can have as many after a flush, and after that the first again. */
 static void test_full_is_an_error_and_everything_can_be_had_again(void **state)
 {
     test_store store;
@@ -209,8 +211,8 @@ static void test_full_is_an_error_and_everything_can_be_had_again(void **state)
     store_close(&store);
 }
 
-/* Goal: hints that have fallen behind hide nothing for ever.  Method: after much was given back, set all
- * slabs' hints to nothing; as much can be had again without a new page. */
+/* Goal: hints that have fallen behind hide nothing for ever.  Method: after much was given back,
+ * set all slabs' hints to nothing; as much can be had again without a new page. */
 static void test_wrong_hints_do_not_make_a_pool_grow(void **state)
 {
     test_store store;
@@ -246,9 +248,9 @@ static bool never(void *context, ae_ref ref, uint64_t word)
     return false;
 }
 
-/* Goal: what a dead hand held is found once.  Method: objects are taken and given in an order that leaves
- * old names in the registers; at each step the magazines are recovered as after a death there, and every
- * cached object is in a magazine exactly once. */
+/* Goal: what a dead hand held is found once.  Method: objects are taken and given in an order that
+ * leaves old names in the registers; at each step the magazines are recovered as after a death
+ * there, and every cached object is in a magazine exactly once. */
 static void test_recovery_neither_loses_nor_doubles_an_object(void **state)
 {
     uint64_t random = test_seed("recovery");
@@ -266,7 +268,8 @@ static void test_recovery_neither_loses_nor_doubles_an_object(void **state)
             count = 0;
         if (next_random(&random) % 2 == 0 && count < HANDS) {
             assert_int_equal(take(&at, pool, &hands[count]), AERO_OK);
-            if (next_random(&random) % 4 == 0) { /* dead with it in hand: it goes back to the magazine */
+            if (next_random(&random) % 4 ==
+                0) { /* dead with it in hand: it goes back to the magazine */
                 ae_heap_recover(at.heap, at.cache, at.slot, 0, never, NULL);
             } else {
                 use(&at, pool, hands[count], 0x3000 + count);
@@ -292,7 +295,7 @@ static void test_recovery_neither_loses_nor_doubles_an_object(void **state)
     store_close(&store);
 }
 
-/* ---- threads ---------------------------------------------------------------------------------------------------- */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 typedef struct hammer {
     aero_db *db;
@@ -339,8 +342,8 @@ static void *hammer_run(void *context)
     return NULL;
 }
 
-/* Goal: an object is in one hand at a time.  Method: threads take, fill, check and give objects of one pool
- * and flush their stock; everything is where it was in the end. */
+/* Goal: an object is in one hand at a time.  Method: threads take, fill, check and give objects of
+ * one pool and flush their stock; everything is where it was in the end. */
 static void test_threads_never_hold_the_same_object(void **state)
 {
     uint64_t random = test_seed("hammer");

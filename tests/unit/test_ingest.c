@@ -17,7 +17,7 @@
 
 enum { INSTRUMENT = 0, TRADE = 1 };
 
-/* ---- what stands in for the engine ----------------------------------------------------------- */
+/* ---- what stands in for the engine ---------------------------------------------------------- */
 
 struct aero_session {
     aero_error error;
@@ -105,7 +105,7 @@ static void session_reset(aero_session *session)
     *session = (aero_session){0};
 }
 
-/* ---- helpers --------------------------------------------------------------------------------- */
+/* ---- helpers -------------------------------------------------------------------------------- */
 
 #define TEXT(literal) literal, sizeof(literal) - 1
 
@@ -146,7 +146,7 @@ static void check_error(uint32_t table, const aero_tsv_options *options, const c
     session_reset(&session);
 }
 
-/* ---- lines and cells ------------------------------------------------------------------------- */
+/* ---- lines and cells ------------------------------------------------------------------------ */
 
 /* Goal: splitting is right at every offset of the blocks; method: random bytes from a small
  * alphabet, compared with a loop over single bytes. */
@@ -314,7 +314,7 @@ static void lines_that_are_too_long(void **state)
     free(data);
 }
 
-/* ---- options --------------------------------------------------------------------------------- */
+/* ---- options -------------------------------------------------------------------------------- */
 
 /* Goal: columns in another order, some left out, fill the rest with defaults; method: compare. */
 static void columns_chosen_by_the_caller(void **state)
@@ -382,7 +382,7 @@ static void options_that_are_refused(void **state)
     check_error(2, NULL, TEXT("A\n"), AERO_NAME, -1, -1, "index 2");
 }
 
-/* ---- batches --------------------------------------------------------------------------------- */
+/* ---- batches -------------------------------------------------------------------------------- */
 
 static int32_t stop_at(void *context, const aero_ingest_report *report, uint64_t total)
 {
@@ -505,7 +505,7 @@ static void pushing_after_a_failure(void **state)
     session_reset(&session);
 }
 
-/* ---- pieces ---------------------------------------------------------------------------------- */
+/* ---- pieces --------------------------------------------------------------------------------- */
 
 /* A text with all that pieces could cut: a mark, CRLF, escapes, long and short texts, blank
  * lines. */

@@ -33,7 +33,7 @@ static aero_session *filled(uint32_t table, size_t rows, uint64_t seed)
     return session;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 /* Check a value of a fetch against the row it came from. */
 static void check_fetched(const aero_session *session, uint32_t table, size_t row, uint32_t column,
@@ -170,7 +170,7 @@ static void fetch_arguments(void **state)
     fake_close(session);
 }
 
-/* ---- TSV ------------------------------------------------------------------------------------- */
+/* ---- TSV ------------------------------------------------------------------------------------ */
 
 typedef struct output {
     char *data;
@@ -315,7 +315,7 @@ static void tsv_direct_equals_by_cell(void **state)
     }
 }
 
-/* ---- plans ----------------------------------------------------------------------------------- */
+/* ---- plans ---------------------------------------------------------------------------------- */
 
 static void check_plan(aero_query *query, const char *wanted)
 {
@@ -439,7 +439,7 @@ static void key_lookups(void **state)
     fake_close(session);
 }
 
-/* ---- lifetimes ------------------------------------------------------------------------------- */
+/* ---- lifetimes ------------------------------------------------------------------------------ */
 
 /* Goal: queries and cursors of a closed session answer STALE and are freed without harm, in any
  * order; method: close the session with both open. */

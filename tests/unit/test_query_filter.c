@@ -10,7 +10,7 @@
 
 enum { ROWS = 700 }; /* more than two batches */
 
-/* ---- the judge ------------------------------------------------------------------------------- */
+/* ---- the judge ------------------------------------------------------------------------------ */
 
 /* Order of two raw values of one column, by their types alone. */
 static int judge_order(const aero_value *left, const aero_value *right)
@@ -97,7 +97,7 @@ static bool judge(const aero_column *column, const aero_value *value, int32_t op
     }
 }
 
-/* ---- random clauses -------------------------------------------------------------------------- */
+/* ---- random clauses ------------------------------------------------------------------------- */
 
 typedef struct clause {
     int32_t op;
@@ -236,7 +236,7 @@ static void check(aero_session *session, uint32_t table_index, const clause *cla
     aero_query_free(query);
 }
 
-/* ---- tests ----------------------------------------------------------------------------------- */
+/* ---- tests ---------------------------------------------------------------------------------- */
 
 /* Goal: every operator means the same on every kind; method: random rows and constants, typed and
  * as text, against the judge. */

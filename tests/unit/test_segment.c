@@ -78,8 +78,8 @@ static void test_an_attached_segment_is_the_same_memory(void **state)
     segment_drop(&of);
 }
 
-/* Goal: nobody meets a half-made header, one is first.  Method: the path is missing until publish; a second
- * publish says that it exists and leaves the first alone. */
+/* Goal: nobody meets a half-made header, one is first.  Method: the path is missing until publish;
+ * a second publish says that it exists and leaves the first alone. */
 static void test_only_the_first_publisher_gives_the_name(void **state)
 {
     made of;
@@ -93,7 +93,8 @@ static void test_only_the_first_publisher_gives_the_name(void **state)
     (void)ae_segment_attach(&of.spec, &probe, &flag, &of.error);
     assert_true(flag); /* missing */
     for (int root = 0; root < AE_ROOT_COUNT; root++)
-        of.segment.header->roots[root] = second.header->roots[root] = ae_segment_carve(&of.segment, 64);
+        of.segment.header->roots[root] = second.header->roots[root] = ae_segment_carve(&of.segment,
+                                                                                       64);
     assert_int_equal(ae_segment_publish(&of.segment, &of.spec, &flag, &of.error), AERO_OK);
     assert_false(flag);
     assert_int_equal(ae_segment_publish(&second, &of.spec, &flag, &of.error), AERO_OK);
@@ -103,7 +104,8 @@ static void test_only_the_first_publisher_gives_the_name(void **state)
     segment_drop(&of);
 }
 
-/* Goal: L7.  Method: each bit of the constant part is flipped in the file; each time attach refuses. */
+/* Goal: L7.  Method: each bit of the constant part is flipped in the file; each time attach
+ * refuses. */
 static void test_every_flipped_bit_of_the_header_is_refused(void **state)
 {
     made of;
@@ -131,9 +133,13 @@ static void test_impossible_sizes_are_refused(void **state)
     ae_segment_header *header = of.segment.header;
     const uint64_t used = ae_load64(&header->used);
     const uint64_t reserved = ae_load64(&header->reserved);
-    const uint64_t wrong[][2] = {{reserved + AE_PAGE_SIZE, reserved}, {used + 1, reserved},
-                                 {0, reserved}, {used, SIZE + AE_PAGE_SIZE}, {used, 0},
-                                 {UINT64_MAX, UINT64_MAX}, {UINT64_MAX - 65535, UINT64_MAX}};
+    const uint64_t wrong[][2] = {{reserved + AE_PAGE_SIZE, reserved},
+                                 {used + 1, reserved},
+                                 {0, reserved},
+                                 {used, SIZE + AE_PAGE_SIZE},
+                                 {used, 0},
+                                 {UINT64_MAX, UINT64_MAX},
+                                 {UINT64_MAX - 65535, UINT64_MAX}};
     for (size_t index = 0; index < sizeof wrong / sizeof wrong[0]; index++) {
         ae_store64(&header->used, wrong[index][0]);
         ae_store64(&header->reserved, wrong[index][1]);
@@ -183,8 +189,8 @@ static void test_another_schema_engine_or_directory_is_refused(void **state)
     segment_drop(&of);
 }
 
-/* Goal: hostile 1 to 3.  Method: plant what is no safe file at the segment's name; nothing is opened,
- * followed or changed, and nothing hangs. */
+/* Goal: hostile 1 to 3.  Method: plant what is no safe file at the segment's name; nothing is
+ * opened, followed or changed, and nothing hangs. */
 static void test_what_is_no_safe_file_is_refused(void **state)
 {
     made of;
@@ -222,7 +228,8 @@ static void test_what_is_no_safe_file_is_refused(void **state)
     segment_drop(&of);
 }
 
-/* Goal: a planted link is not written through either.  Method: create where a dangling link lies. */
+/* Goal: a planted link is not written through either.  Method: create where a dangling link lies.
+ */
 static void test_creation_does_not_follow_a_link(void **state)
 {
     made of;
@@ -252,9 +259,10 @@ static void test_sizes_out_of_bounds_are_refused(void **state)
     }
 }
 
-/* ---- pages -------------------------------------------------------------------------------------------------------- */
+/* ---- pages ---------------------------------------------------------------------------------- */
 
-/* Goal: I1, I2.  Method: take runs of all sizes until FULL; they do not overlap, storage lies behind each. */
+/* Goal: I1, I2.  Method: take runs of all sizes until FULL; they do not overlap, storage lies
+ * behind each. */
 static void test_runs_of_pages_do_not_overlap(void **state)
 {
     made of;
@@ -265,7 +273,8 @@ static void test_runs_of_pages_do_not_overlap(void **state)
     for (uint32_t turn = 0;; turn++) {
         uint32_t page = 0;
         uint32_t count = 1 + turn % 7;
-        const aero_status status = ae_pages_take(&of.segment, &count, turn % AE_SLOTS, &page, &of.error);
+        const aero_status status = ae_pages_take(&of.segment, &count, turn % AE_SLOTS, &page,
+                                                 &of.error);
         if (status != AERO_OK) {
             assert_int_equal(status, AERO_FULL);
             break;
@@ -279,7 +288,8 @@ static void test_runs_of_pages_do_not_overlap(void **state)
         total += count;
         assert_true(((uint64_t)(page + count) << AE_PAGE_SHIFT) <=
                     ae_load64(&of.segment.header->reserved));
-        memset(of.segment.base + ((size_t)page << AE_PAGE_SHIFT), 0x5a, (size_t)count << AE_PAGE_SHIFT);
+        memset(of.segment.base + ((size_t)page << AE_PAGE_SHIFT), 0x5a,
+               (size_t)count << AE_PAGE_SHIFT);
         ae_pages_settle(&of.segment, page, count);
         for (uint32_t at = page; at < page + count; at++)
             assert_int_equal(ae_page_slab(&of.segment, at << (AE_PAGE_SHIFT - 4)), page);
@@ -294,8 +304,9 @@ static bool page_is(const void *context, uint32_t page)
     return page == *(const uint32_t *)context;
 }
 
-/* Goal: pages of the dead come back.  Method: runs claimed by two takers are never settled; one is "dead":
- * its slab is settled, the rest become holes that are taken again; the living one's stay. */
+/* Goal: pages of the dead come back.  Method: runs claimed by two takers are never settled; one is
+ * "dead": its slab is settled, the rest become holes that are taken again; the living one's stay.
+ */
 static void test_runs_of_the_dead_become_holes(void **state)
 {
     made of;
@@ -304,8 +315,8 @@ static void test_runs_of_the_dead_become_holes(void **state)
     segment_make(&of, "holes");
     for (uint32_t turn = 0; turn < 6; turn++) {
         uint32_t count = 4;
-        assert_int_equal(ae_pages_take(&of.segment, &count, turn % 2 ? 9 : 3, &pages[turn], &of.error),
-                         AERO_OK);
+        assert_int_equal(
+            ae_pages_take(&of.segment, &count, turn % 2 ? 9 : 3, &pages[turn], &of.error), AERO_OK);
     }
     const uint64_t used = ae_load64(&of.segment.header->used);
     ae_pages_recover(&of.segment, 3, page_is, &pages[2]);

@@ -19,7 +19,7 @@ enum { LOOPS = 1000000 };
 enum { LOOPS = 1000000 };
 #endif
 
-/* ---- visibility ----------------------------------------------------------------------------------------------------- */
+/* ---- visibility ----------------------------------------------------------------------------- */
 
 enum { NOW = 1000, FOREIGN_NUMBER = 900 };
 
@@ -53,8 +53,10 @@ static uint64_t stamp_make(enum stamp_kind kind, uint32_t own_slot, uint64_t own
     }
 }
 
-/* Has it happened for a reader with snapshot S and own writes below 5?  Written from the definition. */
-static bool stamp_happened(enum stamp_kind kind, uint64_t snapshot, bool inside, uint64_t foreign_state)
+/* Has it happened for a reader with snapshot S and own writes below 5?  Written from the
+ * definition. */
+static bool stamp_happened(enum stamp_kind kind, uint64_t snapshot, bool inside,
+                           uint64_t foreign_state)
 {
     switch (kind) {
     case STAMP_OLD_NUMBER:
@@ -71,8 +73,8 @@ static bool stamp_happened(enum stamp_kind kind, uint64_t snapshot, bool inside,
     }
 }
 
-/* Goal: a version is seen when it began and has not ended, for every kind of stamp and every state of the
- * transaction behind a mark.  Method: the whole table against the definition. */
+/* Goal: a version is seen when it began and has not ended, for every kind of stamp and every state
+ * of the transaction behind a mark.  Method: the whole table against the definition. */
 static void test_visibility_truth_table(void **state)
 {
     test_store store;
@@ -87,9 +89,11 @@ static void test_visibility_truth_table(void **state)
     ae_slot *slot = ae_slot_at(proc, other);
     const uint64_t own_generation = ae_load64(&ae_slot_at(proc, own)->generation);
     const uint64_t generation = ae_load64(&slot->generation);
-    const uint64_t states[] = {AE_STATE(AE_STATE_ACTIVE, 0), AE_STATE(AE_STATE_COMMITTING, 0),
+    const uint64_t states[] = {AE_STATE(AE_STATE_ACTIVE, 0),
+                               AE_STATE(AE_STATE_COMMITTING, 0),
                                AE_STATE(AE_STATE_COMMITTED, FOREIGN_NUMBER),
-                               AE_STATE(AE_STATE_COMMITTED, NOW), AE_STATE(AE_STATE_COMMITTED, NOW + 1),
+                               AE_STATE(AE_STATE_COMMITTED, NOW),
+                               AE_STATE(AE_STATE_COMMITTED, NOW + 1),
                                AE_STATE(AE_STATE_ABORTED, 0)};
     const uint64_t snapshots[] = {400, 500, FOREIGN_NUMBER - 1, FOREIGN_NUMBER, NOW, 2000};
     memset(&version, 0, sizeof version);
@@ -103,7 +107,8 @@ static void test_visibility_truth_table(void **state)
                 if (begin == STAMP_INFINITE)
                     continue;
                 ae_store64(&slot->state, of);
-                ae_store64(&version.begin, stamp_make(begin, own, own_generation, other, generation));
+                ae_store64(&version.begin,
+                           stamp_make(begin, own, own_generation, other, generation));
                 ae_store64(&version.end, stamp_make(end, own, own_generation, other, generation));
                 const bool began = stamp_happened(begin, snapshot, inside, of);
                 const bool ended = stamp_happened(end, snapshot, inside, of);
@@ -127,8 +132,8 @@ static void test_visibility_truth_table(void **state)
     store_close(&store);
 }
 
-/* Goal: uncommitted writes are seen by their transaction alone; committed ones by whoever begins later.
- * Method: insert, update and delete in one session, looks from two others. */
+/* Goal: uncommitted writes are seen by their transaction alone; committed ones by whoever begins
+ * later. Method: insert, update and delete in one session, looks from two others. */
 static void test_others_see_a_transaction_when_it_has_committed(void **state)
 {
     test_store store;
@@ -169,8 +174,9 @@ static void test_others_see_a_transaction_when_it_has_committed(void **state)
     store_close(&store);
 }
 
-/* Goal: P3, what a snapshot sees stays.  Method: rows are updated, deleted and made anew many times, so that
- * memory is reused, under two open transactions and an open cursor of which one is in a high slot. */
+/* Goal: P3, what a snapshot sees stays.  Method: rows are updated, deleted and made anew many
+ * times, so that memory is reused, under two open transactions and an open cursor of which one is
+ * in a high slot. */
 static void test_a_snapshot_outlives_many_updates(void **state)
 {
     test_store store;
@@ -201,7 +207,8 @@ static void test_a_snapshot_outlives_many_updates(void **state)
 }
 
 /* Goal: a row is found behind a version whose writer has committed and was stopped before stamping.
- * Method: put a mark back in the place of a stamp in the middle of a chain, as such a writer leaves it. */
+ * Method: put a mark back in the place of a stamp in the middle of a chain, as such a writer leaves
+ * it. */
 static void test_a_mark_in_the_middle_of_a_chain_hides_nothing(void **state)
 {
     test_store store;
@@ -237,7 +244,7 @@ static void test_a_mark_in_the_middle_of_a_chain_hides_nothing(void **state)
     store_close(&store);
 }
 
-/* ---- savepoints ------------------------------------------------------------------------------------------------------ */
+/* ---- savepoints ----------------------------------------------------------------------------- */
 
 static aero_status savepoint(aero_session *session, const char *name)
 {
@@ -296,7 +303,8 @@ static void test_savepoints_nest_hide_and_go(void **state)
     store_close(&store);
 }
 
-/* Goal: L8, and no cost that grows.  Method: savepoint, write, roll back, many times in one transaction. */
+/* Goal: L8, and no cost that grows.  Method: savepoint, write, roll back, many times in one
+ * transaction. */
 static void test_savepoint_loops_need_no_memory(void **state)
 {
     test_store store;
@@ -355,8 +363,8 @@ static void test_a_million_savepoints_are_the_limit(void **state)
 }
 
 /* Goal: every order of writes and undoing leaves what a model says, for the writer and for others.
- * Method: all sequences of six steps out of put, delete, savepoint, roll back to it; on a row that was
- * there, one that was not, and one that had been deleted; then commit or roll back. */
+ * Method: all sequences of six steps out of put, delete, savepoint, roll back to it; on a row that
+ * was there, one that was not, and one that had been deleted; then commit or roll back. */
 static void test_every_order_of_writing_and_undoing(void **state)
 {
     enum { STEPS = 6, ORDERS = 4096, STARTS = 3 };
@@ -390,7 +398,8 @@ static void test_every_order_of_writing_and_undoing(void **state)
                     assert_ok(s, flight_put(s, name, now));
                     break;
                 case 1:
-                    assert_status(s, now == FLIGHT_NONE ? AERO_NOT_FOUND : AERO_OK, flight_delete(s, name));
+                    assert_status(s, now == FLIGHT_NONE ? AERO_NOT_FOUND : AERO_OK,
+                                  flight_delete(s, name));
                     now = FLIGHT_NONE;
                     break;
                 case 2:
@@ -408,7 +417,8 @@ static void test_every_order_of_writing_and_undoing(void **state)
                     }
                 }
                 if (flight_get(s, name) != now)
-                    fail_msg("order %x, step %u: %d, not %d", order, step, (int)flight_get(s, name), (int)now);
+                    fail_msg("order %x, step %u: %d, not %d", order, step, (int)flight_get(s, name),
+                             (int)now);
                 assert_int_equal(flight_get(other, name), before);
             }
             assert_ok(s, end == 0 ? aero_commit(s) : aero_rollback(s));
@@ -419,10 +429,10 @@ static void test_every_order_of_writing_and_undoing(void **state)
     store_close(&store);
 }
 
-/* ---- conflicts -------------------------------------------------------------------------------------------------------- */
+/* ---- conflicts ------------------------------------------------------------------------------ */
 
-/* Goal: first updater wins; the other can only be rolled back.  Method: both cases, a writer that has
- * committed and one that is still open. */
+/* Goal: first updater wins; the other can only be rolled back.  Method: both cases, a writer that
+ * has committed and one that is still open. */
 static void test_the_first_updater_wins(void **state)
 {
     test_store store;
@@ -508,10 +518,10 @@ static void test_calls_in_the_wrong_state_are_usage_errors(void **state)
     store_close(&store);
 }
 
-/* ---- limits ----------------------------------------------------------------------------------------------------------- */
+/* ---- limits --------------------------------------------------------------------------------- */
 
-/* Goal: hostile 33.  Method: 256 open transactions; the 257th, and a cursor, are NO_SLOT; one ends, and both
- * can be had.  Reads outside transactions go on all the time. */
+/* Goal: hostile 33.  Method: 256 open transactions; the 257th, and a cursor, are NO_SLOT; one ends,
+ * and both can be had.  Reads outside transactions go on all the time. */
 static void test_the_257th_transaction_finds_no_slot(void **state)
 {
     test_store store;
@@ -547,8 +557,8 @@ static void test_the_257th_transaction_finds_no_slot(void **state)
     store_close(&store);
 }
 
-/* Goal: sessions are as many as promised, and a closed one leaves no trace.  Method: open up to the limit
- * and one more; open and close three times as many. */
+/* Goal: sessions are as many as promised, and a closed one leaves no trace.  Method: open up to the
+ * limit and one more; open and close three times as many. */
 static void test_sessions_are_limited_and_leave_no_trace(void **state)
 {
     test_store store;
@@ -573,7 +583,7 @@ static void test_sessions_are_limited_and_leave_no_trace(void **state)
     store_close(&store);
 }
 
-/* ---- forks and threads ---------------------------------------------------------------------------------------------------- */
+/* ---- forks and threads ---------------------------------------------------------------------- */
 
 static int child_of_fork(aero_session *session)
 {
@@ -585,15 +595,15 @@ static int child_of_fork(aero_session *session)
         return 3;
     if (flight_put(session, "child", 1) != AERO_OK || flight_get(session, "parent") != FLIGHT_NONE)
         return 4;
-    if (aero_begin(session, AERO_ISOLATION_SNAPSHOT) != AERO_OK || flight_put(session, "child", 2) != AERO_OK ||
-        aero_commit(session) != AERO_OK)
+    if (aero_begin(session, AERO_ISOLATION_SNAPSHOT) != AERO_OK ||
+        flight_put(session, "child", 2) != AERO_OK || aero_commit(session) != AERO_OK)
         return 5;
     aero_session_close(session);
     return 0;
 }
 
-/* Goal: hostile 27.  Method: fork inside a transaction; the child is told once, works on its own, closes and
- * ends; the parent's transaction never notices. */
+/* Goal: hostile 27.  Method: fork inside a transaction; the child is told once, works on its own,
+ * closes and ends; the parent's transaction never notices. */
 static void test_a_fork_leaves_the_transaction_to_the_parent(void **state)
 {
     test_store store;
@@ -631,7 +641,8 @@ static void test_forks_of_forks_work_on(void **state)
     if (child == 0) {
         int status = 0;
         aero_session *fresh = NULL;
-        if (aero_session_open(store.db, &fresh, NULL) != AERO_OK || flight_put(fresh, "fresh", 1) != AERO_OK)
+        if (aero_session_open(store.db, &fresh, NULL) != AERO_OK ||
+            flight_put(fresh, "fresh", 1) != AERO_OK)
             _exit(1);
         const pid_t grandchild = fork();
         if (grandchild == 0)
@@ -639,7 +650,8 @@ static void test_forks_of_forks_work_on(void **state)
                   flight_put(store.session, "inherited", 1) != AERO_OK);
         if (waitpid(grandchild, &status, 0) != grandchild || status != 0)
             _exit(2);
-        _exit(flight_get(fresh, "grandchild") != 1 || flight_put(store.session, "child", 1) != AERO_OK);
+        _exit(flight_get(fresh, "grandchild") != 1 ||
+              flight_put(store.session, "child", 1) != AERO_OK);
     }
     child_join(child);
     assert_int_equal(row_count(store.session, FLIGHTS), 4);
@@ -672,8 +684,8 @@ static void test_a_session_belongs_to_its_thread(void **state)
     store_close(&store);
 }
 
-/* Goal: what a killed transaction held back is free within a tenth of a second of work.  Method: a child dies
- * with an open transaction that wrote and read; the survivor only does other things. */
+/* Goal: what a killed transaction held back is free within a tenth of a second of work.  Method: a
+ * child dies with an open transaction that wrote and read; the survivor only does other things. */
 static void test_a_dead_reader_frees_the_horizon_unasked(void **state)
 {
     test_store store;

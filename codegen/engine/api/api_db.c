@@ -30,7 +30,7 @@ const aero_layout_entry *aero_layout(void)
     return entries;
 }
 
-/* ---- databases ------------------------------------------------------------------------------------------------------- */
+/* ---- databases ------------------------------------------------------------------------------ */
 
 aero_status aero_open(const aero_open_options *options, aero_db **db, aero_error *error)
 {
@@ -92,7 +92,7 @@ const aero_error *aero_session_error(const aero_session *session)
     return &session->error;
 }
 
-/* ---- transactions ------------------------------------------------------------------------------------------------------ */
+/* ---- transactions --------------------------------------------------------------------------- */
 
 aero_status aero_begin(aero_session *session, int32_t isolation)
 {
@@ -168,7 +168,7 @@ aero_status aero_release(aero_session *session, const char *name, size_t name_le
     return status != AERO_OK ? status : ae_txn_release(session, name, name_length);
 }
 
-/* ---- settings ------------------------------------------------------------------------------------------------------------ */
+/* ---- settings ------------------------------------------------------------------------------- */
 
 static const char *const config_keys[] = {"aerostore.synchronous_commit",
                                           "aerostore.checkpoint_interval_secs"};
@@ -247,7 +247,7 @@ aero_status aero_config_get(aero_session *session, const char *key, const char *
     return AERO_OK;
 }
 
-/* ---- looking inside ---------------------------------------------------------------------------------------------------------- */
+/* ---- looking inside ------------------------------------------------------------------------- */
 
 aero_status aero_stats(aero_session *session, const aero_stat **stats, uint32_t *count)
 {

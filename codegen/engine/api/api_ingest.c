@@ -28,7 +28,7 @@ static aero_status enter_ingest(const aero_ingest *ingest)
     return session == NULL ? AERO_STALE : ae_session_enter(session);
 }
 
-/* ---- ingest ---------------------------------------------------------------------------------- */
+/* ---- ingest --------------------------------------------------------------------------------- */
 
 aero_status aero_ingest_tsv(aero_session *session, uint32_t table, const char *data, size_t length,
                             const aero_tsv_options *options, aero_ingest_report *report)
@@ -85,7 +85,7 @@ void aero_ingest_free(aero_ingest *ingest)
     ae_ingest_release(ingest);
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 /* Enter, check table and column, and convert `value` in scratch memory of the session, in which
  * `spare` bytes are left at *rest.  A text is copied there first: the result must not point into

@@ -1,4 +1,5 @@
-/* api_row.c — the exported functions on single rows: convert values to columns, then call the table. */
+/* api_row.c — the exported functions on single rows: convert values to columns, then call the
+ * table. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,7 +70,7 @@ static aero_status columns_check(aero_session *session, const aero_table *of, ui
     return AERO_OK;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 /* Copy what the values point at into the session's text, as they must outlive the snapshot. */
 static aero_status values_keep(aero_session *session, const aero_table *of, const uint32_t *columns,
@@ -182,7 +183,7 @@ aero_status aero_count(aero_session *session, uint32_t table, uint64_t *count)
     return status != AERO_OK ? status : ae_table_count(session, table, count);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 /* Converted values of one call, ready to be set into an image any number of times. */
 typedef struct row_values {
@@ -345,7 +346,7 @@ aero_status aero_update(aero_session *session, uint32_t table, const aero_value 
     return status;
 }
 
-/* ---- adding ---------------------------------------------------------------------------------------------------------- */
+/* ---- adding --------------------------------------------------------------------------------- */
 
 typedef struct incr_body {
     aero_session *session;
@@ -480,7 +481,7 @@ aero_status aero_incr(aero_session *session, uint32_t table, const aero_value *k
     return status;
 }
 
-/* ---- deleting -------------------------------------------------------------------------------------------------------- */
+/* ---- deleting ------------------------------------------------------------------------------- */
 
 aero_status aero_delete(aero_session *session, uint32_t table, const aero_value *key,
                         int32_t *found)

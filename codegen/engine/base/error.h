@@ -10,7 +10,8 @@
 #include "aerostore/aerostore.h"
 
 /* Set the error's code and text (printf format) and clear its line, column, table and field.
- * Returns `code`, so that `return ae_fail(error, AERO_TYPE, "…")` reads well.  `error` may be NULL. */
+ * Returns `code`, so that `return ae_fail(error, AERO_TYPE, "…")` reads well.  `error` may be
+ * NULL. */
 aero_status ae_fail(aero_error *error, int32_t code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

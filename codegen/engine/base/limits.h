@@ -10,17 +10,18 @@
 #define AE_SEGMENT_MIN ((uint64_t)4 << 20)
 #define AE_SEGMENT_DEFAULT ((uint64_t)1 << 30)
 
-/* Segment space is handed out in pages of 64 KiB: large enough that the page map of 64 GiB is 4 MiB,
- * small enough that a table of ten rows costs little. */
+/* Segment space is handed out in pages of 64 KiB: large enough that the page map of 64 GiB is 4
+ * MiB, small enough that a table of ten rows costs little. */
 #define AE_PAGE_SHIFT 16u
 #define AE_PAGE_SIZE (1u << AE_PAGE_SHIFT)
 
-/* Slabs grow from one page to 8 MiB: eight of each size, so a pool wastes at most about an eighth. */
+/* Slabs grow from one page to 8 MiB: eight of each size, so a pool wastes at most about an
+ * eighth. */
 #define AE_SLAB_PAGES_MAX 128u
 #define AE_SLABS_PER_SIZE 8u
 
-/* Pages that rows may not take, so that a full segment still has blocks for deleting and for rewriting
- * key shards: one in this many, and at least two. */
+/* Pages that rows may not take, so that a full segment still has blocks for deleting and for
+ * rewriting key shards: one in this many, and at least two. */
 #define AE_RESERVE_SHARE 64u
 
 /* Storage is reserved from the file system in steps that grow with the segment. */
@@ -40,7 +41,8 @@
 #define AE_MAGAZINE_OBJECT_MAX 4096u
 
 #define AE_TABLES_MAX 32u
-/* Largest text or bytes value, 1 MiB: what one overflow block and one log frame carry comfortably. */
+/* Largest text or bytes value, 1 MiB: what one overflow block and one log frame carry
+ * comfortably. */
 #define AE_TEXT_BYTES_MAX (1u << 20)
 /* Largest overflow block: the texts of one row together. */
 #define AE_OVERFLOW_MAX (16u << 20)
@@ -49,11 +51,12 @@
 #define AE_QUEUE_MIN 1024u
 #define AE_QUEUE_MAX 65536u
 
-/* Spins before a committer that does not decide is aborted by the one behind it.  A decision takes tens of
- * nanoseconds; this is some 20 microseconds, so only the stopped and the dead are hit. */
+/* Spins before a committer that does not decide is aborted by the one behind it.  A decision takes
+ * tens of nanoseconds; this is some 20 microseconds, so only the stopped and the dead are hit. */
 #define AE_DECIDE_SPINS 4000u
 
-/* How often the slots are searched for dead owners, by one of all sessions: the horizon is to be free within
+/* How often the slots are searched for dead owners, by one of all sessions: the horizon is to be
+ * free within
  * 100 ms of a death, and a search costs some 10 microseconds a slot in use. */
 #define AE_REAP_INTERVAL_NS 50000000u
 
@@ -61,7 +64,8 @@
 #define AE_SAVEPOINTS_MAX 1000000u
 #define AE_NAME_MAX 255u
 
-/* Longest line of a TSV input: the texts of the largest row.  It bounds what is kept of a cut line. */
+/* Longest line of a TSV input: the texts of the largest row.  It bounds what is kept of a cut
+ * line. */
 #define AE_INGEST_LINE_MAX ((size_t)16 << 20)
 /* Rows a batch may have, and what its row images and its copied texts may take before it is ended
  * early: the memory of an ingest is independent of the input. */

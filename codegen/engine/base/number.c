@@ -27,7 +27,7 @@ static inline bool is_digit(char c)
     return (unsigned char)(c - '0') <= 9;
 }
 
-/* ---- integers -------------------------------------------------------------------------------- */
+/* ---- integers ------------------------------------------------------------------------------- */
 
 /* Digits to a number; the sign is gone already. */
 static inline enum ae_number_result read_natural(const char *text, const char *end, uint64_t *value)
@@ -82,7 +82,7 @@ enum ae_number_result ae_number_read_uint(const char *text, size_t length, uint6
     return AE_NUMBER_OK;
 }
 
-/* ---- scanning a decimal ---------------------------------------------------------------------- */
+/* ---- scanning a decimal --------------------------------------------------------------------- */
 
 /* Add digits to *sum until something else or `end`; eight at a time where there are as many. */
 static inline const char *scan_digits(const char *text, const char *end, uint64_t *sum)
@@ -166,7 +166,7 @@ static inline bool scan_decimal(const char *text, const char *end, ae_decimal *d
     return true;
 }
 
-/* ---- reals ----------------------------------------------------------------------------------- */
+/* ---- reals ---------------------------------------------------------------------------------- */
 
 /* Is the text nan, inf or infinity? */
 static bool is_not_finite(const char *text, const char *end)

@@ -72,7 +72,7 @@ size_t ae_number_write_int(int64_t value, char *out)
     return 1 + ae_number_write_uint(0 - (uint64_t)value, out + 1);
 }
 
-/* ---- shortest digits ------------------------------------------------------------------------- */
+/* ---- shortest digits ------------------------------------------------------------------------ */
 
 /* floor(log10(2^power)), or of 3/4 * 2^power when `closer`; right for |power| <= 1500. */
 static inline int32_t log10_of_pow2(int32_t power, bool closer)
@@ -130,7 +130,7 @@ static int32_t shortest(uint64_t significand, int32_t binary, bool closer, uint6
     return power;
 }
 
-/* ---- layout ---------------------------------------------------------------------------------- */
+/* ---- layout --------------------------------------------------------------------------------- */
 
 static size_t write_exponent(int32_t exponent, char *out)
 {

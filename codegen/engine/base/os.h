@@ -1,6 +1,6 @@
-/* os.h — the seam to the operating system: clocks, identity of processes, files, memory.  Everything
- * the engine asks of the kernel goes through here (os_*.c), so that tests can put another world
- * underneath.
+/* os.h — the seam to the operating system: clocks, identity of processes, files, memory.
+ * Everything the engine asks of the kernel goes through here (os_*.c), so that tests can put
+ * another world underneath.
  *
  * Functions that can fail return 0 or an errno value, unless they say otherwise.
  */
@@ -11,31 +11,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- clocks (os_time.c) ----------------------------------------------------------------------- */
+/* ---- clocks (os_time.c) --------------------------------------------------------------------- */
 
 /* CLOCK_MONOTONIC in nanoseconds: for durations and deadlines; no wall clock can move it. */
 uint64_t ae_os_monotonic_ns(void);
-/* The same clock at the last tick of the kernel, a few milliseconds back, for a quarter of the cost. */
+/* The same clock at the last tick of the kernel, a few milliseconds back, for a quarter of the
+ * cost. */
 uint64_t ae_os_coarse_ns(void);
 /* CLOCK_REALTIME in microseconds since 1970: for values people see, never for order. */
 int64_t ae_os_wall_us(void);
 void ae_os_sleep_ns(uint64_t nanoseconds);
 
-/* ---- processes (os_process.c) ------------------------------------------------------------------- */
+/* ---- processes (os_process.c) --------------------------------------------------------------- */
 
 /* Identity of a process that no later process shares until reboot: pid, pid namespace, start time
  * in clock ticks since boot.  Never 0. */
 uint64_t ae_os_process_identity(void);
 /* Inode of the pid namespace; identities can be judged only from inside the same one. */
 uint64_t ae_os_pid_namespace(void);
-/* False when the process has ended: gone, a zombie, or its pid lives again with another start time. */
+/* False when the process has ended: gone, a zombie, or its pid lives again with another start
+ * time. */
 bool ae_os_process_alive(uint64_t identity);
 uint32_t ae_os_identity_pid(uint64_t identity);
 /* Hash of the kernel's boot id. */
 uint64_t ae_os_boot_id(void);
 void ae_os_random(void *buffer, size_t size);
 
-/* ---- memory (os_memory.c) ------------------------------------------------------------------------ */
+/* ---- memory (os_memory.c) ------------------------------------------------------------------- */
 
 /* Make every other thread of registered processes pass a full memory barrier (membarrier(2), global
  * expedited).  Register once a process; false when the kernel lacks it. */
@@ -48,7 +50,7 @@ void ae_os_fork_guard_free(uint64_t *guard);
 int ae_os_map(int fd, uint64_t size, void **address);
 void ae_os_unmap(void *address, uint64_t size);
 
-/* ---- files of the segment (os_segment.c) ---------------------------------------------------------- */
+/* ---- files of the segment (os_segment.c) ---------------------------------------------------- */
 
 /* What fstat says, as far as safety asks. */
 typedef struct ae_os_file {

@@ -1,7 +1,8 @@
 /* os_process.c — who a process is and whether it still lives.
  *
- * A pid alone is reused; pid and start time together are not, until the machine reboots (the boot id is
- * kept beside them in the segment).  kill(pid, 0) calls a zombie alive, so /proc/<pid>/stat is read.
+ * A pid alone is reused; pid and start time together are not, until the machine reboots (the boot
+ * id is kept beside them in the segment).  kill(pid, 0) calls a zombie alive, so /proc/<pid>/stat
+ * is read.
  */
 #include "base/os.h"
 
@@ -16,7 +17,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* pid 22 bits | hash of the pid namespace 8 | start time in ticks 34 (five years of uptime at 100 Hz). */
+/* pid 22 bits | hash of the pid namespace 8 | start time in ticks 34 (five years of uptime at 100
+ * Hz). */
 #define IDENTITY_PID_SHIFT 42
 #define IDENTITY_SPACE_SHIFT 34
 #define IDENTITY_SPACE_MASK ((uint64_t)0xff << IDENTITY_SPACE_SHIFT)
@@ -100,7 +102,8 @@ bool ae_os_process_alive(uint64_t identity)
     char state = 0;
     uint64_t start = 0;
     uint64_t threads = 0;
-    /* The first thread may have ended while others go on: the process is a zombie then by its letter only. */
+    /* The first thread may have ended while others go on: the process is a zombie then by its
+     * letter only. */
     if (proc_stat(pid, &state, &threads, &start))
         return ((state != 'Z' && state != 'X' && state != 'x') || threads > 1) &&
                (started == 0 || (start & IDENTITY_START_MASK) == started);

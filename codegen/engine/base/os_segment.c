@@ -135,9 +135,9 @@ int ae_os_stat(int fd, ae_os_file *info)
 
 int ae_os_reserve(int fd, uint64_t offset, uint64_t size)
 {
-    /* In pieces: the kernel undoes a piece when a signal interrupts it, and with a timer that rings every
-     * millisecond one large piece would never be finished.  fallocate, not posix_fallocate, whose
-     * fallback writes would race with rows. */
+    /* In pieces: the kernel undoes a piece when a signal interrupts it, and with a timer that rings
+     * every millisecond one large piece would never be finished.  fallocate, not posix_fallocate,
+     * whose fallback writes would race with rows. */
     const uint64_t piece = 256u << 10;
     while (size > 0) {
         const uint64_t step = size < piece ? size : piece;

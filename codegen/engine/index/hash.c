@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* A probe path longer than this many entries makes the shard split: reached at about five sixths full. */
+/* A probe path longer than this many entries makes the shard split: reached at about five sixths
+ * full. */
 #define PROBE_MAX (6u * AE_HASH_LINE_ENTRIES)
 /* A frozen shard with fewer live entries than this is rewritten, not split: removals filled it. */
 #define SPLIT_ENTRIES_MIN 200u
@@ -51,7 +52,7 @@ ae_shard *ae_hash_follow(const ae_hash *hash, const ae_shard *shard, uint32_t ta
     return ae_at(hash->proc->heap->segment, (ae_ref)(high ? successor >> 32 : successor));
 }
 
-/* ---- splitting ------------------------------------------------------------------------------------------- */
+/* ---- splitting ------------------------------------------------------------------------------ */
 
 /* How many entries hold a row. */
 static uint32_t shard_live(const ae_shard *shard)
@@ -133,8 +134,8 @@ static void shard_range(const ae_hash *hash, const ae_shard *shard, uint32_t *fi
     *first = shard->prefix << (hash->bits - shard->depth);
 }
 
-/* Make every directory entry of the range that still leads to `from` (or, for the root, says 0) lead
- * to `to`. */
+/* Make every directory entry of the range that still leads to `from` (or, for the root, says 0)
+ * lead to `to`. */
 static void directory_swing(ae_hash *hash, ae_ref from, ae_ref to)
 {
     uint32_t first = 0;
@@ -158,9 +159,9 @@ static void split_forget(ae_hash *hash, uint32_t slot)
     }
 }
 
-/* The winner's duty: nobody finds the old shard any more, so it can go (keeps X3).  The children forget it
- * first.  So whoever reads it as a parent holds a snapshot from before it was retired, and it cannot
- * become, under the same reference, a shard that the directory rightly leads to. */
+/* The winner's duty: nobody finds the old shard any more, so it can go (keeps X3).  The children
+ * forget it first.  So whoever reads it as a parent holds a snapshot from before it was retired,
+ * and it cannot become, under the same reference, a shard that the directory rightly leads to. */
 static void split_finish(ae_hash *hash, uint32_t slot, ae_ref old, ae_ref low, ae_ref high)
 {
     const ae_segment *segment = hash->proc->heap->segment;
@@ -223,8 +224,9 @@ static void split_fill(const ae_hash *hash, uint32_t slot, const ae_shard *shard
         const bool up = two && ((uint32_t)(word >> 32) >> (30 - shard->depth) & 1u) != 0;
         shard_fill(children[up ? 1 : 0], word, ae_load32(&shard->entries[index].hint));
     }
-    /* Where rewriting did not shorten the paths, since nothing had been removed, or the directory has its most
-     * bits, longer ones are borne, twice as long each time, or the shard would be rewritten for ever. */
+    /* Where rewriting did not shorten the paths, since nothing had been removed, or the directory
+     * has its most bits, longer ones are borne, twice as long each time, or the shard would be
+     * rewritten for ever. */
     const uint32_t longest = two ? 0 : shard_longest(children[0]);
     if (!two && longest + AE_HASH_LINE_ENTRIES >= PROBE_MAX)
         children[0]->probe_max = 2 * longest < AE_HASH_ENTRIES ? 2 * longest : AE_HASH_ENTRIES;
@@ -332,15 +334,16 @@ void ae_hash_recover(ae_hash *hash, uint32_t slot)
     split_forget(hash, slot);
 }
 
-/* ---- entering and removing ---------------------------------------------------------------------------------- */
+/* ---- entering and removing ------------------------------------------------------------------ */
 
 enum probe_result { PROBE_FOUND, PROBE_ENTERED, PROBE_AGAIN, PROBE_SPLIT };
 
 /* One walk along a probe path: a matching row, or where a new one can go. */
 typedef struct probe {
-    ae_hash_entry *entry; /* the match, or the first removed entry of the tag, or the first empty one */
-    uint64_t word;        /* what was read of it */
-    bool company;         /* entries of the tag were met */
+    ae_hash_entry
+        *entry;    /* the match, or the first removed entry of the tag, or the first empty one */
+    uint64_t word; /* what was read of it */
+    bool company;  /* entries of the tag were met */
 } probe;
 
 /* Walk the probe path of one shard. */
@@ -397,12 +400,13 @@ static ae_hash_entry *shard_rival(ae_shard *shard, uint32_t tag, ae_hash_match m
 
 /* Find a match in the shard, or enter the anchor.
  *
- * Inserters of one key must not both succeed.  Where no entry of the tag has ever been on the path, they
- * come to the same empty entry, and one sees the other there.  But removed entries of the tag are used again,
- * or rows that come and go would have the shard rewritten for ever; and one inserter may have passed an entry
- * before it was removed, and go on to a later place, while another uses it.  So each enters first, and then
- * looks along the path for the other: of two, at least one sees the other, and gives up.  An entry of the tag
- * cannot appear where none was, since tags never change (X1). */
+ * Inserters of one key must not both succeed.  Where no entry of the tag has ever been on the path,
+ * they come to the same empty entry, and one sees the other there.  But removed entries of the tag
+ * are used again, or rows that come and go would have the shard rewritten for ever; and one
+ * inserter may have passed an entry before it was removed, and go on to a later place, while
+ * another uses it.  So each enters first, and then looks along the path for the other: of two, at
+ * least one sees the other, and gives up.  An entry of the tag cannot appear where none was, since
+ * tags never change (X1). */
 static enum probe_result shard_enter(ae_shard *shard, uint32_t tag, ae_hash_match match,
                                      void *context, ae_ref anchor, ae_ref hint, ae_ref *found,
                                      ae_hash_entry **entry)

@@ -1,28 +1,29 @@
 /* hash.h — the primary-key index: from the hash of a key to a row's anchor, growing while used.
  *
- * How it works.  Extendible hashing (Fagin et al., 1979): a directory, indexed by the top bits of the
- * hash, leads to shards of 508 entries in 127 cache lines; inside a shard linear probing by lines.  A
- * shard that is too full is frozen entry by entry, its entries are copied to two new shards that nobody
- * else sees, and one compare-and-swap on its `successor` makes them current; then the directory is
- * swung over.  Several may build the copies; one wins.  Shards are all of one size, so a retired one is
- * soon reused.
+ * How it works.  Extendible hashing (Fagin et al., 1979): a directory, indexed by the top bits of
+ * the hash, leads to shards of 508 entries in 127 cache lines; inside a shard linear probing by
+ * lines.  A shard that is too full is frozen entry by entry, its entries are copied to two new
+ * shards that nobody else sees, and one compare-and-swap on its `successor` makes them current;
+ * then the directory is swung over.  Several may build the copies; one wins.  Shards are all of one
+ * size, so a retired one is soon reused.
  *
  *   hash:   | 31-bit tag ....................... |   entry: word  frozen 1 | tag 31 | anchor 32
  *           | directory index | …                           hint  version that was newest, or 0
  *
- * The hint spares the walk through the anchor: the version it names is taken when it is visible, belongs
- * to the anchor and has the key; whatever else it is by now, the anchor knows better.
+ * The hint spares the walk through the anchor: the version it names is taken when it is visible,
+ * belongs to the anchor and has the key; whatever else it is by now, the anchor knows better.
  *
  * Invariants
- *   X1  an entry goes from empty to a row's to removed, and perhaps to another row's of the same tag; its
+ *   X1  an entry goes from empty to a row's to removed, and perhaps to another row's of the same
+ *   tag; its
  *       tag never changes.  It is frozen at any time; a frozen one never changes
  *   X2  entries of one tag are found before the first empty entry on their probe path
  *   X3  a shard is retired after no directory entry leads to it, and no child names it as parent
  *   X4  an anchor has at most one entry that is not removed (in current shards)
  *
  * Concurrency: any thread of any process that holds a published snapshot; inserting, removing and
- * splitting need a transaction slot.  Progress: look-ups wait-free but for following splits, the rest
- * lock-free.
+ * splitting need a transaction slot.  Progress: look-ups wait-free but for following splits, the
+ * rest lock-free.
  */
 #ifndef AE_INDEX_HASH_H
 #define AE_INDEX_HASH_H
@@ -145,7 +146,8 @@ static inline void ae_hash_walk_start(ae_hash_walk *walk, const ae_hash *hash, u
 /* The shard that took this one's place for the tag, or NULL while there is none. */
 ae_shard *ae_hash_follow(const ae_hash *hash, const ae_shard *shard, uint32_t tag);
 
-/* The next entry whose tag is the walk's, or NULL.  *word is what was read of it (never removed). */
+/* The next entry whose tag is the walk's, or NULL.  *word is what was read of it (never
+ * removed). */
 static inline ae_hash_entry *ae_hash_walk_next(ae_hash_walk *walk, uint64_t *word)
 {
     if (walk->shard == NULL)
@@ -180,9 +182,9 @@ static inline ae_hash_entry *ae_hash_walk_next(ae_hash_walk *walk, uint64_t *wor
 typedef bool (*ae_hash_match)(void *context, ae_ref anchor);
 
 /* Find the anchor with a matching key, or enter `anchor` (when it is not 0) for the tag.
- * *found: the matching anchor, or 0 when `anchor` was entered or nothing matches; *entry: its entry.  When
- * another was found, `anchor` may have been entered all the same: the caller removes it.
- * Errors: FULL, LIMIT. */
+ * *found: the matching anchor, or 0 when `anchor` was entered or nothing matches; *entry: its
+ * entry.  When another was found, `anchor` may have been entered all the same: the caller removes
+ * it. Errors: FULL, LIMIT. */
 aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match,
                         void *context, ae_ref anchor, ae_ref hint, ae_ref *found,
                         ae_hash_entry **entry, aero_error *error);
@@ -193,8 +195,8 @@ aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref an
 /* Finish or undo the split that the slot's dead holder was at. */
 void ae_hash_recover(ae_hash *hash, uint32_t slot);
 
-/* Walk all current shards: counts entries in use, calls `see` for each.  False at the first damage, with
- * the error set.  For verify. */
+/* Walk all current shards: counts entries in use, calls `see` for each.  False at the first damage,
+ * with the error set.  For verify. */
 typedef bool (*ae_hash_see)(void *context, uint32_t tag, ae_ref anchor, ae_ref hint);
 aero_status ae_hash_check(const ae_hash *hash, ae_hash_see see, void *context, uint64_t *entries,
                           uint64_t *shards, aero_error *error);

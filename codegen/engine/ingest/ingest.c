@@ -24,7 +24,7 @@
 /* The first room for images; doubled up to the batch size. */
 #define ROWS_FIRST 1024u
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static void session_closed(ae_session_child *child)
 {
@@ -101,7 +101,7 @@ void ae_ingest_release(aero_ingest *ingest)
     free(ingest);
 }
 
-/* ---- errors ---------------------------------------------------------------------------------- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 static aero_error *error_buffer(aero_ingest *ingest)
 {
@@ -136,7 +136,7 @@ static aero_status fail_line_length(aero_ingest *ingest, uint64_t line)
     return AERO_LIMIT;
 }
 
-/* ---- batches --------------------------------------------------------------------------------- */
+/* ---- batches -------------------------------------------------------------------------------- */
 
 static void update_elapsed(aero_ingest *ingest)
 {
@@ -220,7 +220,7 @@ static aero_status settle_rows(aero_ingest *ingest, const char *data, size_t len
     return AERO_OK;
 }
 
-/* ---- lines ----------------------------------------------------------------------------------- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 /* A byte order mark before the first line is no part of it. */
 static void skip_mark(aero_ingest *ingest, ae_line *line)
@@ -269,7 +269,7 @@ static aero_status take_line(aero_ingest *ingest, ae_line *line)
     return AERO_OK;
 }
 
-/* ---- the cut line ---------------------------------------------------------------------------- */
+/* ---- the cut line --------------------------------------------------------------------------- */
 
 static aero_status carry_append(aero_ingest *ingest, const char *data, size_t length)
 {
@@ -306,7 +306,7 @@ static aero_status take_carry(aero_ingest *ingest, bool complete)
     return status;
 }
 
-/* ---- pieces ---------------------------------------------------------------------------------- */
+/* ---- pieces --------------------------------------------------------------------------------- */
 
 static aero_status push_piece(aero_ingest *ingest, const char *data, size_t length, bool last)
 {

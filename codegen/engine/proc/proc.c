@@ -47,7 +47,7 @@ aero_status ae_proc_open(ae_proc *proc, ae_heap *heap, aero_error *error)
     return AERO_OK;
 }
 
-/* ---- members ---------------------------------------------------------------------------------------------- */
+/* ---- members -------------------------------------------------------------------------------- */
 
 bool ae_member_alive(const ae_proc *proc, uint32_t member)
 {
@@ -78,8 +78,8 @@ bool ae_member_bury(ae_proc *proc, uint32_t member)
     const uint64_t identity = ae_load64_acquire(&line->identity);
     if (identity == 0 || ae_member_alive(proc, member) || member_owns_slot(proc, member))
         return false;
-    /* The line becomes ours before it is cleared: somebody who is held up here must not clear the pin of
-     * a living member that has claimed the line since. */
+    /* The line becomes ours before it is cleared: somebody who is held up here must not clear the
+     * pin of a living member that has claimed the line since. */
     if (!ae_cas64(&line->identity, identity, ae_os_process_identity()))
         return false;
     AE_CRASH_POINT("member.burying");
@@ -131,14 +131,14 @@ void ae_member_release(ae_proc *proc, uint32_t member)
     ae_store64_release(&line->identity, 0);
 }
 
-/* ---- horizon ------------------------------------------------------------------------------------------------ */
+/* ---- horizon -------------------------------------------------------------------------------- */
 
 uint64_t ae_horizon_compute(ae_proc *proc)
 {
     ae_proc_shared *shared = proc->shared;
     uint64_t horizon = ae_load64_acquire(&shared->clock);
-    /* The clock was read before; now every reader's publication is either visible or comes after a look
-     * at a clock at least that high.  Pairs with ae_snapshot_publish. */
+    /* The clock was read before; now every reader's publication is either visible or comes after a
+     * look at a clock at least that high.  Pairs with ae_snapshot_publish. */
     if (proc->asymmetric && !ae_os_barrier())
         return ae_load64_acquire(
             &shared->horizon); /* no memory for it: what was known still holds */
@@ -166,7 +166,7 @@ uint64_t ae_horizon_compute(ae_proc *proc)
     return horizon;
 }
 
-/* ---- slots ---------------------------------------------------------------------------------------------------- */
+/* ---- slots ---------------------------------------------------------------------------------- */
 
 static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
 {
@@ -175,8 +175,8 @@ static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
         return false;
     /* Before the claim: horizons and reapers look at slots below the mark only. */
     ae_raise32(&proc->shared->slot_high, slot + 1);
-    /* The word is of this claim alone, so that a reaper which judged an earlier owner dead and was held
-     * up cannot seize the slot from a later one of the same line. */
+    /* The word is of this claim alone, so that a reaper which judged an earlier owner dead and was
+     * held up cannot seize the slot from a later one of the same line. */
     const uint64_t owner = AE_OWNER(ae_load64_acquire(&at->generation) + 1, member);
     /* Acquire: what the last holder left (limbo, magazines) is ours; pairs with ae_slot_release. */
     if (!ae_cas64(&at->owner, 0, owner))
@@ -185,7 +185,8 @@ static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
     ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);
     ae_store32(&at->intent_count, 0);
     ae_store32(&at->stamped, 0);
-    /* Release: the generation is new before the state says active; readers of marks look at both. */
+    /* Release: the generation is new before the state says active; readers of marks look at
+     * both. */
     ae_store64_release(&at->state, AE_STATE(AE_STATE_ACTIVE, 0));
     return true;
 }
@@ -240,7 +241,7 @@ bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
     return ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1));
 }
 
-/* ---- limbo ------------------------------------------------------------------------------------------------------ */
+/* ---- limbo ---------------------------------------------------------------------------------- */
 
 void ae_limbo_push(const ae_proc *proc, ae_a32 *head, ae_a32 *tail, ae_ref ref, ae_a32 *link)
 {

@@ -1,24 +1,25 @@
 /* proc.h — who is here: sessions (members), transaction slots, the commit clock, and the horizon.
  *
- * A member is one attached session.  Its line holds its process's identity and a pin: the snapshot of a
- * short read outside any transaction.  A slot is claimed for the length of a transaction (or of a lasting
- * cursor) and holds what a reaper needs to finish or undo it.
+ * A member is one attached session.  Its line holds its process's identity and a pin: the snapshot
+ * of a short read outside any transaction.  A slot is claimed for the length of a transaction (or
+ * of a lasting cursor) and holds what a reaper needs to finish or undo it.
  *
- * The clock counts decided positions of the commit queue.  A transaction at position p that commits has
- * the number p + 1; a snapshot S is a reading of the clock and sees the numbers <= S.
+ * The clock counts decided positions of the commit queue.  A transaction at position p that commits
+ * has the number p + 1; a snapshot S is a reading of the clock and sees the numbers <= S.
  *
- * The horizon is the oldest snapshot anybody holds: what ended at or before it is seen by nobody.  A
- * reader publishes its snapshot and then looks at the clock again; a reclaimer reads the clock, passes a
- * barrier and then looks at the snapshots.  So either the reclaimer sees the snapshot, or the reader
- * sees a clock that is at least the reclaimer's and publishes a newer one.  The barrier on the reader's
- * side costs nothing: reclaimers, which are rare, run membarrier(2) for both sides.
+ * The horizon is the oldest snapshot anybody holds: what ended at or before it is seen by nobody.
+ * A reader publishes its snapshot and then looks at the clock again; a reclaimer reads the clock,
+ * passes a barrier and then looks at the snapshots.  So either the reclaimer sees the snapshot, or
+ * the reader sees a clock that is at least the reclaimer's and publishes a newer one.  The barrier
+ * on the reader's side costs nothing: reclaimers, which are rare, run membarrier(2) for both sides.
  *
  * Invariants
  *   P1  a slot's owner is 0, a living or dead member, or a reaper; only the owner writes the slot
  *   P2  a member's line is given back only after all slots it owned
  *   P3  no object is reused while a published snapshot may still need it
  *
- * Concurrency: any thread of any process.  Progress: lock-free; a slot claim is one compare-and-swap.
+ * Concurrency: any thread of any process.  Progress: lock-free; a slot claim is one
+ * compare-and-swap.
  */
 #ifndef AE_PROC_PROC_H
 #define AE_PROC_PROC_H
@@ -50,8 +51,8 @@ typedef struct ae_intent_chunk {
 } ae_intent_chunk;
 _Static_assert(sizeof(ae_intent_chunk) <= 4096, "a chunk is one 4 KiB block");
 
-/* State word of a slot: what it does in the top two bits, a number below.  Written by the owner; from
- * COMMITTING on also, by compare-and-swap, by whoever must not wait for it. */
+/* State word of a slot: what it does in the top two bits, a number below.  Written by the owner;
+ * from COMMITTING on also, by compare-and-swap, by whoever must not wait for it. */
 #define AE_STATE_SHIFT 61
 #define AE_STATE_IDLE 0u
 #define AE_STATE_ACTIVE 1u
@@ -68,7 +69,8 @@ static inline uint64_t ae_state_number(uint64_t word)
     return word & (((uint64_t)1 << AE_STATE_SHIFT) - 1);
 }
 
-/* What a committed transaction leaves for validators: its first intents (the chunks hold the rest). */
+/* What a committed transaction leaves for validators: its first intents (the chunks hold the
+ * rest). */
 typedef struct ae_write_block {
     ae_block block;
     ae_a32 count;
@@ -164,7 +166,7 @@ static inline void ae_count(const ae_proc *proc, uint32_t counter)
     ae_add64(&proc->shared->counters[counter], 1);
 }
 
-/* ---- members ----------------------------------------------------------------------------------------- */
+/* ---- members -------------------------------------------------------------------------------- */
 
 /* Register a session of this process.  LIMIT when 1,024 living sessions are attached. */
 aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error);
@@ -173,10 +175,11 @@ void ae_member_release(ae_proc *proc, uint32_t member);
 bool ae_member_alive(const ae_proc *proc, uint32_t member);
 /* Free the line of a dead member that owns no slot any more (keeps P2). */
 bool ae_member_bury(ae_proc *proc, uint32_t member);
-/* Look at a few lines whether their members are dead; `turn` counts up, so that each has its turn. */
+/* Look at a few lines whether their members are dead; `turn` counts up, so that each has its
+ * turn. */
 void ae_member_sweep(ae_proc *proc, uint64_t turn);
 
-/* ---- snapshots ----------------------------------------------------------------------------------------- */
+/* ---- snapshots ------------------------------------------------------------------------------ */
 
 /* Publish the clock in `place` (a member's pin or a slot's snapshot) and return it. */
 static inline uint64_t ae_snapshot_publish(const ae_proc *proc, ae_a64 *place)
@@ -197,11 +200,11 @@ static inline uint64_t ae_snapshot_publish(const ae_proc *proc, ae_a64 *place)
     }
 }
 
-/* Compute the horizon: the least published snapshot, at most the clock.  Pins of dead processes found on
- * the way are dropped when they hold it back. */
+/* Compute the horizon: the least published snapshot, at most the clock.  Pins of dead processes
+ * found on the way are dropped when they hold it back. */
 uint64_t ae_horizon_compute(ae_proc *proc);
 
-/* ---- slots ------------------------------------------------------------------------------------------------ */
+/* ---- slots ---------------------------------------------------------------------------------- */
 
 /* Claim a slot, `hint` first.  A new generation begins; state ACTIVE; no snapshot yet.
  * NO_SLOT when all are in use by the living. */
@@ -211,12 +214,13 @@ aero_status ae_slot_claim(ae_proc *proc, uint32_t member, uint32_t hint, uint32_
 aero_status ae_slot_claim_at(ae_proc *proc, uint32_t member, uint32_t wanted, uint32_t *slot);
 /* Give it back: the transaction is over and stamped or undone. */
 void ae_slot_release(ae_proc *proc, uint32_t slot);
-/* Take a slot whose owner is dead, to clean it up; false when its owner lives or another reaper has it. */
+/* Take a slot whose owner is dead, to clean it up; false when its owner lives or another reaper has
+ * it. */
 bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member);
 /* True when the owner of the slot (if any) has ended. */
 bool ae_slot_dead(const ae_proc *proc, uint32_t slot);
 
-/* ---- limbo: what waits for the horizon ---------------------------------------------------------------------- */
+/* ---- limbo: what waits for the horizon ------------------------------------------------------ */
 
 /* A FIFO through a 32-bit link in each element, that a reaper can repair after any store. */
 void ae_limbo_push(const ae_proc *proc, ae_a32 *head, ae_a32 *tail, ae_ref ref, ae_a32 *link);

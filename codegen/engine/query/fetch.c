@@ -19,7 +19,7 @@
 /* Room behind the text for copying short cells as a whole. */
 #define TEXT_SLACK 16u
 
-/* ---- numbers --------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 /* One loop a kind: the value or 0, and 1 for a NULL. */
 #define FETCH_LOOP(type, out_type, convert) \
@@ -81,7 +81,7 @@ static bool is_given_as_number(uint8_t kind)
     return kind <= AERO_KIND_TIMESTAMP;
 }
 
-/* ---- texts ----------------------------------------------------------------------------------- */
+/* ---- texts ---------------------------------------------------------------------------------- */
 
 static bool is_cell(const aero_column *column)
 {
@@ -191,7 +191,7 @@ static bool has_inner_nul(const char *text, size_t length, size_t rows)
     return zeros > rows;
 }
 
-/* ---- buffers --------------------------------------------------------------------------------- */
+/* ---- buffers -------------------------------------------------------------------------------- */
 
 /* Make an array at least `wanted` items long; what it held is gone. */
 static aero_status reserve(void **array, size_t *room, size_t wanted, size_t size,
@@ -257,7 +257,7 @@ static aero_status more_buffers(aero_cursor *cursor, uint32_t count, aero_error 
     return AERO_OK;
 }
 
-/* ---- the fetch ------------------------------------------------------------------------------- */
+/* ---- the fetch ------------------------------------------------------------------------------ */
 
 static aero_status check(const aero_cursor *cursor, uint32_t max_rows, uint32_t count,
                          const uint32_t *columns, aero_error *error)

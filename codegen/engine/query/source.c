@@ -31,7 +31,7 @@ static size_t next_keyed(aei_source *source, ae_view *views, size_t max)
     return count;
 }
 
-/* ---- what a transaction has read ------------------------------------------------------------- */
+/* ---- what a transaction has read ------------------------------------------------------------ */
 
 /* A noted scan: the filter, and what it stands on. */
 typedef struct noted_scan {
@@ -74,7 +74,7 @@ static void note_scan(aei_source *source, aero_query *query, aei_plan *plan)
     ae_reader_predicate(source->reader, &predicate);
 }
 
-/* ---- sources --------------------------------------------------------------------------------- */
+/* ---- sources -------------------------------------------------------------------------------- */
 
 void aei_source_open(aei_source *source, aero_query *query, aei_plan *plan, ae_reader *reader)
 {

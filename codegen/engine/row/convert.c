@@ -17,7 +17,7 @@ static aero_status fail(const char **reason, const char *text, int32_t code)
     return code;
 }
 
-/* ---- numbers --------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 /* Bounds of the signed and unsigned kinds. */
 static int64_t int_low(uint8_t kind)
@@ -191,7 +191,7 @@ static aero_status to_float(const aero_value *in, aero_value *out, const char **
     return AERO_OK;
 }
 
-/* ---- timestamps ------------------------------------------------------------------------------ */
+/* ---- timestamps ----------------------------------------------------------------------------- */
 
 /* Seconds to the nearest microsecond.  Whole seconds and the rest are taken apart first: a product
  * of 10^6 and all of it would lose bits. */
@@ -238,7 +238,7 @@ static aero_status to_time(const aero_value *in, aero_value *out, const char **r
     return AERO_OK;
 }
 
-/* ---- texts, bytes, addresses ----------------------------------------------------------------- */
+/* ---- texts, bytes, addresses ---------------------------------------------------------------- */
 
 /* The text form of a number in `scratch`; 0 if the value is no number. */
 static size_t number_text(const aero_value *in, char *scratch)
@@ -340,7 +340,7 @@ static aero_status to_inet(const aero_value *in, aero_value *out, const char **r
     return status;
 }
 
-/* ---- the public functions -------------------------------------------------------------------- */
+/* ---- the public functions ------------------------------------------------------------------- */
 
 aero_status ae_convert_value(const aero_column *column, const aero_value *in, char *scratch,
                              aero_value *out, const char **reason)

@@ -12,17 +12,17 @@
  *   BOOL → BOOL; INT* → INT; UINT* → INT or UINT; FLOAT* → DOUBLE; TIMESTAMP → TIME;
  *   CHAR, INET → INT; FIXED, TEXT → TEXT; IPV6, MAC, BYTES → BYTES.
  * TEXT in is parsed as a TSV cell (of a BYTES column: taken as it is when it is BYTES, decoded from
- * hexadecimal into `scratch` when it is TEXT); an int given to a real column, a real with an integral
- * value given to an int column, BOOL given to an int column and a number given to a TEXT column
- * convert exactly or not at all.  A number given to a TIMESTAMP column is Unix seconds.  A NULL stays
- * NULL (NULL_VALUE when the column is not nullable).  `scratch` has room for
+ * hexadecimal into `scratch` when it is TEXT); an int given to a real column, a real with an
+ * integral value given to an int column, BOOL given to an int column and a number given to a TEXT
+ * column convert exactly or not at all.  A number given to a TIMESTAMP column is Unix seconds.  A
+ * NULL stays NULL (NULL_VALUE when the column is not nullable).  `scratch` has room for
  * AE_TEXT_MAX + in->length bytes and must outlive *out.
  * Errors: TYPE, LENGTH, NULL_VALUE, with table and column named in the text. */
 aero_status ae_convert(const aero_table *table, uint32_t column, const aero_value *in,
                        char *scratch, aero_value *out, aero_error *error);
 
-/* The same without a sentence: *reason is a constant text such as "integer out of range".  For callers
- * that say themselves where the value stood. */
+/* The same without a sentence: *reason is a constant text such as "integer out of range".  For
+ * callers that say themselves where the value stood. */
 aero_status ae_convert_value(const aero_column *column, const aero_value *in, char *scratch,
                              aero_value *out, const char **reason);
 

@@ -27,7 +27,7 @@ static aero_status fail(const char **reason, const char *text, int32_t code)
     return code;
 }
 
-/* ---- booleans and integers ------------------------------------------------------------------- */
+/* ---- booleans and integers ------------------------------------------------------------------ */
 
 aero_status ae_text_to_bool(const char *text, size_t length, uint8_t *value, const char **reason)
 {
@@ -78,7 +78,7 @@ aero_status ae_text_to_uint(const char *text, size_t length, uint64_t high, uint
     return AERO_OK;
 }
 
-/* ---- reals ----------------------------------------------------------------------------------- */
+/* ---- reals ---------------------------------------------------------------------------------- */
 
 static aero_status real_failed(enum ae_number_result result, const char **reason)
 {
@@ -109,7 +109,7 @@ aero_status ae_text_to_float(const char *text, size_t length, float *value, cons
     return AERO_OK;
 }
 
-/* ---- characters, text, bytes ----------------------------------------------------------------- */
+/* ---- characters, text, bytes ---------------------------------------------------------------- */
 
 aero_status ae_text_to_char(const char *text, size_t length, uint32_t *code_point,
                             const char **reason)
@@ -142,7 +142,7 @@ aero_status ae_bytes_check(size_t length, uint32_t max_length, const char **reas
     return AERO_OK;
 }
 
-/* ---- addresses ------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------ */
 
 /* inet_pton on text without a NUL behind it. */
 static bool read_address(int family, const char *text, size_t length, void *address)
@@ -188,7 +188,7 @@ aero_status ae_text_to_mac(const char *text, size_t length, uint8_t address[6], 
     return AERO_OK;
 }
 
-/* ---- writing --------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 size_t ae_text_of_int(int64_t value, char *out)
 {
@@ -242,7 +242,7 @@ size_t ae_text_of_mac(const uint8_t address[6], char *out)
     return 17;
 }
 
-/* ---- TSV cells ------------------------------------------------------------------------------- */
+/* ---- TSV cells ------------------------------------------------------------------------------ */
 
 /* The letter of the escape of a byte, or 0. */
 static inline char escape_of(char c)

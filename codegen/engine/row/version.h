@@ -1,19 +1,21 @@
 /* version.h — anchors and versions: where rows live.
  *
  *   hash, indexes → anchor ──head──▶ version ──older──▶ version ──older──▶ …
- *                                     │ begin, end stamps │ row struct │ overflow ─▶ block of long texts
+ *                                     │ begin, end stamps │ row struct │ overflow ─▶ block of long
+ *                                     texts
  *
- * An anchor is a row's stable place, 16 bytes.  A version is one state of the row: a 32-byte header and
- * the generated struct.  Versions of a table fill slabs of one pool, and the header alone decides whether
- * a snapshot sees it, so that a scan reads memory in order.
+ * An anchor is a row's stable place, 16 bytes.  A version is one state of the row: a 32-byte header
+ * and the generated struct.  Versions of a table fill slabs of one pool, and the header alone
+ * decides whether a snapshot sees it, so that a scan reads memory in order.
  *
- * Stamps.  A stamp is a commit number, or a mark: bit 63, slot, generation and sequence number of the
- * write of a transaction that has not been stamped yet.  `begin` of an object that is no version says
- * free or cached (shm/heap.h), both invisible.  `end` is infinity while nothing replaced the version.
+ * Stamps.  A stamp is a commit number, or a mark: bit 63, slot, generation and sequence number of
+ * the write of a transaction that has not been stamped yet.  `begin` of an object that is no
+ * version says free or cached (shm/heap.h), both invisible.  `end` is infinity while nothing
+ * replaced the version.
  *
- * Reading order.  A version may be reused while it is looked at, so `end` is read before `begin`: whoever
- * reuses it makes `begin` invisible before it touches `end`, and sets `begin` last.  Once `begin` and
- * `end` say that snapshot S sees the version, it stays as long as S is published (P3).
+ * Reading order.  A version may be reused while it is looked at, so `end` is read before `begin`:
+ * whoever reuses it makes `begin` invisible before it touches `end`, and sets `begin` last.  Once
+ * `begin` and `end` say that snapshot S sees the version, it stays as long as S is published (P3).
  */
 #ifndef AE_ROW_VERSION_H
 #define AE_ROW_VERSION_H
@@ -89,7 +91,8 @@ static inline uint32_t ae_version_size(const aero_table *table)
 
 /* The bytes a row's long texts need together. */
 uint64_t ae_row_overflow_size(const aero_table *table, const void *row, const char *base);
-/* Copy an image into a version's row, its long texts into `overflow` (offsets from `overflow` are kept). */
+/* Copy an image into a version's row, its long texts into `overflow` (offsets from `overflow` are
+ * kept). */
 void ae_row_settle(const aero_table *table, const void *row, const char *base, void *to,
                    char *overflow);
 

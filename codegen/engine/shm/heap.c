@@ -30,7 +30,7 @@ uint32_t ae_heap_class(const ae_heap *heap, uint64_t bytes)
     return UINT32_MAX;
 }
 
-/* ---- words --------------------------------------------------------------------------------------------- */
+/* ---- words ---------------------------------------------------------------------------------- */
 
 bool ae_heap_is_free_word(uint32_t kind, uint64_t word)
 {
@@ -68,7 +68,7 @@ bool ae_heap_is_cached(const ae_heap *heap, uint32_t pool, ae_ref ref, uint32_t 
            by == slot;
 }
 
-/* ---- creation ------------------------------------------------------------------------------------------- */
+/* ---- creation ------------------------------------------------------------------------------- */
 
 static aero_status pool_create(ae_segment *segment, ae_pool *pool, uint32_t kind, uint32_t table,
                                uint32_t object_size, aero_error *error)
@@ -169,7 +169,7 @@ const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
     return starts && index < slab->object_count ? slab : NULL;
 }
 
-/* ---- growing ---------------------------------------------------------------------------------------------- */
+/* ---- growing -------------------------------------------------------------------------------- */
 
 static uint32_t slab_pages(const ae_pool *pool, uint32_t index)
 {
@@ -220,8 +220,9 @@ static void slab_offer(ae_heap *heap, ae_slab *slab)
     ae_add32(&heap->pools[slab->pool].free_hint, offered);
 }
 
-/* Pages for a slab.  Rows leave the last ones to blocks: an insert takes its version first, so a segment that
- * is full of rows has blocks left to delete with, to commit with, and to rewrite key shards with. */
+/* Pages for a slab.  Rows leave the last ones to blocks: an insert takes its version first, so a
+ * segment that is full of rows has blocks left to delete with, to commit with, and to rewrite key
+ * shards with. */
 static aero_status run_take(ae_heap *heap, const ae_pool *of, uint32_t slot, uint32_t *pages,
                             uint32_t *page, aero_error *error)
 {
@@ -275,7 +276,7 @@ static aero_status pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint
     return AERO_OK;
 }
 
-/* ---- taking ------------------------------------------------------------------------------------------------- */
+/* ---- taking --------------------------------------------------------------------------------- */
 
 static ae_magazine *magazine_of(const ae_heap *heap, const ae_cache *cache, uint32_t pool)
 {
@@ -343,7 +344,8 @@ static uint32_t pool_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32
     for (uint32_t step = 0; step < count; step++) {
         const uint32_t index = (start + step) % count;
         ae_slab *slab = ae_pool_slab(heap, of, index);
-        /* The hints are kept racily: a wrong one costs a look, or hides objects until the thorough search. */
+        /* The hints are kept racily: a wrong one costs a look, or hides objects until the thorough
+         * search. */
         if (slab == NULL || (!thorough && (int32_t)ae_load32(&slab->free_hint) <= 0))
             continue;
         const uint32_t words = (slab->object_count + 63) / 64;
@@ -372,8 +374,8 @@ static aero_status pool_refill(ae_heap *heap, ae_cache *cache, uint32_t slot, ui
                                ae_magazine *magazine, ae_ref *one, aero_error *error)
 {
     for (;;) {
-        /* Hints that fell behind must not make a pool grow for ever, so before it does all is looked at:
-         * a word for 64 objects, once for each slab that is added. */
+        /* Hints that fell behind must not make a pool grow for ever, so before it does all is
+         * looked at: a word for 64 objects, once for each slab that is added. */
         if (pool_claim(heap, cache, slot, pool, magazine, one, false) > 0 ||
             pool_claim(heap, cache, slot, pool, magazine, one, true) > 0)
             return AERO_OK;
@@ -435,13 +437,14 @@ aero_status ae_heap_take(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t
         count = ae_load32(&magazine->count);
     }
     *ref = ae_load32(&magazine->refs[count - 1]);
-    /* Release: refs[count] is the crash register of what is in hand now; read by ae_heap_last_taken. */
+    /* Release: refs[count] is the crash register of what is in hand now; read by
+     * ae_heap_last_taken. */
     ae_store32_release(&magazine->count, count - 1);
     AE_CRASH_POINT("heap.taken");
     return AERO_OK;
 }
 
-/* ---- giving -------------------------------------------------------------------------------------------------- */
+/* ---- giving --------------------------------------------------------------------------------- */
 
 /* Set an object's bit; the object may have been taken again meanwhile, its word decides. */
 static void object_hint(ae_heap *heap, uint32_t pool, ae_ref ref)
@@ -517,7 +520,7 @@ void ae_heap_linked(ae_cache *cache, ae_ref ref)
             ae_store32_release(&cache->direct[index], 0);
 }
 
-/* ---- after a death ------------------------------------------------------------------------------------------- */
+/* ---- after a death -------------------------------------------------------------------------- */
 
 static bool magazine_holds(const ae_magazine *magazine, ae_ref ref)
 {
@@ -663,7 +666,8 @@ uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache, uint32_t slot)
         flushed += ae_load32(&magazine_of(heap, cache, pool)->count);
         magazine_flush(heap, pool, magazine_of(heap, cache, pool), 0);
     }
-    /* The magazines themselves, too: in a full segment a slot that has none could not write at all. */
+    /* The magazines themselves, too: in a full segment a slot that has none could not write at
+     * all. */
     const ae_ref block = ae_load32(&cache->magazines) - 1;
     ae_store32_release(&cache->direct[0], block);
     ae_store32_release(&cache->magazines, 0);

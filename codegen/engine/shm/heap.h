@@ -1,12 +1,12 @@
 /* heap.h — objects of equal size in slabs: versions, anchors, and blocks in size classes.
  *
- * How it works.  A pool is a list of slabs; a slab is a run of pages holding equal objects.  The first
- * eight bytes of every object, its word, say what it is: free, cached by a slot, or in use.  The word
- * is the truth and changes by compare-and-swap; a bitmap in the slab's header only hints at free
- * objects, so setting or clearing a bit twice does no harm and a crash between two steps can always be
- * repaired by looking at the words.  Each transaction slot keeps a magazine of objects per pool, filled
- * from one bitmap word at a time, so the usual allocation is a plain array access and the most recently
- * freed object is reused first.
+ * How it works.  A pool is a list of slabs; a slab is a run of pages holding equal objects.  The
+ * first eight bytes of every object, its word, say what it is: free, cached by a slot, or in use.
+ * The word is the truth and changes by compare-and-swap; a bitmap in the slab's header only hints
+ * at free objects, so setting or clearing a bit twice does no harm and a crash between two steps
+ * can always be repaired by looking at the words.  Each transaction slot keeps a magazine of
+ * objects per pool, filled from one bitmap word at a time, so the usual allocation is a plain array
+ * access and the most recently freed object is reused first.
  *
  *   slab: | header | bitmap words | object 0 | object 1 | …
  *   magazine: refs[0 .. count) cached; refs[count] is the one last taken: a crash register
@@ -20,7 +20,8 @@
  *   H2  an object with a free word is in no structure
  *   H3  a slab is in its pool's directory before one of its objects is handed out
  *
- * Concurrency: a cache belongs to the holder of its slot; everything else is open to all, lock-free.
+ * Concurrency: a cache belongs to the holder of its slot; everything else is open to all,
+ * lock-free.
  */
 #ifndef AE_SHM_HEAP_H
 #define AE_SHM_HEAP_H
@@ -30,7 +31,8 @@
 #define AE_WORD_CACHED ((uint64_t)1 << 62)
 #define AE_WORD_OWNED ((uint64_t)1 << 61) /* block in use by the object whose reference is below */
 #define AE_WORD_RETIRED ((uint64_t)1 << 60) /* block unlinked; the retirement number is below */
-/* Word of a block in use that belongs to a slot itself: its reaper must know it from those of others. */
+/* Word of a block in use that belongs to a slot itself: its reaper must know it from those of
+ * others. */
 #define AE_WORD_OF_SLOT(slot) (AE_WORD_OWNED | ((uint64_t)(slot) + 1) << 32)
 #define AE_ANCHOR_CACHED 256u /* + slot, in an anchor's reference part */
 
@@ -91,7 +93,7 @@ typedef struct ae_heap {
     uint32_t class_first; /* pools [class_first, pool_count) are the block classes, ascending */
 } ae_heap;
 
-/* ---- creation: before the segment is published ------------------------------------------------------ */
+/* ---- creation: before the segment is published ---------------------------------------------- */
 
 /* Number of block size classes. */
 uint32_t ae_heap_class_count(void);
@@ -113,21 +115,22 @@ static inline uint32_t ae_heap_anchor_pool(uint32_t table)
 /* Pool of the smallest class that holds `bytes` after the block header, or UINT32_MAX. */
 uint32_t ae_heap_class(const ae_heap *heap, uint64_t bytes);
 
-/* ---- taking and giving ------------------------------------------------------------------------------- */
+/* ---- taking and giving ---------------------------------------------------------------------- */
 
-/* Take an object.  Its word still says cached: the caller sets it when the object is filled, or calls
- * ae_heap_give to return it.  Errors: FULL. */
+/* Take an object.  Its word still says cached: the caller sets it when the object is filled, or
+ * calls ae_heap_give to return it.  Errors: FULL. */
 aero_status ae_heap_take(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, ae_ref *ref,
                          aero_error *error);
 /* Return an object to the slot's stock.  The caller has unlinked it. */
 void ae_heap_give(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, ae_ref ref);
-/* Name an object in the magazine's crash register, before the last other trace of it goes; it must say
- * "cached" already, and ae_heap_give must follow. */
+/* Name an object in the magazine's crash register, before the last other trace of it goes; it must
+ * say "cached" already, and ae_heap_give must follow. */
 void ae_heap_register(ae_heap *heap, ae_cache *cache, uint32_t pool, ae_ref ref);
 /* Forget a direct (large) object: it is linked now. */
 void ae_heap_linked(ae_cache *cache, ae_ref ref);
 
-/* Pool and slab of a reference to an object; NULL when it leads nowhere or not to an object's start. */
+/* Pool and slab of a reference to an object; NULL when it leads nowhere or not to an object's
+ * start. */
 const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref);
 
 /* True when the object's word says this slot caches it. */
@@ -135,22 +138,23 @@ bool ae_heap_is_cached(const ae_heap *heap, uint32_t pool, ae_ref ref, uint32_t 
 bool ae_heap_is_free_word(uint32_t kind, uint64_t word);
 bool ae_heap_is_cached_word(uint32_t kind, uint64_t word, uint32_t *slot);
 
-/* After the slot's holder died: make the magazines whole again (keeps H1).  An object that was in the
- * dead hand, `except` left alone, goes back unless it is in use.  A block in use that may have been in the
- * hand is shown to `orphan`, whose true means that nothing leads to it. */
+/* After the slot's holder died: make the magazines whole again (keeps H1).  An object that was in
+ * the dead hand, `except` left alone, goes back unless it is in use.  A block in use that may have
+ * been in the hand is shown to `orphan`, whose true means that nothing leads to it. */
 typedef bool (*ae_heap_orphan)(void *context, ae_ref ref, uint64_t word);
 void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref except,
                      ae_heap_orphan orphan, void *context);
-/* Give all cached objects, and the magazines, back to the bitmaps for others to take; returns how many. */
+/* Give all cached objects, and the magazines, back to the bitmaps for others to take; returns how
+ * many. */
 uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache, uint32_t slot);
 
-/* Are the cache's magazines where they can be, and does each hold objects of its pool that the slot caches?
- * For verify. */
+/* Are the cache's magazines where they can be, and does each hold objects of its pool that the slot
+ * caches? For verify. */
 bool ae_heap_cache_check(const ae_heap *heap, const ae_cache *cache, uint32_t slot);
 /* Objects in the cache's magazines. */
 uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache);
 
-/* ---- walking ------------------------------------------------------------------------------------------ */
+/* ---- walking -------------------------------------------------------------------------------- */
 
 static inline uint32_t ae_pool_slab_count(const ae_pool *pool)
 {

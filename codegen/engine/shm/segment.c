@@ -39,8 +39,8 @@ static uint32_t header_checksum(const ae_segment_header *header)
     return ~crc;
 }
 
-/* Make sure storage lies behind [0, end).  Any process may do it; the work is idempotent, so a death
- * between the call and the raise costs nothing (keeps I2). */
+/* Make sure storage lies behind [0, end).  Any process may do it; the work is idempotent, so a
+ * death between the call and the raise costs nothing (keeps I2). */
 static aero_status reserve_until(ae_segment *segment, uint64_t end, aero_error *error)
 {
     ae_segment_header *header = segment->header;
@@ -309,8 +309,9 @@ bool ae_segment_holds(const ae_segment *segment, ae_ref ref, uint64_t bytes)
     return start >= HEADER_BYTES && start <= used && bytes <= used - start;
 }
 
-/* ---- pages -------------------------------------------------------------------------------------------
- * A page map word is 0 (never taken), a claim, a hole, or the first page of the slab that covers it.
+/* ---- pages ------------------------------------------------------------------------------------
+ * A page map word is 0 (never taken), a claim, a hole, or the first page of the slab that covers
+ * it.
  *   claim  bit 31, count in bits 8..23, owner in bits 0..7
  *   hole   bit 30, count in bits 8..23 */
 
@@ -375,7 +376,8 @@ aero_status ae_pages_take(ae_segment *segment, uint32_t *pages, uint32_t owner, 
 void ae_pages_settle(ae_segment *segment, uint32_t page, uint32_t count)
 {
     for (uint32_t at = page + count; at-- > page;) /* the head last: it carries the claim */
-        /* Release: the slab's header is complete before a page leads to it; pairs with ae_page_slab. */
+        /* Release: the slab's header is complete before a page leads to it; pairs with
+         * ae_page_slab. */
         ae_store32_release(&segment->page_map[at], page);
 }
 

@@ -2,15 +2,16 @@
  *
  *   0            header (constant part with checksum, then the few mutable words)
  *   4 KiB        page map: one word per 64 KiB page
- *   …            fixed structures carved at creation: processes, commit queue, pools, key directories
+ *   …            fixed structures carved at creation: processes, commit queue, pools, key
+ *   directories
  *   …            pages, taken in runs by pools as slabs, never given back
  *
- * How it works.  Nothing here is an address: a reference counts 16-byte units from the start (law L1).
- * Space is reserved from the file system before it is handed out, so that touching it cannot raise
- * SIGBUS (L10).  A run of pages is taken by first claiming its head word in the page map, with
- * the run's length and the taker's number in the claim, and then moving `used` past it; whoever finds a
- * claim at the frontier moves `used` for its owner.  So every page below `used` has an owner that can be
- * found after a crash.
+ * How it works.  Nothing here is an address: a reference counts 16-byte units from the start (law
+ * L1). Space is reserved from the file system before it is handed out, so that touching it cannot
+ * raise SIGBUS (L10).  A run of pages is taken by first claiming its head word in the page map,
+ * with the run's length and the taker's number in the claim, and then moving `used` past it;
+ * whoever finds a claim at the frontier moves `used` for its owner.  So every page below `used` has
+ * an owner that can be found after a crash.
  *
  * Invariants
  *   I1  every run below `used` starts with a claim, a hole, or a slab's page number
@@ -93,7 +94,8 @@ ae_ref ae_segment_carve(ae_segment *segment, uint64_t bytes);
  * was first: attach then. */
 aero_status ae_segment_publish(ae_segment *segment, const ae_segment_spec *spec, bool *exists,
                                aero_error *error);
-/* Attach an existing segment.  *missing: there is no such file.  Errors: PERMISSION, MISMATCH, CORRUPT, IO. */
+/* Attach an existing segment.  *missing: there is no such file.  Errors: PERMISSION, MISMATCH,
+ * CORRUPT, IO. */
 aero_status ae_segment_attach(const ae_segment_spec *spec, ae_segment *segment, bool *missing,
                               aero_error *error);
 void ae_segment_detach(ae_segment *segment);
@@ -101,10 +103,10 @@ void ae_segment_detach(ae_segment *segment);
 /* True when [ref, ref + bytes) lies inside the part that has been handed out. */
 bool ae_segment_holds(const ae_segment *segment, ae_ref ref, uint64_t bytes);
 
-/* ---- pages ---------------------------------------------------------------------------------------- */
+/* ---- pages ---------------------------------------------------------------------------------- */
 
-/* Take a run of at least *count pages for taker number `owner` (a transaction slot); *count becomes its
- * length, which is larger when a hole was taken.  Errors: FULL. */
+/* Take a run of at least *count pages for taker number `owner` (a transaction slot); *count becomes
+ * its length, which is larger when a hole was taken.  Errors: FULL. */
 aero_status ae_pages_take(ae_segment *segment, uint32_t *count, uint32_t owner, uint32_t *page,
                           aero_error *error);
 /* The run belongs to a slab now: every page of it names the run's first page. */
@@ -115,8 +117,8 @@ static inline uint32_t ae_page_slab(const ae_segment *segment, ae_ref ref)
     const uint32_t word = ae_load32_acquire(&segment->page_map[ref >> (AE_PAGE_SHIFT - 4)]);
     return word & 0xc0000000u ? 0 : word;
 }
-/* Runs claimed but never settled by a dead taker: settled when `is_slab` knows them, else they become
- * holes, to be taken again. */
+/* Runs claimed but never settled by a dead taker: settled when `is_slab` knows them, else they
+ * become holes, to be taken again. */
 void ae_pages_recover(ae_segment *segment, uint32_t owner,
                       bool (*is_slab)(const void *context, uint32_t page), const void *context);
 

@@ -3,7 +3,7 @@
 
 #include "base/os.h"
 
-/* ---- readers -------------------------------------------------------------------------------------------------- */
+/* ---- readers -------------------------------------------------------------------------------- */
 
 aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reader)
 {
@@ -89,7 +89,7 @@ void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate)
     reader->noted = true;
 }
 
-/* ---- look-ups --------------------------------------------------------------------------------------------------- */
+/* ---- look-ups ------------------------------------------------------------------------------- */
 
 static inline void view_fill(const aero_db *db, ae_view *view, ae_version *version)
 {
@@ -99,9 +99,10 @@ static inline void view_fill(const aero_db *db, ae_view *view, ae_version *versi
     view->base = (const char *)ae_at(&db->segment, overflow + 1);
 }
 
-/* Walk a row's chain from its newest version.  What is met may be reused at any moment unless the reader
- * sees it, so each step checks that it still stands on the row: the version names the anchor, and begins
- * never rise along the chain.  A dangling `older` is harmless: nobody who is still here needs it. */
+/* Walk a row's chain from its newest version.  What is met may be reused at any moment unless the
+ * reader sees it, so each step checks that it still stands on the row: the version names the
+ * anchor, and begins never rise along the chain.  A dangling `older` is harmless: nobody who is
+ * still here needs it. */
 ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
 {
     const aero_db *db = reader->session->db;
@@ -125,14 +126,15 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
             const bool ours = ae_load32(&version->anchor) == anchor;
             if (sight == AE_SEEN && ours)
                 return version;
-            /* Acquire on the second look: the fields between were read from one life of the version. */
+            /* Acquire on the second look: the fields between were read from one life of the
+             * version. */
             atomic_thread_fence(memory_order_acquire);
             if (ours && ae_load64_acquire(&version->begin) != begin) {
                 again = true; /* it was being stamped or undone */
                 break;
             }
-            /* No version, another row's, or a younger one: at the head the row is just being freed, further
-             * down it is a link nobody needs; unless the chain has changed under us. */
+            /* No version, another row's, or a younger one: at the head the row is just being freed,
+             * further down it is a link nobody needs; unless the chain has changed under us. */
             const bool marked = (begin & AE_MARK) != 0;
             if (!ours || sight == AE_NOTHING || (!marked && begin > limit)) {
                 again = ae_load64_acquire(&row->head) != head;
@@ -145,14 +147,15 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
                 lap *= 2;
                 steps = 0;
             }
-            /* A mark is no number: its owner may have committed, and be stopped before it stamps, while the
-             * row went on: younger versions are stamped then, and this one is not. */
+            /* A mark is no number: its owner may have committed, and be stopped before it stamps,
+             * while the row went on: younger versions are stamped then, and this one is not. */
             if (!marked)
                 limit = begin;
             ref = older;
         }
-        /* "No row" is believed only of a chain that has not changed: a version that is undone and reused with
-         * the same mark between the two looks at its `begin` lends its new `older` to its old row. */
+        /* "No row" is believed only of a chain that has not changed: a version that is undone and
+         * reused with the same mark between the two looks at its `begin` lends its new `older` to
+         * its old row. */
         if (!again && ae_load64_acquire(&row->head) == head)
             return NULL;
         ae_pause();
@@ -188,11 +191,11 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
     }
 }
 
-/* Versions fetched ahead of the one looked at: some 4 KiB, as far as the next page, where the processor's own
- * prefetching stops. */
+/* Versions fetched ahead of the one looked at: some 4 KiB, as far as the next page, where the
+ * processor's own prefetching stops. */
 #define SCAN_AHEAD 32u
 
-/* ---- scans ------------------------------------------------------------------------------------------------------- */
+/* ---- scans ---------------------------------------------------------------------------------- */
 
 void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
 {
@@ -207,9 +210,9 @@ void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
     scan->slot_index = 0;
 }
 
-/* Look at objects of a slab from `index` on until `max` rows are found or `high` is reached; returns how
- * many were found.  The usual case, a version with plain stamps, is decided without a branch: the place is
- * always written, and counts only if the version is seen. */
+/* Look at objects of a slab from `index` on until `max` rows are found or `high` is reached;
+ * returns how many were found.  The usual case, a version with plain stamps, is decided without a
+ * branch: the place is always written, and counts only if the version is seen. */
 static size_t slab_scan(const ae_scan *scan, const ae_slab *slab, uint32_t *index, uint32_t high,
                         ae_view *views, size_t max)
 {

@@ -34,23 +34,24 @@ typedef struct ae_reader {
 } ae_reader;
 
 /* A lasting reader stays where it is in memory until it is closed.
- * Open a reader: in a transaction it shares its snapshot and sees its writes so far (not later ones);
- * outside, it takes a new snapshot.  `lasting` readers (cursors) may live while the session does
- * other things; short ones must be closed before the session's next statement begins.
+ * Open a reader: in a transaction it shares its snapshot and sees its writes so far (not later
+ * ones); outside, it takes a new snapshot.  `lasting` readers (cursors) may live while the session
+ * does other things; short ones must be closed before the session's next statement begins.
  * Errors: NO_SLOT, CANCELLED. */
 aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reader);
 void ae_reader_close(ae_reader *reader);
-/* STALE when the reader was opened before a fork, or in a transaction that has ended: look before each
- * use of a lasting reader. */
+/* STALE when the reader was opened before a fork, or in a transaction that has ended: look before
+ * each use of a lasting reader. */
 aero_status ae_reader_check(const ae_reader *reader);
 
-/* Must what is read be noted for validation?  Then look-ups note their keys by themselves, and a scan
- * notes the whole table unless its filter was given here before.  The predicate is released when the
- * transaction ends. */
+/* Must what is read be noted for validation?  Then look-ups note their keys by themselves, and a
+ * scan notes the whole table unless its filter was given here before.  The predicate is released
+ * when the transaction ends. */
 bool ae_reader_notes(const ae_reader *reader);
 void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate);
 
-/* The row whose key equals that of `key_row` (a private image of which only the key column counts). */
+/* The row whose key equals that of `key_row` (a private image of which only the key column
+ * counts). */
 bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_view *view);
 
 /* Stream every visible row once, in memory order. */
@@ -68,7 +69,7 @@ size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max);
 /* Rows visible now, or in the transaction. */
 aero_status ae_table_count(aero_session *session, uint32_t table, uint64_t *count);
 
-/* ---- writes.  In a transaction they join it; outside, each call is one, retried on conflict. ----- */
+/* ---- writes.  In a transaction they join it; outside, each call is one, retried on conflict. - */
 
 enum ae_write_mode {
     AE_WRITE_INSERT,  /* EXISTS when the key is there */
@@ -83,9 +84,9 @@ aero_status ae_table_write(aero_session *session, uint32_t table, const void *ro
                            uint64_t *updated);
 
 /* Change one row: `change` gets a private image of the current row (or, when there is none and
- * `create` is set, a cleared image with the key of key_row) and edits it in place; texts it sets must
- * live until this call returns.  It may be called several times (retries).  A non-zero answer of
- * `change` ends the write with that status.  *outcome: 0 no such row, 1 updated, 2 inserted. */
+ * `create` is set, a cleared image with the key of key_row) and edits it in place; texts it sets
+ * must live until this call returns.  It may be called several times (retries).  A non-zero answer
+ * of `change` ends the write with that status.  *outcome: 0 no such row, 1 updated, 2 inserted. */
 typedef aero_status (*ae_row_change)(void *context, void *row, bool is_new);
 aero_status ae_table_change(aero_session *session, uint32_t table, const void *key_row, bool create,
                             ae_row_change change, void *context, int32_t *outcome);

@@ -1,12 +1,13 @@
-/* verify.c — the invariants of the segment, checked from end to end (see the headers that number them).
+/* verify.c — the invariants of the segment, checked from end to end (see the headers that number
+ * them).
  *
- * How it works.  First the shape, believing nothing: slabs, then objects, references looked up in the page
- * map before they are followed.  Then the accounts: every object that is not free must be reached from
- * somewhere: a cached one from its slot's magazine, a dead version from a limbo, a block from its version,
- * directory, slot or limbo, an anchor from the hash.
+ * How it works.  First the shape, believing nothing: slabs, then objects, references looked up in
+ * the page map before they are followed.  Then the accounts: every object that is not free must be
+ * reached from somewhere: a cached one from its slot's magazine, a dead version from a limbo, a
+ * block from its version, directory, slot or limbo, an anchor from the hash.
  *
- * On a database in use the accounts may be off by what is in flight; then the walk is done again, a few
- * times, and only a lasting contradiction is reported.
+ * On a database in use the accounts may be off by what is in flight; then the walk is done again, a
+ * few times, and only a lasting contradiction is reported.
  */
 #include "table/verify.h"
 
@@ -65,7 +66,7 @@ static aero_status slab_shape(verify_state *state, uint32_t pool, const ae_slab 
     return AERO_OK;
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 static aero_status cells_check(verify_state *state, uint32_t table, const ae_version *version)
 {
@@ -220,7 +221,7 @@ static aero_status pools_check(verify_state *state)
     return status;
 }
 
-/* ---- accounts ------------------------------------------------------------------------------------------------- */
+/* ---- accounts ------------------------------------------------------------------------------- */
 
 /* Length of a limbo list; its links and its end are checked. */
 static aero_status limbo_count(verify_state *state, uint32_t slot, const ae_a32 *head,
@@ -242,7 +243,8 @@ static aero_status limbo_count(verify_state *state, uint32_t slot, const ae_a32 
     return AERO_OK;
 }
 
-/* What must hold of the process table before anything in it is followed: also before the dead are reaped. */
+/* What must hold of the process table before anything in it is followed: also before the dead are
+ * reaped. */
 static aero_status proc_check(verify_state *state)
 {
     aero_db *db = state->db;
@@ -254,7 +256,11 @@ static aero_status proc_check(verify_state *state)
         const uint64_t owner = ae_load64_acquire(&slot->owner);
         const ae_ref chunk = ae_load32(&slot->chunk_first);
         const ae_ref block = ae_load32(&slot->write_block);
-        if ((uint32_t)owner > AE_MEMBERS || (owner >> 32) > 1 ||
+        /* The claim is set before the generation, and both only move on (a racy reading may be one
+         * behind). */
+        const uint64_t claims = (owner >> 33) - (ae_load64(&slot->generation) & (UINT32_MAX >> 1));
+        if ((uint32_t)owner > AE_MEMBERS || (owner != 0 && (uint32_t)owner == 0) ||
+            (owner != 0 && claims + 1 > 2 && ae_load64_acquire(&slot->owner) == owner) ||
             (owner == 0 && ae_load64(&slot->snapshot) != 0 && ae_load64_acquire(&slot->owner) == 0))
             return broken(state, "owner of slot", index, owner);
         if (owner == 0 && !ae_heap_cache_check(&db->heap, &slot->cache, index) &&

@@ -1,12 +1,12 @@
 /* write.c — inserting, updating and deleting rows.
  *
- * A write looks the row up, judges its newest version against the transaction's snapshot (first updater
- * wins), makes a new version, notes the intent, and only then publishes: the old version's `end` by
- * compare-and-swap, then the anchor's head, or the hash entry of a new row.  A failed publication undoes the
- * intent and judges again.
+ * A write looks the row up, judges its newest version against the transaction's snapshot (first
+ * updater wins), makes a new version, notes the intent, and only then publishes: the old version's
+ * `end` by compare-and-swap, then the anchor's head, or the hash entry of a new row.  A failed
+ * publication undoes the intent and judges again.
  *
- * Outside a transaction each call is one: it begins, writes, commits, and starts over on a conflict with
- * back-off, until a deadline.
+ * Outside a transaction each call is one: it begins, writes, commits, and starts over on a conflict
+ * with back-off, until a deadline.
  */
 #include <string.h>
 
@@ -15,8 +15,8 @@
 
 /* How long a call outside a transaction goes on trying. */
 #define RETRY_DEADLINE_NS 30000000000ull
-/* Rows of a batch whose memory is fetched ahead together: enough to overlap the misses, few enough to stay
- * in the first-level cache. */
+/* Rows of a batch whose memory is fetched ahead together: enough to overlap the misses, few enough
+ * to stay in the first-level cache. */
 #define PREFETCH_ROWS 16u
 
 /* One write in hand. */
@@ -29,7 +29,7 @@ typedef struct row_write {
     const void *key_row;
 } row_write;
 
-/* ---- judging the newest version ------------------------------------------------------------------------------- */
+/* ---- judging the newest version ------------------------------------------------------------- */
 
 enum row_state {
     ROW_LIVE,     /* `version` is the row for this transaction, and the newest */
@@ -63,8 +63,8 @@ static enum stamp_meaning stamp_judge(const row_write *write, uint64_t stamp)
                 return STAMP_AGAIN;
             return STAMP_RUNNING;
         }
-        /* Committed after our snapshot, and dead perhaps before it moved the clock: then a new snapshot
-         * would be no newer, and the row would stay out of reach. */
+        /* Committed after our snapshot, and dead perhaps before it moved the clock: then a new
+         * snapshot would be no newer, and the row would stay out of reach. */
         if (number > txn->snapshot && ae_slot_dead(&db->proc, ae_mark_slot(stamp)))
             (void)ae_reap_slot(db, ae_mark_slot(stamp), write->session->member);
     }
@@ -87,8 +87,8 @@ static enum row_state row_judge(const row_write *write, ae_ref anchor, row_judge
             continue;
         /* Or it has been reused, and an undo has led the head back to it: see head_restore_dead. */
         if (begin == 0 || (begin & ~(uint64_t)0xff) == AE_WORD_CACHED || owner != anchor) {
-            /* A dead row whose last version is being freed: close the anchor for the freer, who may be
-             * stopped, rather than wait. */
+            /* A dead row whose last version is being freed: close the anchor for the freer, who may
+             * be stopped, rather than wait. */
             (void)ae_anchor_close(write->session->db, write->session->txn.slot, write->table,
                                   anchor, judged->head);
             return ROW_CLOSED;
@@ -118,8 +118,8 @@ static enum row_state row_judge(const row_write *write, ae_ref anchor, row_judge
     }
 }
 
-/* Compare memory that may change under our eyes; whoever calls finds out afterwards whether it did.  The
- * thread sanitizer, which would report it, must not see it. */
+/* Compare memory that may change under our eyes; whoever calls finds out afterwards whether it did.
+ * The thread sanitizer, which would report it, must not see it. */
 #if defined(AE_TSAN)
 __attribute__((no_sanitize("thread"), noinline))
 #endif
@@ -140,9 +140,9 @@ racy_equal(const void *shared, const void *own, size_t length)
 #endif
 }
 
-/* Does the row behind an anchor have the key?  The newest version may be recycled while it is compared,
- * so nothing of it is believed before the head was seen unchanged, and a long text is read only inside the
- * block that holds it. */
+/* Does the row behind an anchor have the key?  The newest version may be recycled while it is
+ * compared, so nothing of it is believed before the head was seen unchanged, and a long text is
+ * read only inside the block that holds it. */
 #if defined(AE_TSAN)
 __attribute__((no_sanitize("thread")))
 #endif
@@ -160,7 +160,8 @@ key_matches(void *context, ae_ref anchor)
         const ae_version *version = ae_at(&db->segment, ae_head_ref(head));
         bool equal = false;
         if (key->kind != AERO_KIND_TEXT && key->kind != AERO_KIND_BYTES) {
-            /* Values of these kinds are equal when their bytes are: no NaN, no -0, padded with NUL. */
+            /* Values of these kinds are equal when their bytes are: no NaN, no -0, padded with
+             * NUL. */
             equal = racy_equal(version->row + key->offset,
                                (const char *)write->key_row + key->offset, key->size);
         } else {
@@ -187,7 +188,7 @@ key_matches(void *context, ae_ref anchor)
     }
 }
 
-/* ---- making a version ------------------------------------------------------------------------------------------- */
+/* ---- making a version ----------------------------------------------------------------------- */
 
 static aero_status take(const row_write *write, uint32_t pool, ae_ref *ref)
 {
@@ -252,15 +253,15 @@ static aero_status parts_take(const row_write *write, const void *image, bool an
                        "the texts of one row of %s take %llu bytes; %u is the limit",
                        write->of->name, (unsigned long long)texts, AE_OVERFLOW_MAX);
     status = parts_take_once(write, texts, anchor, parts);
-    /* Reclaiming gives objects to the magazines, whose registers name what is in hand: so it is done with
-     * empty hands, and all parts are taken anew. */
+    /* Reclaiming gives objects to the magazines, whose registers name what is in hand: so it is
+     * done with empty hands, and all parts are taken anew. */
     if (status == AERO_FULL && ae_reclaim_hard(session))
         status = parts_take_once(write, texts, anchor, parts);
     return status;
 }
 
-/* Fill the version, note the intent, and mark the version as ours.  Until the last store all parts say
- * "cached", so a reaper finds them whatever happens. */
+/* Fill the version, note the intent, and mark the version as ours.  Until the last store all parts
+ * say "cached", so a reaper finds them whatever happens. */
 static aero_status version_write(const row_write *write, const row_parts *parts, const void *image,
                                  ae_ref anchor, ae_ref older, ae_ref replaced, uint32_t what)
 {
@@ -289,13 +290,14 @@ static aero_status version_write(const row_write *write, const row_parts *parts,
     /* Release: the row before the mark; pairs with ae_version_sight. */
     ae_store64_release(&version->begin, mark);
     AE_CRASH_POINT("write.marked");
-    /* Only now: until the version is marked, the register is all that leads a reaper to a large block. */
+    /* Only now: until the version is marked, the register is all that leads a reaper to a large
+     * block. */
     if (parts->overflow != 0)
         ae_heap_linked(&ae_slot_at(&db->proc, session->txn.slot)->cache, parts->overflow);
     return AERO_OK;
 }
 
-/* ---- publishing -------------------------------------------------------------------------------------------------- */
+/* ---- publishing ----------------------------------------------------------------------------- */
 
 /* The row exists: put `image` on top of its newest version. */
 static aero_status publish_update(const row_write *write, ae_ref anchor, const row_judged *judged,
@@ -322,8 +324,9 @@ static aero_status publish_update(const row_write *write, ae_ref anchor, const r
         return AERO_OK;
     }
     AE_CRASH_POINT("write.ended");
-    /* We own the row now: nobody else may push or close.  The head is read again, as its counter has moved
-     * if another writer came and was undone meanwhile; undoing restores the head before the `end`. */
+    /* We own the row now: nobody else may push or close.  The head is read again, as its counter
+     * has moved if another writer came and was undone meanwhile; undoing restores the head before
+     * the `end`. */
     const uint64_t head = ae_load64_acquire(&row->head);
     AE_ALWAYS(ae_head_ref(head) == old);
     const bool pushed = ae_cas64(&row->head, head, ae_head_next(head, parts.version));
@@ -417,7 +420,7 @@ static aero_status publish_delete(const row_write *write, ae_ref anchor, const r
     return AERO_OK;
 }
 
-/* ---- one row ------------------------------------------------------------------------------------------------------ */
+/* ---- one row -------------------------------------------------------------------------------- */
 
 /* Find the row and judge it.  *anchor is 0 when no anchor has the key. */
 static aero_status row_locate(const row_write *write, ae_ref *anchor, ae_hash_entry **entry,
@@ -447,7 +450,8 @@ static void write_start(row_write *write, aero_session *session, uint32_t table,
     write->key_row = key_row;
     const uint64_t hash = write->of->hash_key(key_row, NULL);
     write->tag = ae_hash_tag(hash);
-    /* A write looks before it acts, and its outcome tells: that is a read, also when it is undone. */
+    /* A write looks before it acts, and its outcome tells: that is a read, also when it is
+     * undone. */
     if (session->txn.tracks)
         ae_reads_key(&session->txn.reads, table, hash);
 }
@@ -580,7 +584,7 @@ static aero_status row_delete(const row_write *write, bool *found)
     }
 }
 
-/* ---- statements ---------------------------------------------------------------------------------------------------- */
+/* ---- statements ----------------------------------------------------------------------------- */
 
 typedef aero_status (*statement_body)(aero_session *session, void *context);
 
@@ -640,9 +644,9 @@ typedef struct write_body {
     uint64_t updated;
 } write_body;
 
-/* A batch goes through three stages, a group of rows at a time and each group one stage behind the next, so
- * that what a stage needs has been on its way while another group was worked on: hash the keys and fetch the
- * hash lines; look into them and fetch the rows they name; write. */
+/* A batch goes through three stages, a group of rows at a time and each group one stage behind the
+ * next, so that what a stage needs has been on its way while another group was worked on: hash the
+ * keys and fetch the hash lines; look into them and fetch the rows they name; write. */
 typedef struct batch {
     aero_session *session;
     write_body *body;
@@ -778,7 +782,8 @@ static aero_status delete_all(aero_session *session, void *context)
                        .hash = &session->db->hashes[body->table],
                        .table = body->table};
     body->deleted = 0;
-    /* "Every row" is a predicate: a row that is inserted meanwhile must not survive before us in the order. */
+    /* "Every row" is a predicate: a row that is inserted meanwhile must not survive before us in
+     * the order. */
     session->txn.tracks = session->txn.isolation == AERO_ISOLATION_SERIALIZABLE;
     aero_status status = ae_reader_open(session, false, &reader);
     if (status != AERO_OK)
@@ -793,7 +798,8 @@ static aero_status delete_all(aero_session *session, void *context)
             row_judged judged;
             bool again = true;
             while (again && status == AERO_OK) {
-                /* A row that is seen cannot be closed or dead; it can only have been written since. */
+                /* A row that is seen cannot be closed or dead; it can only have been written
+                 * since. */
                 if (row_judge(&write, anchor, &judged) != ROW_LIVE)
                     status = ae_conflict(session, AERO_CONFLICT_WRITE, write.of->name);
                 else

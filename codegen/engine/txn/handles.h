@@ -1,7 +1,7 @@
 /* handles.h — what a database handle and a session hold; for the modules of floors 5 to 8.
  *
- * Concurrency: an aero_db is constant after open but for its counters; an aero_session belongs to the
- * thread that opened it.
+ * Concurrency: an aero_db is constant after open but for its counters; an aero_session belongs to
+ * the thread that opened it.
  */
 #ifndef AE_TXN_HANDLES_H
 #define AE_TXN_HANDLES_H

@@ -1,8 +1,9 @@
 /* intent.c — the list of a transaction's writes: appending, undoing, stamping.
  *
- * The list lives in the segment (twelve intents in the slot, the rest in chunks) and is written before the
- * writes themselves, so that a reaper can finish or undo them.  Undoing and stamping may both be begun by
- * the owner and taken up by a reaper at any point: every step looks whether it has been done.
+ * The list lives in the segment (twelve intents in the slot, the rest in chunks) and is written
+ * before the writes themselves, so that a reaper can finish or undo them.  Undoing and stamping may
+ * both be begun by the owner and taken up by a reaper at any point: every step looks whether it has
+ * been done.
  */
 #include "txn/visibility_inline.h"
 
@@ -132,9 +133,9 @@ aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, 
     return AERO_OK;
 }
 
-/* After a rollback the head leads to a dead older version again, unless that has been freed: then the
- * anchor goes.  The freer makes `begin` invisible before it looks at the head, we set the head before we
- * look at `begin`: one of the two sees the other. */
+/* After a rollback the head leads to a dead older version again, unless that has been freed: then
+ * the anchor goes.  The freer makes `begin` invisible before it looks at the head, we set the head
+ * before we look at `begin`: one of the two sees the other. */
 static void head_restore_dead(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor,
                               ae_ref older)
 {

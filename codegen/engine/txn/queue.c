@@ -60,8 +60,8 @@ uint64_t ae_queue_enter(ae_queue *queue, uint32_t slot)
     }
 }
 
-/* Move the clock past the front position if it is decided; when `force`, abort it first.  Returns false
- * when it is still undecided. */
+/* Move the clock past the front position if it is decided; when `force`, abort it first.  Returns
+ * false when it is still undecided. */
 static bool front_advance(ae_queue *queue, uint64_t front, bool force)
 {
     ae_proc_shared *shared = queue->proc->shared;
@@ -76,8 +76,9 @@ static bool front_advance(ae_queue *queue, uint64_t front, bool force)
     if (ae_state_of(state) == AE_STATE_COMMITTING) {
         if (!force)
             return false;
-        /* Either the owner's CAS to COMMITTED wins or this one does.  Should the slot be committing its
-         * next transaction by now, that one is aborted for nothing: safe, and it is run again. */
+        /* Either the owner's CAS to COMMITTED wins or this one does.  Should the slot be committing
+         * its next transaction by now, that one is aborted for nothing: safe, and it is run
+         * again. */
         if (ae_load64_acquire(&shared->clock) == front)
             (void)ae_cas64(&slot->state, state, AE_STATE(AE_STATE_ABORTED, 0));
         return false;
@@ -110,8 +111,8 @@ bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position, bool com
 {
     ae_proc_shared *shared = queue->proc->shared;
     ae_slot *at = ae_slot_at(queue->proc, slot);
-    /* Acquire-release: the writes of the transaction come before its commit; pairs with the readers that
-     * resolve its marks. */
+    /* Acquire-release: the writes of the transaction come before its commit; pairs with the readers
+     * that resolve its marks. */
     const uint64_t outcome = commit ? AE_STATE(AE_STATE_COMMITTED, position + 1)
                                     : AE_STATE(AE_STATE_ABORTED, 0);
     const bool decided = ae_cas64(&at->state, AE_STATE(AE_STATE_COMMITTING, 0), outcome);
@@ -141,8 +142,8 @@ void ae_queue_describe(ae_queue *queue, uint64_t position, enum ae_queue_what wh
         if (seen >> WHAT_SHIFT == mine >> WHAT_SHIFT ||
             !entry_is_lap(queue, ae_load64_acquire(&entry->word), position))
             return;
-        /* One word, by compare-and-swap: whoever was stopped here for a whole lap of the ring can at worst
-         * set an outdated value, which its successor replaces. */
+        /* One word, by compare-and-swap: whoever was stopped here for a whole lap of the ring can
+         * at worst set an outdated value, which its successor replaces. */
         if (ae_cas64(&entry->what, seen, mine))
             return;
     }
@@ -169,8 +170,8 @@ uint64_t ae_queue_settle(ae_queue *queue, uint32_t slot)
         (void)ae_cas64(&at->state, state, AE_STATE(AE_STATE_ABORTED, 0));
         state = ae_load64_acquire(&at->state);
     }
-    /* Did it enter?  Its entry would be among the undecided ones (one more than the tail says: the tail
-     * may not have been moved). */
+    /* Did it enter?  Its entry would be among the undecided ones (one more than the tail says: the
+     * tail may not have been moved). */
     const uint64_t end = ae_load64_acquire(&shared->tail) + 1;
     for (uint64_t position = ae_load64_acquire(&shared->clock); position < end; position++) {
         const uint64_t word = ae_load64_acquire(&queue->entries[position & queue->mask].word);
@@ -200,7 +201,8 @@ bool ae_queue_check(const ae_queue *queue)
     const uint64_t tail = ae_load64_acquire(&queue->proc->shared->tail);
     if (tail < clock || tail - clock > AE_SLOTS)
         return false;
-    /* From the tail on, one entry may be claimed already; an entry further on would stop the queue. */
+    /* From the tail on, one entry may be claimed already; an entry further on would stop the
+     * queue. */
     for (uint64_t position = tail + 1; position < tail + queue->mask; position++)
         if (entry_is_lap(queue, ae_load64_acquire(&queue->entries[position & queue->mask].word),
                          position))

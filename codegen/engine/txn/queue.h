@@ -1,10 +1,11 @@
 /* queue.h — the commit queue: it orders transactions, and its position is the commit number.
  *
- * How it works.  A ring of entries.  A committer claims the entry at the tail by compare-and-swap of the
- * entry's word, which holds lap, slot and generation; the tail follows, moved by anybody.  Positions are
- * decided in order: the clock says how many are.  Whoever stands at the front turns its slot from
- * COMMITTING to COMMITTED by one compare-and-swap and moves the clock past itself; a front that does not
- * decide is aborted, by the same kind of compare-and-swap, by the one behind it, dead or only slow.
+ * How it works.  A ring of entries.  A committer claims the entry at the tail by compare-and-swap
+ * of the entry's word, which holds lap, slot and generation; the tail follows, moved by anybody.
+ * Positions are decided in order: the clock says how many are.  Whoever stands at the front turns
+ * its slot from COMMITTING to COMMITTED by one compare-and-swap and moves the clock past itself; a
+ * front that does not decide is aborted, by the same kind of compare-and-swap, by the one behind
+ * it, dead or only slow.
  *
  *      clock                         tail
  *        ▼                             ▼
@@ -16,8 +17,8 @@
  *   Q3  a slot is released after the clock has passed its position
  *
  * Why a snapshot is a prefix of the order: a snapshot S is a reading of the clock, so by Q1 every
- * transaction with a number <= S is decided, and by Q2 whoever decides later gets a number > S.  A reader
- * may therefore read past every mark that is not committed at or below its S.
+ * transaction with a number <= S is decided, and by Q2 whoever decides later gets a number > S.  A
+ * reader may therefore read past every mark that is not committed at or below its S.
  *
  * Progress: lock-free.  Nobody waits for a stopped process longer than AE_DECIDE_SPINS.
  */
@@ -28,9 +29,9 @@
 
 typedef struct ae_queue_entry {
     ae_a64 word; /* lap << 48 | slot << 40 | generation (low 40 bits); 0: never used */
-    /* What was written, for the validation of transactions that began before: position (low 30 bits) << 34,
-     * kind << 32, reference.  Set by the owner or its reaper between the decision and the release of the
-     * slot; until then the slot has it. */
+    /* What was written, for the validation of transactions that began before: position (low 30
+     * bits) << 34, kind << 32, reference.  Set by the owner or its reaper between the decision and
+     * the release of the slot; until then the slot has it. */
     ae_a64 what;
     uint64_t _pad[2];
 } ae_queue_entry;
@@ -50,10 +51,12 @@ aero_status ae_queue_open(ae_queue *queue, ae_proc *proc, aero_error *error);
 uint64_t ae_queue_enter(ae_queue *queue, uint32_t slot);
 /* Wait until every position before is decided.  False: somebody aborted the slot meanwhile. */
 bool ae_queue_wait(ae_queue *queue, uint32_t slot, uint64_t position);
-/* Decide: committed with number position + 1, or aborted when `commit` is false.  Returns whether it is
- * committed: somebody may have aborted it.  In every case the clock has passed the position. */
+/* Decide: committed with number position + 1, or aborted when `commit` is false.  Returns whether
+ * it is committed: somebody may have aborted it.  In every case the clock has passed the
+ * position. */
 bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position, bool commit);
-/* The entry of a decided position: slot and generation of its owner.  False when it has been overwritten. */
+/* The entry of a decided position: slot and generation of its owner.  False when it has been
+ * overwritten. */
 bool ae_queue_owner(const ae_queue *queue, uint64_t position, uint32_t *slot, uint64_t *generation);
 enum ae_queue_what {
     AE_WROTE_SEVERAL, /* reference: an ae_write_block */
@@ -67,8 +70,8 @@ void ae_queue_describe(ae_queue *queue, uint64_t position, enum ae_queue_what wh
 bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_what *what,
                         ae_ref *ref);
 
-/* For a reaper: abort the slot's pending commit if it is not decided, and see the clock past its entry if
- * it had entered.  Returns the commit number, or 0 when it is aborted. */
+/* For a reaper: abort the slot's pending commit if it is not decided, and see the clock past its
+ * entry if it had entered.  Returns the commit number, or 0 when it is aborted. */
 uint64_t ae_queue_settle(ae_queue *queue, uint32_t slot);
 
 /* Are clock, tail and the entries ahead such that commits can go on?  For verify. */

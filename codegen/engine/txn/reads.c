@@ -6,8 +6,8 @@
 
 #include "aerostore/gen.h"
 
-/* Beyond this many single keys the reads of a table are kept as a whole: 16 MiB of set, and validating
- * finer would not pay. */
+/* Beyond this many single keys the reads of a table are kept as a whole: 16 MiB of set, and
+ * validating finer would not pay. */
 #define READ_KEYS_MAX (1u << 20)
 #define READ_PREDICATES_MAX 1024u
 /* A set that grew beyond this is given back at the end of the transaction. */

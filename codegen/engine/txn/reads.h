@@ -1,10 +1,11 @@
 /* reads.h — what a serializable transaction has read: keys and predicates, kept to be validated.
  *
- * A read by key is kept as a hash of table and key; equal hashes of different keys cost an abort for
- * nothing, about once in 2^64.  A scan is kept as its filter, a function over row images: what committed
- * since the snapshot is a conflict if the filter is true of a written row before or after the write, so
- * rows that would have appeared (phantoms) count as well as rows that changed (precision locking: Jordan,
- * Banerjee and Batman, 1981; over version deltas: Neumann, Mühlbauer and Kemper, 2015).
+ * A read by key is kept as a hash of table and key; equal hashes of different keys cost an abort
+ * for nothing, about once in 2^64.  A scan is kept as its filter, a function over row images: what
+ * committed since the snapshot is a conflict if the filter is true of a written row before or after
+ * the write, so rows that would have appeared (phantoms) count as well as rows that changed
+ * (precision locking: Jordan, Banerjee and Batman, 1981; over version deltas: Neumann, Mühlbauer
+ * and Kemper, 2015).
  *
  * Concurrency: belongs to the session's thread.  Nothing of it is in the segment: the dead validate
  * nothing.
@@ -47,7 +48,8 @@ static inline bool ae_reads_any(const ae_reads *reads)
 void ae_reads_clear(ae_reads *reads);
 void ae_reads_free(ae_reads *reads);
 
-/* Does a write of a row of `table` bear on what was read?  AERO_CONFLICT_NONE, _READ or _PREDICATE. */
+/* Does a write of a row of `table` bear on what was read?  AERO_CONFLICT_NONE, _READ or
+ * _PREDICATE. */
 int32_t ae_reads_hit(const ae_reads *reads, uint32_t table, uint64_t key_hash, const void *before,
                      const char *before_base, const void *after, const char *after_base);
 

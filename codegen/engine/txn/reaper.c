@@ -1,10 +1,11 @@
 /* reaper.c — finishing or undoing what the dead left (law L2).
  *
- * Whoever needs a slot, a row or memory and finds its owner dead seizes the slot by compare-and-swap and
- * cleans it up; a reaper that dies half-way is itself found and the work taken up again, for every step
- * looks whether it has been done.  Order matters:
+ * Whoever needs a slot, a row or memory and finds its owner dead seizes the slot by
+ * compare-and-swap and cleans it up; a reaper that dies half-way is itself found and the work taken
+ * up again, for every step looks whether it has been done.  Order matters:
  *
- *   1 settle the commit queue, so that the outcome is known: after the decision it is finished, else undone
+ *   1 settle the commit queue, so that the outcome is known: after the decision it is finished,
+ *   else undone
  *   2 repair lists that a store tore, and the allocator's registers, before anything is given back
  *   3 finish a split of the hash, then a half-freed version: their registers are needed next
  *   4 finish or undo the intents

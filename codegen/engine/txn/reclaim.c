@@ -1,17 +1,19 @@
 /* reclaim.c — freeing dead versions, and the anchors of rows that are gone.
  *
- * A version that was replaced or deleted waits in the limbo of the slot that did it until the horizon has
- * passed its `end`.  Freeing is a sequence that a reaper can take up at any step:
+ * A version that was replaced or deleted waits in the limbo of the slot that did it until the
+ * horizon has passed its `end`.  Freeing is a sequence that a reaper can take up at any step:
  *
  *   1 the version's word says cached (nobody sees it any more; it is still the limbo's head)
- *   2 if it is its anchor's head, the row is deleted: close the anchor, take it out of the hash, give it
+ *   2 if it is its anchor's head, the row is deleted: close the anchor, take it out of the hash,
+ *   give it
  *   3 its overflow block is given
  *   4 it is named in the magazine's register, then taken off the limbo
  *   5 it counts as stock
  */
 #include "txn/visibility_inline.h"
 
-/* How many versions may wait before the horizon is computed again: the cost of a barrier system call, some
+/* How many versions may wait before the horizon is computed again: the cost of a barrier system
+ * call, some
  * 400 ns, is spread over them, and they stay within a second-level cache. */
 #define RECLAIM_BATCH 128u
 
@@ -28,8 +30,8 @@ bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, 
         return false;
     }
     AE_CRASH_POINT("anchor.closed");
-    /* Removing can fail only for want of memory for a split; then the entry stays and leads to a closed
-     * anchor, which must not be given back. */
+    /* Removing can fail only for want of memory for a split; then the entry stays and leads to a
+     * closed anchor, which must not be given back. */
     if (ae_hash_remove(&db->hashes[table], slot, ae_load32(&row->tag), anchor, NULL) == AERO_OK) {
         AE_CRASH_POINT("anchor.removed");
         ae_heap_give(&db->heap, &at->cache, slot, ae_heap_anchor_pool(table), anchor);

@@ -11,7 +11,7 @@
 #define FORK_EPOCH_FIRST 1u
 #define PRIVATE_AFTER_FORK "a database in private memory belongs to the process that opened it"
 
-/* ---- sessions --------------------------------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------------- */
 
 aero_error *ae_session_error_buffer(aero_session *session)
 {
@@ -61,7 +61,8 @@ void ae_session_disown(ae_session_child *child)
     child->next = NULL;
 }
 
-/* First use in a child of fork(): the slot, pin and member are the parent's, which goes on using them. */
+/* First use in a child of fork(): the slot, pin and member are the parent's, which goes on using
+ * them. */
 static aero_status session_after_fork(aero_session *session)
 {
     aero_db *db = session->db;
@@ -95,7 +96,8 @@ static aero_status session_after_fork(aero_session *session)
 static void db_renew(aero_db *db)
 {
     uint64_t none = 0;
-    /* Of several threads of a fresh child one moves the epoch (0 → 2 → 1), the others wait for that. */
+    /* Of several threads of a fresh child one moves the epoch (0 → 2 → 1), the others wait for
+     * that. */
     if (atomic_compare_exchange_strong_explicit(db->fork_guard, &none, 2, memory_order_acq_rel,
                                                 memory_order_acquire)) {
         ae_add64(&db->fork_epoch, 1);
@@ -203,9 +205,10 @@ void ae_session_free(aero_session *session)
     free(session);
 }
 
-/* ---- databases ----------------------------------------------------------------------------------------------------- */
+/* ---- databases ------------------------------------------------------------------------------ */
 
-/* FNV-1a over the sizes and constants that two builds of the engine must share to use one segment. */
+/* FNV-1a over the sizes and constants that two builds of the engine must share to use one
+ * segment. */
 static uint64_t layout_fingerprint(void)
 {
     const uint64_t parts[] = {AERO_ABI,

@@ -6,7 +6,8 @@
 
 #include "base/os.h"
 
-/* Versions freed per commit beyond what it retired, so that a backlog shrinks while nobody waits long. */
+/* Versions freed per commit beyond what it retired, so that a backlog shrinks while nobody waits
+ * long. */
 #define RECLAIM_PER_COMMIT 8u
 
 aero_status ae_conflict(aero_session *session, int32_t reason, const char *table)
@@ -26,7 +27,8 @@ aero_status ae_conflict(aero_session *session, int32_t reason, const char *table
     return AERO_CONFLICT;
 }
 
-/* Dead owners hold the horizon back even if nobody meets their rows: somebody looks now and then. */
+/* Dead owners hold the horizon back even if nobody meets their rows: somebody looks now and
+ * then. */
 static void reap_when_due(const aero_session *session)
 {
     ae_a64 *place = &session->db->proc.shared->reap_due_ns;
@@ -168,8 +170,8 @@ void ae_txn_rollback(aero_session *session)
     txn_leave(session);
 }
 
-/* Validate what has been decided since the snapshot while there is much of it, outside the queue: inside,
- * others wait.  *upto is where the rest begins. */
+/* Validate what has been decided since the snapshot while there is much of it, outside the queue:
+ * inside, others wait.  *upto is where the rest begins. */
 static int32_t validate_ahead(const aero_session *session, uint64_t *upto)
 {
     const ae_proc_shared *shared = session->db->proc.shared;
@@ -243,14 +245,15 @@ aero_status ae_txn_commit(aero_session *session)
     AE_CRASH_POINT("txn.stamped");
     ae_writes_retire(db, txn->slot);
     session->reclaim_debt += txn->intent_count;
-    /* Our reads are over: a new snapshot, so that what we replaced ourselves can be freed at once. */
+    /* Our reads are over: a new snapshot, so that what we replaced ourselves can be freed at
+     * once. */
     (void)ae_snapshot_publish(&db->proc, &slot->snapshot);
     ae_count(&db->proc, AE_COUNT_COMMITS);
     txn_leave(session);
     return AERO_OK;
 }
 
-/* ---- savepoints ---------------------------------------------------------------------------------------------- */
+/* ---- savepoints ----------------------------------------------------------------------------- */
 
 static ae_savepoint *savepoint_find(ae_txn *txn, const char *name, size_t length)
 {
@@ -341,7 +344,7 @@ aero_status ae_txn_release(aero_session *session, const char *name, size_t lengt
     return AERO_OK;
 }
 
-/* ---- back-off -------------------------------------------------------------------------------------------------- */
+/* ---- back-off ------------------------------------------------------------------------------- */
 
 #define BACKOFF_FIRST_NS 500u
 #define BACKOFF_DOUBLINGS 11u /* about one millisecond at most */

@@ -1,8 +1,9 @@
 /* txn.h — transactions: begin, commit, roll back, savepoints, and the write intents in between.
  *
- * A transaction claims a slot, takes a snapshot, and writes new versions that carry its mark.  Each write
- * is first noted as an intent in the segment, so that anybody can undo it; commit orders the transaction
- * in the queue, and its versions are stamped with the number afterwards.  See README.md.
+ * A transaction claims a slot, takes a snapshot, and writes new versions that carry its mark.  Each
+ * write is first noted as an intent in the segment, so that anybody can undo it; commit orders the
+ * transaction in the queue, and its versions are stamped with the number afterwards.  See
+ * README.md.
  */
 #ifndef AE_TXN_TXN_H
 #define AE_TXN_TXN_H
@@ -10,8 +11,8 @@
 #include "row/version.h"
 #include "txn/handles.h"
 
-/* Claim a slot.  An explicit transaction takes its snapshot with its first statement: until then nothing
- * that others commit can be in its way.  Errors: NO_SLOT. */
+/* Claim a slot.  An explicit transaction takes its snapshot with its first statement: until then
+ * nothing that others commit can be in its way.  Errors: NO_SLOT. */
 aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit_);
 /* Take the snapshot unless there is one. */
 void ae_txn_look(aero_session *session);
@@ -34,7 +35,8 @@ void ae_txn_unwatch(ae_own_reader *reader);
 
 /* Make sure the next intent has a place.  Errors: FULL, LIMIT. */
 aero_status ae_txn_reserve(aero_session *session);
-/* Note a write before it is made; ae_txn_reserve has made place.  `what`: table and AE_INTENT_….  Errors: FULL, LIMIT. */
+/* Note a write before it is made; ae_txn_reserve has made place.  `what`: table and AE_INTENT_….
+ * Errors: FULL, LIMIT. */
 aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, ae_ref replaced,
                           uint32_t what);
 /* Undo the last intents down to `count`. */
@@ -45,27 +47,31 @@ enum ae_mark_state { AE_MARK_RUNNING, AE_MARK_DONE, AE_MARK_STALE };
 /* DONE: committed with *number.  STALE: the stamp has been replaced, look again. */
 enum ae_mark_state ae_mark_resolve(const ae_proc *proc, uint64_t mark, uint64_t *number);
 
-/* Wait a little after a failed attempt: truncated exponential back-off with jitter (attempt from 0). */
+/* Wait a little after a failed attempt: truncated exponential back-off with jitter (attempt from
+ * 0). */
 void ae_backoff(aero_session *session, uint32_t attempt);
 /* Nominal delay of an attempt in nanoseconds. */
 uint64_t ae_backoff_nominal_ns(uint32_t attempt);
 
-/* ---- validating (validate.c) ------------------------------------------------------------------------ */
+/* ---- validating (validate.c) ---------------------------------------------------------------- */
 
-/* Before a commit enters the queue: keep a copy of several intents for validators.  Errors: FULL. */
+/* Before a commit enters the queue: keep a copy of several intents for validators.  Errors:
+ * FULL. */
 aero_status ae_writes_prepare(aero_session *session);
 /* After the decision: say at the queue position what the slot wrote.  Done again by a reaper. */
 void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position);
 /* After the stamping: what validators may still read is retired, not freed. */
 void ae_writes_retire(aero_db *db, uint32_t slot);
-/* Compare the session's reads with what was committed at positions [from, upto).  AERO_CONFLICT_…. */
+/* Compare the session's reads with what was committed at positions [from, upto).
+ * AERO_CONFLICT_…. */
 int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto);
 
-/* ---- reclaiming (reclaim.c) ------------------------------------------------------------------------- */
+/* ---- reclaiming (reclaim.c) ----------------------------------------------------------------- */
 
 /* Free some of the slot's dead versions that the horizon has passed. */
 void ae_reclaim_some(aero_session *session, uint32_t most);
-/* Free dead versions that an idle slot has kept; `turn` counts up, so that each slot has its turn. */
+/* Free dead versions that an idle slot has kept; `turn` counts up, so that each slot has its
+ * turn. */
 void ae_reclaim_idle(const aero_session *session, uint64_t turn);
 /* Make room: reap the dead, empty other slots' limbo and stock.  True when something was freed. */
 bool ae_reclaim_hard(aero_session *session);
@@ -76,14 +82,14 @@ bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, 
 /* Repair what the dead holder left half-freed. */
 void ae_reclaim_recover(aero_db *db, uint32_t slot);
 
-/* ---- the dead (reaper.c) ------------------------------------------------------------------------------ */
+/* ---- the dead (reaper.c) -------------------------------------------------------------------- */
 
 /* Finish or undo the transaction in a slot whose owner is dead.  False: nothing to do. */
 bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member);
 /* All slots; returns how many were reaped. */
 uint32_t ae_reap_all(aero_db *db, uint32_t member);
 
-/* ---- intents (intent.c) -------------------------------------------------------------------------------- */
+/* ---- intents (intent.c) --------------------------------------------------------------------- */
 
 /* Chunks that a number of intents needs. */
 static inline uint32_t ae_intent_chunks(uint32_t count)

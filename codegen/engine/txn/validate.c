@@ -1,12 +1,12 @@
 /* validate.c — the reads of one transaction against the writes of those that committed since.
  *
- * A transaction takes its place in the serial order when it enters the queue.  It is right there if what it
- * read at its snapshot is what it would read at its place, that is, if nothing that was decided in between
- * bears on its reads.  Only decided positions are looked at, so what they wrote no longer moves; it stays in
- * memory because our snapshot, which is older, is published (P3).
+ * A transaction takes its place in the serial order when it enters the queue.  It is right there if
+ * what it read at its snapshot is what it would read at its place, that is, if nothing that was
+ * decided in between bears on its reads.  Only decided positions are looked at, so what they wrote
+ * no longer moves; it stays in memory because our snapshot, which is older, is published (P3).
  *
- * Where the writes are found: at the position itself, once described; before that, in the slot, whose owner
- * describes them before it changes anything there.
+ * Where the writes are found: at the position itself, once described; before that, in the slot,
+ * whose owner describes them before it changes anything there.
  */
 #include "txn/txn.h"
 
@@ -35,7 +35,8 @@ aero_status ae_writes_prepare(aero_session *session)
         ae_store32(&block->intents[index].replaced, ae_load32(&slot->intents[index].replaced));
         ae_store32(&block->intents[index].what, ae_load32(&slot->intents[index].what));
     }
-    /* The register before the word: a reaper finds a block that is in use.  Pairs with block_is_orphan. */
+    /* The register before the word: a reaper finds a block that is in use.  Pairs with
+     * block_is_orphan. */
     ae_store32_release(&slot->write_block, ref);
     ae_store64_release(&block->block.word, AE_WORD_OF_SLOT(number));
     AE_CRASH_POINT("writes.copied");
@@ -147,8 +148,8 @@ static int32_t described_check(const aero_session *session, enum ae_queue_what w
                          ae_load32(&block->chunk_first));
 }
 
-/* Copy what the slot says it wrote.  True when the slot is still the position's, and committed, and nothing
- * of it has been described: then the copy is whole. */
+/* Copy what the slot says it wrote.  True when the slot is still the position's, and committed, and
+ * nothing of it has been described: then the copy is whole. */
 static bool slot_copy(const aero_session *session, uint64_t position, uint32_t slot,
                       uint64_t generation, ae_intent *inlined, uint32_t *count, ae_ref *chunk)
 {
@@ -186,7 +187,8 @@ static int32_t position_check(const aero_session *session, uint64_t position)
         return AERO_CONFLICT_WINDOW;
     if (slot_copy(session, position, slot, generation, inlined, &count, &ref))
         return intents_check(session, inlined, count, ref);
-    /* Described meanwhile; or aborted, and that is all, provided that the entry is still the position's. */
+    /* Described meanwhile; or aborted, and that is all, provided that the entry is still the
+     * position's. */
     if (ae_queue_described(&db->queue, position, &what, &ref))
         return described_check(session, what, ref);
     return ae_queue_owner(&db->queue, position, &slot, &generation) ? AERO_CONFLICT_NONE

@@ -20,7 +20,8 @@ enum ae_sight ae_version_sight_slow(const ae_proc *proc, uint64_t snapshot, uint
 static inline enum ae_sight ae_version_sight(const ae_proc *proc, uint64_t snapshot, uint64_t own,
                                              const ae_version *version)
 {
-    /* `end` first (see row/version.h).  Acquire: pairs with the release of whoever fills or stamps. */
+    /* `end` first (see row/version.h).  Acquire: pairs with the release of whoever fills or
+     * stamps. */
     const uint64_t end = ae_load64_acquire(&version->end);
     const uint64_t begin = ae_load64_acquire(&version->begin);
     if (__builtin_expect(((begin | end) & AE_MARK) == 0, 1)) {

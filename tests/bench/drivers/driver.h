@@ -205,8 +205,8 @@ static inline aero_value value_time(int64_t microseconds)
 
 /* ---- the plain peers ------------------------------------------------------------------------ */
 
-/* A row of the same 88 bytes as the generated struct: the plain loop and the plain hash move as much
- * memory as the engine's rows take. */
+/* A row of the same 88 bytes as the generated struct: the plain loop and the plain hash move as
+ * much memory as the engine's rows take. */
 typedef struct plain_row {
     uint32_t nulls;
     int32_t altitude;

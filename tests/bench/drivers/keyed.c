@@ -2,11 +2,11 @@
  *
  * Usage: keyed get|update ROWS OPERATIONS ROUNDS FLIGHTS.TSV DIRECTORY
  *
- * How it works: every peer holds the same rows; then each round runs the same OPERATIONS random keys
- * on each peer in turn, so that drift of the machine meets all of them.  A read takes every column
- * of the row and folds it into a checksum, which must be the same for all peers.  An update sets the
- * five columns of a position report.  Each operation stands alone: for the engines it is its own
- * transaction (or snapshot).
+ * How it works: every peer holds the same rows; then each round runs the same OPERATIONS random
+ * keys on each peer in turn, so that drift of the machine meets all of them.  A read takes every
+ * column of the row and folds it into a checksum, which must be the same for all peers.  An update
+ * sets the five columns of a position report.  Each operation stands alone: for the engines it is
+ * its own transaction (or snapshot).
  */
 #include "driver.h"
 #include "plain_hash.h"
@@ -107,7 +107,7 @@ static uint64_t aerostore_update(peer_set *bench, uint64_t seed)
     return sum;
 }
 
-/* ---- the plain hash --------------------------------------------------------------------------- */
+/* ---- the plain hash ------------------------------------------------------------------------- */
 
 static uint64_t plain_get(peer_set *bench, uint64_t seed)
 {
@@ -145,7 +145,7 @@ static uint64_t plain_update(peer_set *bench, uint64_t seed)
     return sum;
 }
 
-/* ---- LMDB ------------------------------------------------------------------------------------- */
+/* ---- LMDB ----------------------------------------------------------------------------------- */
 
 #if BENCH_LMDB
 static uint64_t lmdb_get(peer_set *bench, uint64_t seed)
@@ -196,7 +196,7 @@ static uint64_t lmdb_update(peer_set *bench, uint64_t seed)
 }
 #endif
 
-/* ---- SQLite ------------------------------------------------------------------------------------ */
+/* ---- SQLite --------------------------------------------------------------------------------- */
 
 #if BENCH_SQLITE
 static uint64_t sqlite_get(peer_set *bench, uint64_t seed)

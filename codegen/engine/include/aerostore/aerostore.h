@@ -80,7 +80,7 @@ enum aero_isolation {
     AERO_ISOLATION_READ_ONLY = 2 /* a consistent snapshot; writes are AERO_READ_ONLY errors */
 };
 
-/* ---- values ------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 /* The type of a value in flight; a column's storage type is its aero_kind (descriptor.h). */
 enum aero_type {
@@ -105,7 +105,7 @@ typedef struct aero_value {
     } u;
 } aero_value;
 
-/* ---- opaque handles ----------------------------------------------------------------------- */
+/* ---- opaque handles ------------------------------------------------------------------------- */
 
 typedef struct aero_db aero_db;
 typedef struct aero_session aero_session;
@@ -115,7 +115,7 @@ typedef struct aero_ingest aero_ingest;
 typedef struct aero_row aero_row;
 struct aero_schema; /* descriptor.h */
 
-/* ---- library ------------------------------------------------------------------------------ */
+/* ---- library -------------------------------------------------------------------------------- */
 
 /* AERO_ABI of the library; doors compare it before anything else. */
 int32_t aero_abi(void);
@@ -127,7 +127,7 @@ const aero_error_info *aero_error_at(uint32_t index);
 /* Text of a conflict reason: "write", "read", … */
 const char *aero_conflict_name(int32_t reason);
 
-/* ---- databases and sessions ---------------------------------------------------------------- */
+/* ---- databases and sessions ----------------------------------------------------------------- */
 
 typedef struct aero_open_options {
     const char *data_dir; /* made if missing; names the store */
@@ -150,7 +150,8 @@ uint32_t aero_orphans_cleared(const aero_db *db);
 
 /* Open a session for the calling thread.  Errors: STALE, LIMIT, NO_MEMORY. */
 aero_status aero_session_open(aero_db *db, aero_session **session, aero_error *error);
-/* Rolls back an open transaction; cursors of the session must be closed before (they are closed). */
+/* Rolls back an open transaction; cursors of the session must be closed before (they are
+ * closed). */
 void aero_session_close(aero_session *session);
 /* The last error of the session; valid until its next failing call. */
 const aero_error *aero_session_error(const aero_session *session);
@@ -175,7 +176,7 @@ aero_status aero_stats(aero_session *session, const aero_stat **stats, uint32_t 
  * contradiction.  Meant for a quiet database; concurrent writers are waited out, not stopped. */
 aero_status aero_verify(aero_session *session, uint64_t *rows, uint64_t *blocks);
 
-/* ---- transactions -------------------------------------------------------------------------- */
+/* ---- transactions --------------------------------------------------------------------------- */
 
 /* Begin a transaction (enum aero_isolation).  Errors: USAGE inside one, NO_SLOT. */
 aero_status aero_begin(aero_session *session, int32_t isolation);
@@ -190,7 +191,7 @@ aero_status aero_savepoint(aero_session *session, const char *name, size_t name_
 aero_status aero_rollback_to(aero_session *session, const char *name, size_t name_length);
 aero_status aero_release(aero_session *session, const char *name, size_t name_length);
 
-/* ---- rows ---------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 /* `table` and `columns` are indexes into aero_schema().  Values are converted to the columns'
  * types: TEXT is parsed as in TSV (but an empty text is an empty text), numbers are range-checked.
  * Errors: TYPE, NULL_VALUE, LENGTH, CONFLICT (in a transaction), FULL, LIMIT, NO_SLOT. */
@@ -215,7 +216,8 @@ aero_status aero_upsert(aero_session *session, uint32_t table, uint32_t count,
 /* Insert, or replace the whole row (missing columns fall back to default or NULL). */
 aero_status aero_replace(aero_session *session, uint32_t table, uint32_t count,
                          const uint32_t *columns, const aero_value *values, int32_t *inserted);
-/* Change columns of the row with this key; *found is 0 when there is none.  The key cannot change. */
+/* Change columns of the row with this key; *found is 0 when there is none.  The key cannot
+ * change. */
 aero_status aero_update(aero_session *session, uint32_t table, const aero_value *key,
                         uint32_t count, const uint32_t *columns, const aero_value *values,
                         int32_t *found);
@@ -237,7 +239,7 @@ aero_status aero_convert(aero_session *session, uint32_t table, uint32_t column,
 aero_status aero_format(aero_session *session, uint32_t table, uint32_t column,
                         const aero_value *value, const char **text, size_t *length);
 
-/* ---- queries ------------------------------------------------------------------------------- */
+/* ---- queries -------------------------------------------------------------------------------- */
 
 enum aero_operator {
     AERO_OP_EQ = 1,
@@ -281,9 +283,9 @@ aero_status aero_query_explain(aero_query *query, int32_t execute, const char **
 
 /* Open a cursor: one snapshot for all of it, rows in slab order or sorted.  It stays valid while
  * the session writes, also to the rows it is looking at; it does not see writes made after it was
- * opened.  Outside a transaction the cursor holds a transaction slot until it is closed or has given
- * its last row.  It ends with its transaction, and at a fork: AERO_STALE.  When its session is closed
- * it lets go of all but its handle, which aero_cursor_close frees; so with queries. */
+ * opened.  Outside a transaction the cursor holds a transaction slot until it is closed or has
+ * given its last row.  It ends with its transaction, and at a fork: AERO_STALE.  When its session
+ * is closed it lets go of all but its handle, which aero_cursor_close frees; so with queries. */
 aero_status aero_cursor_open(aero_query *query, aero_cursor **cursor);
 void aero_cursor_close(aero_cursor *cursor);
 /* The next row or NULL at the end; the row lives until the next call on the cursor. */
@@ -312,7 +314,7 @@ typedef struct aero_column_data {
 aero_status aero_cursor_fetch(aero_cursor *cursor, uint32_t max_rows, uint32_t count,
                               const uint32_t *columns, aero_column_data *data, uint32_t *rows);
 
-/* ---- TSV in and out ------------------------------------------------------------------------ */
+/* ---- TSV in and out ------------------------------------------------------------------------- */
 
 typedef struct aero_ingest_report {
     uint64_t rows_seen;
@@ -363,7 +365,8 @@ aero_status aero_write_tsv(aero_cursor *cursor, const aero_tsv_options *options,
 
 /* ---- handshake ------------------------------------------------------------------------------ */
 
-/* sizeof of each public struct by name, ended by a NULL name: compared by foreign-function doors. */
+/* sizeof of each public struct by name, ended by a NULL name: compared by foreign-function
+ * doors. */
 typedef struct aero_layout_entry {
     const char *name;
     uint32_t size;

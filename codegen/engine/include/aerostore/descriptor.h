@@ -55,8 +55,9 @@ enum aero_column_flag {
     AERO_COLUMN_DEFAULT = 16
 };
 
-/* A text or bytes column, 16 bytes.  Up to 12 bytes are inline: prefix and tail are one array of 12,
- * unused bytes are 0.  Longer: prefix holds the first four, `where` says where all of them are. */
+/* A text or bytes column, 16 bytes.  Up to 12 bytes are inline: prefix and tail are one array of
+ * 12, unused bytes are 0.  Longer: prefix holds the first four, `where` says where all of them
+ * are. */
 typedef struct aero_cell {
     uint32_t length;
     char prefix[4];
@@ -91,17 +92,18 @@ typedef struct aero_column {
     uint32_t size;       /* bytes in the row struct */
     uint32_t max_length; /* bytes, of TEXT, BYTES, FIXED; else 0 */
     aero_value fallback; /* the default, of the column's natural value type; type NULL if none */
-    /* Read the column as a raw value; NULL-typed for a null.  Raw is what the struct holds: BOOL; INT or
-     * UINT for integers; DOUBLE; TIME; CHAR and INET as INT; TEXT for FIXED (up to its padding) and
-     * TEXT; BYTES for BYTES, IPV6 (16) and MAC (6).  TEXT and BYTES point into the image. */
+    /* Read the column as a raw value; NULL-typed for a null.  Raw is what the struct holds: BOOL;
+     * INT or UINT for integers; DOUBLE; TIME; CHAR and INET as INT; TEXT for FIXED (up to its
+     * padding) and TEXT; BYTES for BYTES, IPV6 (16) and MAC (6).  TEXT and BYTES point into the
+     * image. */
     void (*get)(const void *row, const char *base, aero_value *value);
     /* Store a raw value that was converted to the column (or NULL) into a private image. */
     void (*set)(void *row, const aero_value *value);
     /* Order of two non-null values: negative, 0, positive.  Text compares as unsigned bytes. */
     int32_t (*compare)(const void *left, const char *left_base, const void *right,
                        const char *right_base);
-    /* Order-preserving 8-byte key of a non-null value: a < b implies key(a) <= key(b); equal keys of
-     * TEXT, BYTES, FIXED, IPV6 need `compare` to decide. */
+    /* Order-preserving 8-byte key of a non-null value: a < b implies key(a) <= key(b); equal keys
+     * of TEXT, BYTES, FIXED, IPV6 need `compare` to decide. */
     uint64_t (*normalize)(const void *row, const char *base);
 } aero_column;
 
@@ -138,14 +140,14 @@ typedef struct aero_table {
      * Trailing nullable columns may be missing.  0, or a code with *error filled. */
     aero_status (*decode_tsv)(const aero_span *cells, uint32_t count, void *row,
                               aero_cell_error *error);
-    /* Append the row as a TSV line without the newline.  Returns the bytes it takes, which may exceed
-     * `capacity`: then nothing of use was written, call again with more. */
+    /* Append the row as a TSV line without the newline.  Returns the bytes it takes, which may
+     * exceed `capacity`: then nothing of use was written, call again with more. */
     size_t (*encode_tsv)(const void *row, const char *base, char *out, size_t capacity);
     /* Columns in which two images differ: sets bit c of mask[c / 64]; returns how many. */
     uint32_t (*dirty)(const void *old_row, const char *old_base, const void *new_row,
                       const char *new_base, uint64_t *mask);
-    /* Encode the columns of `mask`: for each in column order u16 column (bit 15: null), then the value
-     * little-endian, or u32 length and bytes.  Returns bytes as encode_tsv does. */
+    /* Encode the columns of `mask`: for each in column order u16 column (bit 15: null), then the
+     * value little-endian, or u32 length and bytes.  Returns bytes as encode_tsv does. */
     size_t (*encode_delta)(const void *row, const char *base, const uint64_t *mask, uint8_t *out,
                            size_t capacity);
     /* Apply a delta to a private image (texts keep pointing at `data`).  0, or CORRUPT. */

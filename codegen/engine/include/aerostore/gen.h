@@ -75,7 +75,7 @@ static inline bool ae_cell_equal(const aero_cell *left, const char *left_base,
            0;
 }
 
-/* ---- hashing: multiply-and-fold over 64-bit words, after wyhash (Wang Yi, public domain) ------- */
+/* ---- hashing: multiply-and-fold over 64-bit words, after wyhash (Wang Yi, public domain) ---- */
 
 static inline uint64_t ae_hash_fold(uint64_t a, uint64_t b)
 {
@@ -117,7 +117,7 @@ static inline uint64_t ae_hash_cell(const aero_cell *cell, const char *base)
     return ae_hash_fold(seed ^ 0x8ebc6af09c88c6e3ull, 0x589965cc75374cc3ull);
 }
 
-/* ---- normalised keys -------------------------------------------------------------------------- */
+/* ---- normalised keys ------------------------------------------------------------------------ */
 
 static inline uint64_t ae_normal_int(int64_t value)
 {
@@ -146,10 +146,11 @@ static inline uint64_t ae_normal_bytes(const char *data, size_t length)
 /* Three-way order of two plain values. */
 #define AE_ORDER(left, right) ((int32_t)((left) > (right)) - (int32_t)((left) < (right)))
 
-/* ---- text conversions (engine: row/text.c) ----------------------------------------------------- */
+/* ---- text conversions (engine: row/text.c) -------------------------------------------------- */
 /* Parse the text of one cell for a kind.  0, or a code with *reason set to a constant text such as
  * "invalid integer", "integer out of range", "invalid number", "not a finite number",
- * "invalid timestamp", "invalid UTF-8", "longer than the column allows".  No white space is skipped. */
+ * "invalid timestamp", "invalid UTF-8", "longer than the column allows".  No white space is
+ * skipped. */
 
 aero_status ae_text_to_bool(const char *text, size_t length, uint8_t *value, const char **reason);
 aero_status ae_text_to_int(const char *text, size_t length, int64_t low, int64_t high,
@@ -202,8 +203,8 @@ static inline void ae_tsv_put(ae_tsv_out *out, const char *data, size_t length)
         memcpy(out->data + out->length, data, length);
     out->length += length;
 }
-/* Text with \t \n \r \\ and NUL (\0) escaped; `nullable` writes an empty text as \e, so that it does
- * not read back as NULL. */
+/* Text with \t \n \r \\ and NUL (\0) escaped; `nullable` writes an empty text as \e, so that it
+ * does not read back as NULL. */
 void ae_tsv_put_text(ae_tsv_out *out, const char *data, size_t length, bool nullable);
 /* Bytes as hexadecimal digits. */
 void ae_tsv_put_bytes(ae_tsv_out *out, const char *data, size_t length, bool nullable);

@@ -18,7 +18,7 @@
 #error "rows and deltas are little-endian; this machine is not"
 #endif
 
-/* ---- raw values ------------------------------------------------------------------------------ */
+/* ---- raw values ----------------------------------------------------------------------------- */
 
 static inline aero_value ae_value_null(void)
 {
@@ -80,7 +80,7 @@ static inline void ae_cell_store(aero_cell *cell, const aero_value *value)
     ae_cell_set(cell, has_data ? value->u.data : NULL, has_data ? value->length : 0);
 }
 
-/* ---- blocks: FIXED, IPV6, MAC lie in the row as so many bytes -------------------------------- */
+/* ---- blocks: FIXED, IPV6, MAC lie in the row as so many bytes ------------------------------- */
 
 static inline void ae_block_store(void *block, size_t size, const char *data, size_t length)
 {
@@ -101,7 +101,7 @@ static inline int32_t ae_block_compare(const void *left, const void *right, size
     return (order > 0) - (order < 0);
 }
 
-/* ---- reading cells of a TSV line ------------------------------------------------------------- */
+/* ---- reading cells of a TSV line ------------------------------------------------------------ */
 /* Each returns 0, or a code with *reason set. */
 
 /* In a nullable column: \N, or an empty cell.  (An explicit \e looks the same here; the ingest
@@ -246,7 +246,7 @@ static inline aero_status ae_decode_failed(aero_cell_error *error, uint32_t cell
     return status;
 }
 
-/* ---- writing cells of a TSV line ------------------------------------------------------------- */
+/* ---- writing cells of a TSV line ------------------------------------------------------------ */
 
 static inline void ae_write_bool(ae_tsv_out *out, uint8_t value)
 {
@@ -293,7 +293,7 @@ static inline void ae_write_bytes(ae_tsv_out *out, const aero_cell *cell, const 
     ae_tsv_put_bytes(out, ae_cell_data(cell, base), cell->length, nullable);
 }
 
-/* ---- dirty columns and deltas ---------------------------------------------------------------- */
+/* ---- dirty columns and deltas --------------------------------------------------------------- */
 
 static inline uint32_t ae_dirty_mark(uint64_t *mask, uint32_t column, bool equal)
 {
