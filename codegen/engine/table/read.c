@@ -179,6 +179,8 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
         /* Racy: a stale hint fails one of the three tests below. */
         const ae_ref hint = ae_load32(&entry->hint);
         ae_version *version = hint == 0 ? NULL : ae_at(&db->segment, hint);
+        /* The second line of the row comes along with the first. */
+        __builtin_prefetch((const char *)ae_at(&db->segment, hint) + 64);
         if (version == NULL ||
             ae_version_sight(&db->proc, reader->snapshot, reader->own, version) != AE_SEEN ||
             ae_load32(&version->anchor) != ae_hash_anchor(word))
