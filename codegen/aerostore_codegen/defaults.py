@@ -100,11 +100,10 @@ def _timestamp(value: object) -> int:
         return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(value, "Unix seconds or a datetime")
-    if not math.isfinite(value):
-        raise BadDefaultError("default is not a finite number")
+    _real(value)  # finite, and small enough to be written out below
     micro = round(Decimal(repr(value)) * 1_000_000)
     if not -(1 << 63) <= micro < 1 << 63:
-        raise _wrong(value, "in the range of timestamps")
+        raise BadDefaultError("default is not in the range of timestamps")
     return micro
 
 
