@@ -50,6 +50,10 @@ uint64_t ae_queue_enter(ae_queue *queue, uint32_t slot)
         ae_queue_entry *entry = &queue->entries[tail & queue->mask];
         const uint64_t seen = ae_load64_acquire(&entry->word);
         bool mine = false;
+        /* Held up between the two loads, we may see an entry of a later lap: only while the tail
+         * stands is the entry free, and only if it is still what was seen is it taken. */
+        if (ae_load64_acquire(&shared->tail) != tail)
+            continue;
         if (!entry_is_lap(queue, seen, tail))
             /* The word names its owner at once, so a claim is never anonymous. */
             mine = ae_cas64(&entry->word, seen, entry_word(queue, tail, slot, generation));
