@@ -1,0 +1,52 @@
+/* publish_private.h — one row's write, between the files of the table module.
+ */
+#ifndef AE_TABLE_PUBLISH_PRIVATE_H
+#define AE_TABLE_PUBLISH_PRIVATE_H
+
+#include "table/table_private.h"
+
+/* One write in hand. */
+typedef struct row_write {
+    aero_session *session;
+    const aero_table *of;
+    ae_hash *hash;
+    uint32_t table;
+    uint32_t tag;
+    const void *key_row;
+} row_write;
+
+enum row_state {
+    ROW_LIVE,     /* `version` is the row for this transaction, and the newest */
+    ROW_DEAD,     /* the newest version ended before the snapshot */
+    ROW_CONFLICT, /* somebody wrote it since, or is about to */
+    ROW_CLOSED,   /* the anchor has left the hash */
+};
+
+typedef struct row_judged {
+    uint64_t head;
+    ae_version *version;
+} row_judged;
+
+/* Begin a write of the row whose key `key_row` has; notes the key as read. */
+void ae_write_start(row_write *write, aero_session *session, uint32_t table, const void *key_row);
+/* Find the row and judge it.  *anchor is 0 when no anchor has the key. */
+aero_status ae_row_locate(const row_write *write, ae_ref *anchor, ae_hash_entry **entry,
+                          enum row_state *state, row_judged *judged);
+/* Judge the newest version of the row behind an anchor. */
+enum row_state ae_row_judge(const row_write *write, ae_ref anchor, row_judged *judged);
+/* A private image of a version's row: its long texts by address. */
+void ae_image_of(const aero_db *db, const aero_table *of, const ae_version *version, void *image);
+/* The row exists: put `image` on top of its newest version.  *again: judge it anew.
+ * Errors: FULL, LIMIT. */
+aero_status ae_publish_update(const row_write *write, ae_ref anchor, const row_judged *judged,
+                              const void *image, ae_hash_entry *entry, bool *again);
+/* The row was deleted, and its anchor is still here: a new life on top of the old one. */
+aero_status ae_publish_revival(const row_write *write, ae_ref anchor, const row_judged *judged,
+                               const void *image, ae_hash_entry *entry, bool *again);
+/* No anchor has the key: make one and enter it.  *again when somebody entered it meanwhile. */
+aero_status ae_publish_insert(const row_write *write, const void *image, bool *again);
+/* End the newest version. */
+aero_status ae_publish_delete(const row_write *write, ae_ref anchor, const row_judged *judged,
+                              bool *again);
+
+#endif
