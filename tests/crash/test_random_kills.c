@@ -151,15 +151,17 @@ static void test_random_kills_lose_nothing_and_disturb_nobody(void **state)
                                                    next_random(&random));
         }
         workers[victim] = worker_start(&store, ledgers[victim], victim, next_random(&random));
-        if (round == rounds / 2)
+        if (round == rounds / 10)
             used = stat_value(store.session, "segment_used");
     }
     for (uint32_t number = 0; number < WORKERS; number++)
         kill_and_reap(workers[number]);
     check_all(&store, ledgers);
-    /* Nothing leaks: the second half needs little more room than the first (L8).  A slab is up to 2
-     * MiB. */
-    assert_in_range(stat_value(store.session, "segment_used"), used, used + used / 2 + (4 << 20));
+    /* Nothing leaks (L8): all further kills need at most a fifth more than the first tenth of them.
+     * Where the workers came to little in the first ones, one slab may be new: up to 2 MiB. */
+    const uint64_t now = stat_value(store.session, "segment_used");
+    printf("%" PRIu64 " kills: %" PRIu64 " bytes, then %" PRIu64 "\n", rounds, used, now);
+    assert_in_range(now, used, used + used / 5 + (rounds < 5000 ? 2 << 20 : 0));
     for (uint32_t number = 0; number < WORKERS; number++)
         munmap(ledgers[number], sizeof(ledger));
     store_close(&store);

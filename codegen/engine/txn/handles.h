@@ -65,6 +65,7 @@ struct aero_session {
     uint32_t slot_hint;
     uint64_t horizon;      /* last seen; may lag */
     uint32_t reclaim_debt; /* versions retired since the horizon was computed */
+    uint64_t lag_looked;   /* clock when the holders of a horizon far behind were looked at */
     uint64_t random;       /* xorshift state of back-off jitter */
     ae_txn txn;
     aero_error error;

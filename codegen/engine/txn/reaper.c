@@ -9,6 +9,7 @@
  *   2 repair lists that a store tore, and the allocator's registers, before anything is given back
  *   3 finish a split of the hash, then a half-freed version: their registers are needed next
  *   4 finish or undo the intents
+ *   5 give back what the slot kept at hand and what nobody sees any more
  */
 #include "txn/txn.h"
 
@@ -74,6 +75,7 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     /* Release: finished before it stops counting; pairs with the reaper of this reaper, here. */
     ae_store32_release(&at->intent_count, 0);
     AE_CRASH_POINT("reap.cleaned");
+    ae_reclaim_dead(db, slot);
     ae_count(&db->proc, AE_COUNT_REAPED_SLOTS);
     ae_slot_release(&db->proc, slot);
     /* Its line, too: low numbers are used again, so slots with stock are. */

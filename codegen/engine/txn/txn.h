@@ -73,6 +73,9 @@ void ae_reclaim_some(aero_session *session, uint32_t most);
 /* Free dead versions that an idle slot has kept; `turn` counts up, so that each slot has its
  * turn. */
 void ae_reclaim_idle(const aero_session *session, uint64_t turn);
+/* Empty the limbo and the stock of a slot that its reaper has cleaned, so that memory follows the
+ * number of the living, not of the dead. */
+void ae_reclaim_dead(aero_db *db, uint32_t slot);
 /* Make room: reap the dead, empty other slots' limbo and stock.  True when something was freed. */
 bool ae_reclaim_hard(aero_session *session);
 /* Free one version that has been unlinked; `pool` is its pool. */
