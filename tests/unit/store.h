@@ -89,8 +89,9 @@ static inline void store_paths(test_store *store)
     static int count;
     count++;
     memset(store, 0, sizeof *store);
-    snprintf(store->data_dir, sizeof store->data_dir, "%s/aerostore-test-%d-%d", root,
-             (int)getpid(), count);
+    /* With the time, because a failing test leaves its files and pids come again. */
+    snprintf(store->data_dir, sizeof store->data_dir, "%s/aerostore-test-%d-%d-%x", root,
+             (int)getpid(), count, (unsigned)(now_ns() >> 10));
     snprintf(store->segment, sizeof store->segment, "%s.segment", store->data_dir);
 }
 
