@@ -36,6 +36,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     # The test program brings ae_crash_point() along: base/atomics.h.
     "crash": ("gcc", *BASE, "-O1", "-DAE_CRASH_POINTS"),
     "tsan": (*CLANG, "-fsanitize=thread"),
+    # Every atomic access asks the scheduler of tests/explore, and what bounds a protocol is small.
+    "explore": ("gcc", *BASE, "-O1", "-DAE_EXPLORE", "-DAE_SLOTS=4u", "-DAE_QUEUE_MIN=8u",
+                "-DAE_QUEUE_MAX=8u", "-DAE_DECIDE_SPINS=2u", "-DAE_HASH_LINES=3u",
+                "-include", "tests/explore/explored_atomics.h"),
     "fuzz": (*CLANG, "-fsanitize=fuzzer-no-link,address", UNDEFINED, "-fno-sanitize-recover=all"),
 }
 LINKS: dict[str, tuple[str, ...]] = {
@@ -43,6 +47,7 @@ LINKS: dict[str, tuple[str, ...]] = {
     "asan": ("clang", "-fsanitize=address", UNDEFINED),
     "tsan": ("clang", "-fsanitize=thread"),
     "crash": ("gcc",),
+    "explore": ("gcc",),
     "fuzz": ("clang", "-fsanitize=fuzzer,address", UNDEFINED),
 }
 
@@ -128,6 +133,10 @@ def engine_sources(words: Sequence[str]) -> list[Path]:
             package = GENERATED / word.removeprefix("generated/")
             chosen += [path for path in sorted(package.glob("*.c")) if "_tcl" not in path.name]
             continue
+        if word.startswith("tests/"):
+            chosen += [path for path in sorted((ROOT / word).glob("*.c"))
+                       if not path.name.startswith("test_")]
+            continue
         pattern = word.lstrip("!")
         pattern = pattern if pattern.endswith((".c", "*")) else f"{pattern}/*"
         found = [path for path in sorted(ENGINE.rglob("*.c"))
@@ -140,15 +149,27 @@ def engine_sources(words: Sequence[str]) -> list[Path]:
 
 
 def program(test: Path, variant: str, links: Sequence[str],
-            libraries: Sequence[str] = ()) -> Path:
-    """Build a test program from its file and the sources it links."""
+            libraries: Sequence[str] = (), changed: Path | None = None) -> Path:
+    """Build a test program from its file and the sources it links.
+
+    `changed` is a folder with other versions of some engine files, at the same places in it; they
+    are taken instead.  Of changed headers, the sources that are to see them must be there too.
+    """
     words = links or ("*", "generated/aerostore")
     packages = [word for word in words if word.startswith("generated/")]
     includes = (ENGINE / "include", ENGINE, ROOT / "tests" / "unit",
                 *(ROOT / word for word in packages))
-    sources = [test, *engine_sources(words)]
-    objects = [str(object_file(source, variant, includes)) for source in sources]
-    folder = hashlib.sha256(str(test.parent).encode()).hexdigest()[:8]
+    objects = []
+    for source in [test, *engine_sources(words)]:
+        other = None
+        if changed is not None and source.is_relative_to(ENGINE):
+            other = changed / source.relative_to(ENGINE)
+        if changed is not None and other is not None and other.exists():
+            objects.append(str(object_file(other, variant, (changed, *includes))))
+        else:
+            objects.append(str(object_file(source, variant, includes)))
+    place = repr((test.parent, changed)) if changed is not None else str(test.parent)
+    folder = hashlib.sha256(place.encode()).hexdigest()[:8]
     output = CACHE / variant / "bin" / folder / test.stem
     command = [*LINKS[variant], *objects, *libraries, "-lm", "-lpthread", "-o", str(output)]
     return make(output, command, objects)

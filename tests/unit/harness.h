@@ -7,10 +7,10 @@
  * A file ends with AE_TEST_MAIN(tests) over its array of CMUnitTest.  Two comments near the top of
  * the file tell how it is built; both may be left out:
  *   variants: plain asan tsan     default: plain asan
- *   links: base ingest/tsv.c      engine folders and files; generated/NAME adds a package's C, a
- *   word
- *                                 with ! before it leaves sources out again; default: the whole
- *                                 engine and generated/aerostore
+ *   links: base ingest/tsv.c      engine folders and files; generated/NAME adds a package's C,
+ *                                 tests/NAME what a folder of tests shares, and a word with !
+ *                                 before it leaves sources out again; default: the whole engine
+ *                                 and generated/aerostore
  * Assertions of the engine (AE_ASSERT) are on in every variant.
  */
 #ifndef AE_TEST_HARNESS_H

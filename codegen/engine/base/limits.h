@@ -1,4 +1,7 @@
 /* limits.h — every bound of the engine, once, with its reason.  Meeting a bound is an error code.
+ *
+ * What stands inside an #ifndef is made smaller by the build that explores interleavings, or a lap
+ * of the queue would be thousands of steps away.
  */
 #ifndef AE_BASE_LIMITS_H
 #define AE_BASE_LIMITS_H
@@ -29,7 +32,9 @@
 #define AE_EXTENT_MAX ((uint64_t)64 << 20)
 
 /* Transaction slots: the mark in a version has 8 bits for the slot. */
+#ifndef AE_SLOTS
 #define AE_SLOTS 256u
+#endif
 /* Attached sessions: one cache line each; 64 KiB in all. */
 #define AE_MEMBERS 1024u
 /* A transaction's writes: the mark has 28 bits for the sequence number of a write. */
@@ -48,17 +53,37 @@
 #define AE_OVERFLOW_MAX (16u << 20)
 
 /* Commit queue: entries a long reader may fall behind before it must start anew. */
+#ifndef AE_QUEUE_MIN
 #define AE_QUEUE_MIN 1024u
+#endif
+#ifndef AE_QUEUE_MAX
 #define AE_QUEUE_MAX 65536u
+#endif
 
 /* Spins before a committer that does not decide is aborted by the one behind it.  A decision takes
  * tens of nanoseconds; this is some 20 microseconds, so only the stopped and the dead are hit. */
+#ifndef AE_DECIDE_SPINS
 #define AE_DECIDE_SPINS 4000u
+#endif
 
 /* How often the slots are searched for dead owners, by one of all sessions: the horizon is to be
  * free within
  * 100 ms of a death, and a search costs some 10 microseconds a slot in use. */
 #define AE_REAP_INTERVAL_NS 50000000u
+
+/* Row latches.  A writer queues for a row after so many conflicts on it in a row; it goes on queueing
+ * for so many of its writes after the last time that anybody else was in the way. */
+#define AE_ESCALATE_AFTER 2u
+#define AE_LATCH_HEAT 8u
+/* Latches a transaction gives up at its end with a wake-up; those beyond lapse with its generation,
+ * and who waits for one looks again by itself. */
+#define AE_LATCHES_KEPT 16u
+/* How long a writer waits for a row that somebody has locked: longer than a transaction of a program,
+ * shorter than the patience of a person. */
+#define AE_LOCK_TIMEOUT_MS 1000u
+/* A latch that the engine took for its own retry is held for microseconds.  An owner that keeps it
+ * this long is stopped, or was sent to sleep for several time slices: it is taken away. */
+#define AE_LATCH_STEAL_NS 50000000u
 
 /* Savepoints open at once in a transaction. */
 #define AE_SAVEPOINTS_MAX 1000000u

@@ -3,11 +3,16 @@
 
 #include <string.h>
 
+#ifdef AE_EXPLORE /* shards of twelve entries */
+#define PROBE_MAX 8u
+#define SPLIT_ENTRIES_MIN 4u
+#else
 /* A probe path longer than this many entries makes the shard split: reached at about five sixths
  * full. */
 #define PROBE_MAX (6u * AE_HASH_LINE_ENTRIES)
 /* A frozen shard with fewer live entries than this is rewritten, not split: removals filled it. */
 #define SPLIT_ENTRIES_MIN 200u
+#endif
 /* Rows per shard for sizing the directory: a shard is between 42 % and 84 % full. */
 #define ROWS_PER_SHARD 160u
 #define ROW_BYTES_LEAST 128u

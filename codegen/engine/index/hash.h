@@ -30,7 +30,9 @@
 
 #include "proc/proc.h"
 
+#ifndef AE_HASH_LINES /* fewer where interleavings are explored */
 #define AE_HASH_LINES 127u
+#endif
 #define AE_HASH_LINE_ENTRIES 4u
 #define AE_HASH_ENTRIES (AE_HASH_LINES * AE_HASH_LINE_ENTRIES)
 #define AE_HASH_FROZEN ((uint64_t)1 << 63)
@@ -51,6 +53,9 @@ typedef struct ae_shard {
     uint32_t probe_max; /* entries an insert may step over before it has the shard split */
     uint32_t _pad[6];
     ae_hash_entry entries[AE_HASH_ENTRIES];
+#if AE_HASH_LINES < 127u
+    char _fill[(127u - AE_HASH_LINES) * 64u];
+#endif
 } ae_shard;
 _Static_assert(sizeof(ae_shard) == 8192, "one 8 KiB block");
 _Static_assert(offsetof(ae_shard, entries) == 64, "entries fill whole lines");
