@@ -34,7 +34,7 @@ _HARDENED = ("-fstack-protector-strong", "-D_FORTIFY_SOURCE=2")
 _SANITIZED = ("-O1", "-fno-omit-frame-pointer", "-DAE_DEBUG")
 
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "release": ("-O2", *_HARDENED),
+    "release": ("-O3", *_HARDENED),
     "debug": ("-O1", "-DAE_DEBUG", *_HARDENED),
     "asan": (*_SANITIZED, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     "tsan": (*_SANITIZED, "-fsanitize=thread"),
