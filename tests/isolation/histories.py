@@ -1,9 +1,13 @@
-"""Check recorded list-append histories for strict serializability.
+"""Check recorded histories of lists and of registers for strict serializability.
 
 The method is Elle's (Kingsbury and Alvaro, 2020), written afresh: values appended to a list are
 unique, so the longest list ever read of a key tells the order of its writers, and every read tells
 after which of them it stands.  The dependencies (write-write, write-read, read-write) and real time
 together must have no cycle.
+
+A register holds one value, also unique, and each write of it is preceded by a read of it in the
+same transaction.  So every writer names the one it follows, and these chains are the order of the
+key's values.
 """
 
 from __future__ import annotations
@@ -154,9 +158,126 @@ def check(history: Sequence[Done]) -> int:
     by_value = writers(history, orders)
     after = edges(history, orders, by_value)
     real_time(history, after)
-    cycle = acyclic(after)
-    if cycle:
-        raise Anomaly(
-            f"a cycle through {[name for name in cycle if not name.startswith('time')][:12]}"
-        )
+    _raise_for_cycle(after)
     return sum(done.state == "ok" for done in history)
+
+
+def _raise_for_cycle(after: dict[str, set[str]]) -> None:
+    cycle = [name for name in acyclic(after) if not name.startswith("time")]
+    if cycle:
+        raise Anomaly(f"a cycle through {cycle[:12]}")
+
+
+# ---- registers -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Registers:
+    """A transaction on registers as its client saw it: in the order of its steps."""
+
+    name: str
+    begun: int
+    ended: int
+    state: str
+    steps: list[tuple[str, str, int]] = field(default_factory=list)  # "r" or "w", key, value
+
+
+def _happened(history: Sequence[Registers]) -> dict[str, bool]:
+    """Tell which transactions took place: the committed, and those whose values they came upon."""
+    by_value: dict[tuple[str, int], Registers] = {}
+    for one in history:
+        for kind, key, value in one.steps:
+            if kind == "w":
+                if (key, value) in by_value:
+                    raise Anomaly(f"{key} = {value} was written twice")
+                by_value[key, value] = one
+    happened = {one.name: one.state == "ok" for one in history}
+    todo = [one for one in history if one.state == "ok"]
+    while todo:
+        reader = todo.pop()
+        for kind, key, value in reader.steps:
+            if kind == "w" or value == 0:
+                continue
+            writer = by_value.get((key, value))
+            if writer is None:
+                raise Anomaly(f"{reader.name} read {key} = {value}, which nobody wrote")
+            if writer.state == "aborted":
+                raise Anomaly(f"{reader.name} read {key} = {value}; {writer.name} was aborted")
+            if not happened[writer.name]:
+                happened[writer.name] = True
+                todo.append(writer)
+    return happened
+
+
+def _chain(key: str, following: dict[int, int]) -> list[int]:
+    """Follow a key's values from its birth, as 0, each to the one that replaced it."""
+    chain = [0]
+    while (after := following.get(chain[-1])) is not None:
+        chain.append(after)
+    if len(chain) != len(following) + 1:
+        raise Anomaly(f"{key}: of {len(following)} writes {len(chain) - 1} follow from its birth")
+    return chain
+
+
+def _replaced(history: Sequence[Registers], happened: dict[str, bool]) -> dict[str, dict[int, int]]:
+    """Give for each key what came after each value; check each transaction by itself."""
+    following: dict[str, dict[int, int]] = defaultdict(dict)
+    for one in history:
+        if not happened[one.name]:
+            continue
+        held: dict[str, int] = {}
+        for kind, key, value in one.steps:
+            if kind == "w":
+                if key not in held:
+                    raise Anomaly(f"{one.name} wrote {key} blindly: the history cannot be judged")
+                if held[key] in following[key]:
+                    raise Anomaly(f"{key} = {held[key]} was replaced twice: an update is lost")
+                following[key][held[key]] = value
+            elif key in held and held[key] != value:
+                raise Anomaly(f"{one.name} read {key} as {held[key]}, then as {value}")
+            held[key] = value
+    return following
+
+
+def check_registers(history: Sequence[Registers]) -> int:
+    """Raise Anomaly unless the history is strictly serializable; return the committed ones.
+
+    Which transactions of unknown outcome took place is told by the values that others read.  Their
+    steps must be complete: one that was killed before it had taken all has "aborted" as its state.
+    The last transaction should read every key.
+    """
+    happened = _happened(history)
+    chains = {key: _chain(key, to) for key, to in _replaced(history, happened).items()}
+    place = {(key, value): n for key, chain in chains.items() for n, value in enumerate(chain)}
+    writer = {
+        (key, value): one.name
+        for one in history
+        if happened[one.name]
+        for kind, key, value in one.steps
+        if kind == "w"
+    }
+    after: dict[str, set[str]] = defaultdict(set)
+    for key, chain in chains.items():
+        for value, following in itertools.pairwise(chain[1:]):
+            after[writer[key, value]].add(writer[key, following])
+    for one in history:
+        if not happened[one.name]:
+            continue
+        for kind, key, value in one.steps:
+            if kind == "w" or writer.get((key, value)) == one.name:
+                continue
+            if value != 0:
+                after[writer[key, value]].add(one.name)
+            chain = chains.get(key, [0])
+            next_place = place.get((key, value), 0) + 1
+            if next_place < len(chain):
+                after[one.name].add(writer[key, chain[next_place]])
+    for name in after:
+        after[name].discard(name)
+    lasting = [
+        Done(one.name, one.begun, one.ended, "ok" if happened[one.name] else "aborted")
+        for one in history
+    ]
+    real_time(lasting, after)
+    _raise_for_cycle(after)
+    return sum(happened.values())

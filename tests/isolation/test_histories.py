@@ -1,4 +1,4 @@
-"""Random list-append histories of killed and stopped processes, checked for serializability."""
+"""Random histories of killed and stopped processes, checked for strict serializability."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import aerostore
-from isolation.histories import Anomaly, Done, check
+from isolation.histories import Anomaly, Done, Registers, check, check_registers
 
 WORKERS = 8
 KEYS = 6
@@ -32,75 +34,148 @@ def _read(table: aerostore.Table, key: str) -> list[int]:
     return [] if row is None or not row["typ"] else [int(part) for part in row["typ"].split(",")]
 
 
-def work(data_dir: str, shm_path: str, log: str, number: int, seed: int) -> None:
-    """Run random transactions for ever, noting each in a file before and after."""
-    dice = random.Random(seed)
-    count = 0
-    with Path(log).open("a", buffering=1) as out:
-        db = aerostore.open(data_dir, shm_path=shm_path, size="256MiB")
-        table = db["FlightState"]
-        while True:
-            begun = time.monotonic_ns()
-            epoch = begun // 1_000_000_000  # short lists: new keys every second
-            steps: list[tuple[str, str, object]] = []
-            for _ in range(dice.randint(1, 4)):
-                key = f"{epoch}-{dice.randrange(KEYS)}"
-                count += 1
-                kind = dice.choice(("append", "read"))
-                steps.append((kind, key, number * 10_000_000 + count))
-            name = f"{number}.{os.getpid()}.{count}"
-            out.write(json.dumps({"begin": name, "at": begun, "steps": steps}) + "\n")
-            reads: list[tuple[str, list[int]]] = []
-            try:
-                with db.transaction():
-                    for kind, key, value in steps:
-                        values = _read(table, key)
-                        reads.append((key, list(values)))
-                        if kind == "append":
-                            values.append(int(str(value)))
-                            table.upsert(_row(key, values))
-                state = "ok"
-            except aerostore.SerializationFailure:
-                state = "aborted"
-            out.write(
-                json.dumps({"end": name, "at": time.monotonic_ns(), "state": state, "reads": reads})
-                + "\n"
-            )
+def append_lists(table: aerostore.Table, db: aerostore.Database, log: Log, dice: Dice) -> None:
+    """Append to lists and read them, in one transaction; note it before and after."""
+    steps = dice.steps(("append", "read"))
+    name = log.begin(steps)
+    reads: list[tuple[str, list[int]]] = []
+    try:
+        with db.transaction():
+            for kind, key, value in steps:
+                values = _read(table, key)
+                reads.append((key, list(values)))
+                if kind == "append":
+                    values.append(value)
+                    table.upsert(_row(key, values))
+        state = "ok"
+    except aerostore.SerializationFailure:
+        state = "aborted"
+    log.note(end=name, state=state, reads=reads)
 
 
-def collect(logs: list[Path]) -> list[Done]:
-    """Read the workers' notes; a begin without an end was killed."""
-    history: dict[str, Done] = {}
+def set_registers(table: aerostore.Table, db: aerostore.Database, log: Log, dice: Dice) -> None:
+    """Read registers and set some of what was read; note it also before the commit."""
+    steps = dice.steps(("set", "read"))
+    name = log.begin(())
+    done: list[tuple[str, str, int]] = []
+    try:
+        with db.transaction():
+            for kind, key, value in steps:
+                row = table.get(key)
+                done.append(("r", key, 0 if row is None else row["altitude"]))
+                if kind == "set":
+                    table.upsert({**_row(key, []), "altitude": value})
+                    done.append(("w", key, value))
+            log.note(middle=name, steps=done)
+        state = "ok"
+    except aerostore.SerializationFailure:
+        state = "aborted"
+    log.note(end=name, state=state)
+
+
+BODIES = {"lists": append_lists, "registers": set_registers}
+
+
+class Dice:
+    """Random steps over keys that are new every second, so that lists stay short."""
+
+    def __init__(self, number: int, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.value = number * 10_000_000
+
+    def steps(self, kinds: tuple[str, str]) -> list[tuple[str, str, int]]:
+        """Draw the steps of a transaction: kind, key, and a value that nobody else uses."""
+        epoch = time.monotonic_ns() // 1_000_000_000
+        chosen = []
+        for _ in range(self.random.randint(1, 4)):
+            key = f"{epoch}-{self.random.randrange(KEYS)}"
+            self.value += 1
+            chosen.append((self.random.choice(kinds), key, self.value))
+        return chosen
+
+
+class Log:
+    """What a worker says about its transactions, line by line, so that a kill loses one at most."""
+
+    def __init__(self, path: str, number: int) -> None:
+        self.out = Path(path).open("a", buffering=1)  # noqa: SIM115 - until the process dies
+        self.number = number
+        self.count = 0
+
+    def note(self, **what: object) -> None:
+        """Write one line, with the time."""
+        self.out.write(json.dumps({"at": time.monotonic_ns(), **what}) + "\n")
+
+    def begin(self, steps: Sequence[object]) -> str:
+        """Note that a transaction begins; return its name."""
+        self.count += 1
+        name = f"{self.number}.{os.getpid()}.{self.count}"
+        self.note(begin=name, steps=steps)
+        return name
+
+
+def work(kind: str, data_dir: str, shm_path: str, log: str, number: int, seed: int) -> None:
+    """Run random transactions for ever."""
+    dice, notes, body = Dice(number, seed), Log(log, number), BODIES[kind]
+    db = aerostore.open(data_dir, shm_path=shm_path, size="256MiB")
+    table = db["FlightState"]
+    while True:
+        body(table, db, notes, dice)
+
+
+def notes(logs: list[Path]) -> Iterator[dict[str, Any]]:
+    """Read the workers' lines, but for the last ones of the killed, that were cut."""
     for log in logs:
         for line in log.read_text().splitlines():
             try:
-                note = json.loads(line)
+                yield json.loads(line)
             except ValueError:
-                continue  # the last line of the killed
-            if "begin" in note:
-                done = Done(note["begin"], note["at"], NEVER, "unknown")
-                done.appends = [(k, v) for kind, k, v in note["steps"] if kind == "append"]
-                history[done.name] = done
-            else:
-                done = history[note["end"]]
-                done.ended, done.state = note["at"], note["state"]
-                done.reads = [(key, tuple(values)) for key, values in note["reads"]]
-    return list(history.values())
+                continue
 
 
-def final_read(table: aerostore.Table) -> Done:
-    """Read everything, as the last transaction."""
+def collect_lists(logs: list[Path], table: aerostore.Table) -> list[Done]:
+    """Give the history; a begin without an end was killed.  At its end stands a read of all."""
+    history: dict[str, Done] = {}
+    for note in notes(logs):
+        if "begin" in note:
+            done = Done(note["begin"], note["at"], NEVER, "unknown")
+            done.appends = [(k, v) for kind, k, v in note["steps"] if kind == "append"]
+            history[done.name] = done
+        else:
+            done = history[note["end"]]
+            done.ended, done.state = note["at"], note["state"]
+            done.reads = [(key, tuple(values)) for key, values in note["reads"]]
     now = time.monotonic_ns()
-    done = Done("final", now, now + 1, "ok")
+    final = Done("final", now, now + 1, "ok")
     for row in table.search([], fields=["flight_id", "typ"]):
-        done.reads.append((row["flight_id"], tuple(int(part) for part in row["typ"].split(","))))
-    return done
+        final.reads.append((row["flight_id"], tuple(int(part) for part in row["typ"].split(","))))
+    return [*history.values(), final]
 
 
+def collect_registers(logs: list[Path], table: aerostore.Table) -> list[Registers]:
+    """Give the history; one killed before its last step was noted cannot have committed."""
+    history: dict[str, Registers] = {}
+    for note in notes(logs):
+        if "begin" in note:
+            history[note["begin"]] = Registers(note["begin"], note["at"], NEVER, "aborted")
+        elif "middle" in note:
+            one = history[note["middle"]]
+            one.state, one.steps = "unknown", [(kind, k, v) for kind, k, v in note["steps"]]
+        else:
+            one = history[note["end"]]
+            one.ended, one.state = note["at"], note["state"]
+    now = time.monotonic_ns()
+    final = Registers("final", now, now + 1, "ok")
+    for row in table.search([], fields=["flight_id", "altitude"]):
+        final.steps.append(("r", row["flight_id"], row["altitude"]))
+    return [*history.values(), final]
+
+
+@pytest.mark.parametrize("kind", BODIES)
 def test_random_histories_with_kills_and_stops_are_strictly_serializable(
-    aerostore_library: Path, store
+    aerostore_library: Path, store, kind: str
 ) -> None:
-    """Goal: no anomaly whoever dies or stops.  Method: list-append by 8 processes, cycles."""
+    """Goal: no anomaly whoever dies or stops.  Method: 8 processes, lists or registers, cycles."""
     seed = int(os.environ.get("AEROSTORE_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
     print("seed", seed)
     dice = random.Random(seed)
@@ -115,6 +190,7 @@ def test_random_histories_with_kills_and_stops_are_strictly_serializable(
             target=work,
             daemon=True,
             args=(
+                kind,
                 str(store.data_dir),
                 str(store.shm_path),
                 str(log),
@@ -146,10 +222,12 @@ def test_random_histories_with_kills_and_stops_are_strictly_serializable(
         for process in workers:
             process.kill()
             process.join()
-        history = collect(logs)
-        history.append(final_read(db["FlightState"]))
-        committed = check(history)
-        print("kills", kills, "committed", committed, "of", len(history))
+        table = db["FlightState"]
+        if kind == "lists":
+            committed = check(collect_lists(logs, table))
+        else:
+            committed = check_registers(collect_registers(logs, table))
+        print("kills", kills, "committed", committed)
         assert committed > 100
         db.verify()
 
@@ -214,3 +292,75 @@ def test_the_checker_accepts_a_serial_history() -> None:
         )
         == 3
     )
+
+
+def _registers(name: str, begun: int, ended: int, *steps: tuple[str, str, int]) -> Registers:
+    return Registers(name, begun, ended, "ok", list(steps))
+
+
+PLANTED_IN_REGISTERS = {
+    "lost update": [
+        _registers("a", 0, 9, ("r", "x", 0), ("w", "x", 1)),
+        _registers("b", 0, 9, ("r", "x", 0), ("w", "x", 2)),
+        _registers("final", 20, 21, ("r", "x", 2)),
+    ],
+    "write skew": [
+        _registers("a", 0, 9, ("r", "x", 0), ("r", "y", 0), ("w", "y", 1)),
+        _registers("b", 0, 9, ("r", "y", 0), ("r", "x", 0), ("w", "x", 2)),
+        _registers("final", 20, 21, ("r", "x", 2), ("r", "y", 1)),
+    ],
+    "read skew": [
+        _registers("a", 0, 9, ("r", "x", 0), ("w", "x", 1), ("r", "y", 0), ("w", "y", 2)),
+        _registers("b", 0, 9, ("r", "x", 1), ("r", "y", 0)),
+        _registers("final", 20, 21, ("r", "x", 1), ("r", "y", 2)),
+    ],
+    "stale read": [
+        _registers("a", 0, 1, ("r", "x", 0), ("w", "x", 1)),
+        _registers("b", 5, 9, ("r", "x", 0)),
+        _registers("final", 20, 21, ("r", "x", 1)),
+    ],
+    "intermediate read": [
+        _registers("a", 0, 9, ("r", "x", 0), ("w", "x", 1), ("w", "x", 2)),
+        _registers("b", 0, 9, ("r", "x", 1)),
+        _registers("final", 20, 21, ("r", "x", 2)),
+    ],
+    "fuzzy read": [
+        _registers("a", 0, 9, ("r", "x", 0), ("w", "x", 1)),
+        _registers("b", 0, 9, ("r", "x", 0), ("r", "x", 1)),
+        _registers("final", 20, 21, ("r", "x", 1)),
+    ],
+    "read of the aborted": [
+        Registers("a", 0, 9, "aborted", [("r", "x", 0), ("w", "x", 1)]),
+        _registers("b", 0, 9, ("r", "x", 1)),
+        _registers("final", 20, 21, ("r", "x", 0)),
+    ],
+    "torn commit of the killed": [
+        Registers("a", 0, NEVER, "unknown", [("r", "x", 0), ("w", "x", 1), ("r", "y", 0),
+                                             ("w", "y", 2)]),
+        _registers("final", 20, 21, ("r", "x", 1), ("r", "y", 0)),
+    ],
+    "lost commit": [
+        _registers("a", 0, 9, ("r", "x", 0), ("w", "x", 1)),
+        _registers("final", 20, 21, ("r", "x", 0)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", PLANTED_IN_REGISTERS)
+def test_the_checker_finds_planted_anomalies_of_registers(name: str) -> None:
+    """Goal: trust the checker.  Method: histories that are wrong in one known way."""
+    with pytest.raises(Anomaly):
+        check_registers(PLANTED_IN_REGISTERS[name])
+
+
+def test_the_checker_accepts_a_serial_history_of_registers() -> None:
+    """Goal: it does not cry wolf.  Method: a serial history; a killed one took place, one not."""
+    history = [
+        _registers("a", 0, 1, ("r", "x", 0), ("w", "x", 1)),
+        Registers("b", 2, NEVER, "unknown", [("r", "x", 1), ("w", "x", 2)]),
+        Registers("c", 2, NEVER, "unknown", [("r", "y", 0), ("w", "y", 9)]),
+        Registers("d", 3, NEVER, "unknown", [("r", "x", 2), ("w", "x", 3)]),
+        _registers("e", 4, 5, ("r", "x", 3), ("w", "x", 4), ("w", "x", 5), ("r", "x", 5)),
+        _registers("final", 6, 7, ("r", "x", 5)),
+    ]
+    assert check_registers(history) == 5
