@@ -11,7 +11,7 @@ from aerostore._ffi.query import Clause, Plan, Query
 from aerostore._ffi.session import Session
 from aerostore._model import TableInfo
 from aerostore.errors import UsageError
-from aerostore.rows import Row, row_class
+from aerostore.rows import Row, maker, row_class
 
 if TYPE_CHECKING:
     import pyarrow
@@ -211,9 +211,9 @@ class SearchResult(Iterable[Row]):
             TooManyTransactions: no transaction slot is free.
             StaleHandle: the database was closed, or the process forked, during the iteration.
         """
-        cls = row_class(self._plan.table, self._plan.columns)
+        row = maker(row_class(self._plan.table, self._plan.columns))
         return itertools.chain.from_iterable(
-            self._batches(lambda _count, columns: map(cls, zip(*columns, strict=True)))
+            self._batches(lambda _count, columns: map(row, zip(*columns, strict=True)))
         )
 
     def tuples(self) -> Iterator[tuple[Any, ...]]:

@@ -1,12 +1,14 @@
 """Rows as Python sees them: read-only mappings from column names to values.
 
-A Row holds its values as one tuple.  The names live in a class made once per table and choice of
-columns, so that a million rows cost a million small objects and nothing more.
+A Row is its values, stored as a tuple stores them, and a column's name in its class is a getter
+written in C: making a row and reading `row.altitude` run no Python code.  The class is made once
+per table and choice of columns, so that a million rows cost a million small objects, nothing more.
 """
 
 from __future__ import annotations
 
 import functools
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -14,8 +16,10 @@ from aerostore._model import TableInfo
 
 Value = bool | int | float | str | bytes | None
 
+_Storage: Any = tuple  # what a row is made of is not part of its interface
 
-class Row(Mapping[str, Any]):
+
+class Row(Mapping[str, Any], _Storage):  # type: ignore[misc]  # see _Storage
     """A row of a table, or the columns of it that were asked for.
 
     A read-only mapping whose columns are also attributes.  Values are bool, int, float, str, bytes
@@ -27,17 +31,15 @@ class Row(Mapping[str, Any]):
         >>> row["altitude"], row.alt, dict(row)
     """
 
-    __slots__ = ("_values",)
-    _values: tuple[Any, ...]
+    __slots__ = ()
     _names: ClassVar[tuple[str, ...]] = ()
-    _places: ClassVar[dict[str, int]] = {}
+    _places: ClassVar[dict[str, int]] = {}  # names and aliases
     _table: ClassVar[str] = ""
-
-    def __init__(self, values: tuple[Any, ...]) -> None:
-        self._values = values
+    # A mapping neither adds up nor has an order.
+    __add__ = __mul__ = __rmul__ = __lt__ = __le__ = __gt__ = __ge__ = None
 
     def __getitem__(self, name: str) -> Any:
-        return self._values[self._places[name]]
+        return _Storage.__getitem__(self, self._places[name])
 
     def __getattr__(self, name: str) -> Any:
         # Only reached for what is neither a column nor a method.
@@ -62,11 +64,15 @@ class Row(Mapping[str, Any]):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._table, self._names, self._places, self._values)
+        return _rebuild, (self._table, self._names, self._places, self.as_tuple())
 
     def as_tuple(self) -> tuple[Any, ...]:
         """Return the values in column order, as a plain tuple."""
-        return self._values
+        return tuple(_Storage.__iter__(self))
+
+
+# What a column may not hide; `count` and `index`, which the storage brings, it may.
+_METHODS = frozenset(dir(Mapping)) | frozenset(vars(Row))
 
 
 def make_class(table: str, names: tuple[str, ...], places: dict[str, int]) -> type[Row]:
@@ -79,16 +85,20 @@ def make_class(table: str, names: tuple[str, ...], places: dict[str, int]) -> ty
         "_places": places,
         "_table": table,
     }
+    # Any tuple can be read through the getters of a named tuple's fields.
+    labels = [f"value{place}" for place in range(len(names))]
+    getters = vars(namedtuple("getters", labels))
     for name, place in places.items():
-        if not hasattr(Row, name):  # a column named like a method is reached as row["name"]
-            members[name] = property(_reader(place))
+        if name not in _METHODS:  # a column named like a method is reached as row["name"]
+            members[name] = getters[labels[place]]
     metaclass: Any = type(Row)  # ABCMeta, which Mapping brings
     cls: type[Row] = metaclass(f"{table}Row", (Row,), members)
     return cls
 
 
-def _reader(place: int) -> Callable[[Row], Any]:
-    return lambda row: row._values[place]
+def maker(cls: type[Row]) -> Callable[[tuple[Any, ...]], Row]:
+    """Return the quickest way to make a row of a class out of a tuple of its values."""
+    return functools.partial(_Storage.__new__, cls)
 
 
 @functools.lru_cache(maxsize=256)
