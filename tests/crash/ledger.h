@@ -17,7 +17,7 @@
 
 #include "store.h"
 
-enum { LEDGER_KEYS = 800, INSTRUMENT = 0, NAMES_MAX = 96 };
+enum { LEDGER_KEYS = 800, INSTRUMENT = 0, NAMES_MAX = 256 };
 enum { SYMBOL = 0, TITLE = 2, SECTOR = 3, LOGO = 8 };
 
 typedef struct ledger {

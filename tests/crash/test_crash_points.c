@@ -5,7 +5,10 @@
  * and the last passage.  The survivor, which had the database open all along, must find all or
  * nothing of the transaction in flight, must be able to write the same rows at once, and must find
  * the segment without a contradiction or a lost object.  In a second series the first who comes to
- * clean up dies, too, at its n-th point.
+ * clean up dies, too, at its n-th point.  Others die while they make a store, or attach to one.
+ *
+ * The points are found by passing them, so a last test compares with the engine's sources: a new
+ * point that no scenario passes is an error.
  *
  * $AE_CRASH_THOROUGH=1 takes every passage up to 200 of each point.
  *
@@ -80,7 +83,7 @@ static int child_run(test_store *store, ledger *of, const death *how, bool clean
     const pid_t child = fork();
     if (child == 0) {
         alarm(60);
-        if (!cleans && how->point == NULL)
+        if (cleans ? how->second == 0 : how->point == NULL)
             crash.count = of;
         const uint32_t *truth = ledger_truth(store->session, of);
         crash.target = cleans ? "" : how->point == NULL ? "" : how->point;
@@ -181,6 +184,14 @@ static bool die_once(const death *how, ledger *of)
     return reached;
 }
 
+static const scenario *scenario_named(const char *name)
+{
+    const scenario *what = scenarios;
+    while (strcmp(what->name, name) != 0)
+        what++;
+    return what;
+}
+
 /* ---- all deaths of a scenario --------------------------------------------------------------- */
 
 static void die_everywhere(const char *name)
@@ -189,12 +200,10 @@ static void die_everywhere(const char *name)
     ledger *of = ledger_new();
     ledger *points = ledger_new();
     uint64_t random = test_seed(name);
-    death how = {.what = scenarios};
+    death how = {.what = scenario_named(name)};
     uint32_t missed =
         0; /* what is cleaned up by the clock is not passed equally often in each run */
     failures = deaths = 0;
-    while (strcmp(how.what->name, name) != 0)
-        how.what++;
     assert_false(die_once(&how, of)); /* left alone: counts */
     memcpy(points, of, sizeof *points);
     assert_in_range(points->name_count, 10, NAMES_MAX - 1);
@@ -228,6 +237,159 @@ static void die_everywhere(const char *name)
     assert_true(missed * 20 < deaths);
 }
 
+/* ---- making and attaching ------------------------------------------------------------------- */
+
+/* In a child that dies at the n-th point it passes: open the store, write, close.  Returns whether
+ * it died. */
+static bool die_in_opening(const test_store *of, uint32_t nth, ledger *points)
+{
+    int status = 0;
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        test_store store = *of;
+        alarm(60);
+        crash.count = points;
+        crash.target = "";
+        crash.left = nth;
+        store_attach(&store, 8 << 20);
+        must(store.session, ledger_write(store.session, 0, 4));
+        aero_session_close(store.session);
+        crash.count = NULL;
+        _exit(aero_close(store.db, NULL) != AERO_OK);
+    }
+    while (waitpid(child, &status, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    if (!WIFSIGNALED(status) && status != 0)
+        fail_msg("opening to die at point #%u ended with %x", nth, (unsigned)status);
+    return WIFSIGNALED(status);
+}
+
+/* Opens the store, finds row 0 whole or not at all, writes, verifies. */
+static void open_after(test_store *store)
+{
+    store_attach(store, 8 << 20);
+    assert_true(ledger_row_is(store->session, 0, 4) || ledger_row_is(store->session, 0, 0));
+    assert_ok(store->session, ledger_write(store->session, 0, 5));
+    assert_ok(store->session, ledger_write(store->session, 1, 10));
+    assert_true(ledger_row_is(store->session, 0, 5));
+    assert_int_equal(stat_value(store->session, "slots_in_use"), 0);
+    store_verify(store->session);
+}
+
+/* Goal: whoever dies while it makes a store leaves none, or a whole one.  Method: every point. */
+static void test_making_a_store_dies_everywhere(void **state)
+{
+    ledger *points = ledger_new();
+    uint32_t nth = 0;
+    bool died = true;
+    (void)state;
+    while (died) {
+        test_store store;
+        store_paths(&store);
+        died = die_in_opening(&store, ++nth, points);
+        open_after(&store);
+        store_close(&store);
+    }
+    printf("%u deaths\n", nth - 1);
+    assert_true(nth > 5);
+    munmap(points, sizeof *points);
+}
+
+/* Goal: the same for attaching to a store in which a transaction of the dead lies. */
+static void test_attaching_dies_everywhere(void **state)
+{
+    ledger *points = ledger_new();
+    uint32_t nth = 0;
+    bool died = true;
+    (void)state;
+    while (died) {
+        test_store store;
+        store_open(&store, 8 << 20);
+        fflush(NULL);
+        const pid_t child = fork();
+        if (child == 0) {
+            must(store.session, aero_begin(store.session, AERO_ISOLATION_SNAPSHOT));
+            for (uint32_t key = 0; key < 20; key++)
+                must(store.session, ledger_write(store.session, key, 8));
+            _exit(0); /* without a word */
+        }
+        child_join(child);
+        store_detach(&store);
+        died = die_in_opening(&store, ++nth, points);
+        open_after(&store);
+        store_close(&store);
+    }
+    printf("%u deaths\n", nth - 1);
+    assert_true(nth > 20);
+    munmap(points, sizeof *points);
+}
+
+/* ---- no point is left out ------------------------------------------------------------------- */
+
+/* Goal: every crash point of the engine is met by a scenario.  Method: count while all scenarios,
+ * opening, and cleaning after deaths run; compare with the names in the sources. */
+static void test_every_point_is_met(void **state)
+{
+    static const struct {
+        const char *scenario;
+        const char *point;
+    } ends[] = {{"transactions", "txn.committing"},
+                {"transactions", "queue.committed"},
+                {"growth", "hash.filled"},
+                {"singles", "write.pushed"},
+                {"churn", "reclaim.unseen"}};
+    ledger *of = ledger_new();
+    test_store store;
+    char command[1200];
+    char name[64];
+    uint32_t known = 0;
+    uint32_t missing = 0;
+    (void)state;
+    for (uint32_t index = 0; index < sizeof scenarios / sizeof scenarios[0]; index++) {
+        const death how = {.what = &scenarios[index]};
+        assert_false(die_once(&how, of));
+    }
+    for (uint32_t index = 0; index < sizeof ends / sizeof ends[0]; index++) {
+        const death how = {
+            .what = scenario_named(ends[index].scenario), .point = ends[index].point, .passage = 1};
+        memset(of->committed, 0, sizeof of->committed);
+        memset(of->pending, 0, sizeof of->pending);
+        store_open(&store, how.what->size);
+        assert_true(WIFSIGNALED(child_run(&store, of, &how, false)));
+        assert_int_equal(child_run(&store, of, &how, true), 0);
+        store_close(&store);
+    }
+    store_paths(&store);
+    assert_false(die_in_opening(&store, 0, of));
+    open_after(&store);
+    store_close(&store);
+    const char *end = strstr(__FILE__, "tests/crash/");
+    assert_non_null(end);
+    snprintf(command, sizeof command,
+             "grep -rhoE 'AE_CRASH_POINT\\(\"[^\"]+' %.*scodegen/engine --include=*.[ch] | "
+             "sed 's/.*\"//'",
+             (int)(end - __FILE__), __FILE__);
+    FILE *names = popen(command, "r");
+    assert_non_null(names);
+    while (fscanf(names, "%63s", name) == 1) {
+        uint32_t index = 0;
+        while (index < of->name_count && strcmp(of->names[index], name) != 0)
+            index++;
+        if (index == of->name_count) {
+            printf("no scenario comes to the crash point %s\n", name);
+            missing++;
+        }
+        known++;
+    }
+    assert_int_equal(pclose(names), 0);
+    printf("%u points\n", known);
+    assert_int_equal(missing, 0);
+    assert_true(known >= 50);
+    assert_int_equal(of->name_count, known);
+    munmap(of, sizeof *of);
+}
+
 #define DIES(name_) \
     static void test_##name_##_dies_everywhere(void **state) \
     { \
@@ -256,6 +418,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_large_dies_everywhere),
     cmocka_unit_test(test_ingest_dies_everywhere),
     cmocka_unit_test(test_full_dies_everywhere),
+    cmocka_unit_test(test_making_a_store_dies_everywhere),
+    cmocka_unit_test(test_attaching_dies_everywhere),
+    cmocka_unit_test(test_every_point_is_met),
 };
 
 AE_TEST_MAIN(tests)
