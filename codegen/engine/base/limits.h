@@ -37,6 +37,8 @@
 #endif
 /* Attached sessions: one cache line each; 64 KiB in all. */
 #define AE_MEMBERS 1024u
+/* Open watches: one cache line each. */
+#define AE_FEEDS 64u
 /* A transaction's writes: the mark has 28 bits for the sequence number of a write. */
 #define AE_WRITES_MAX ((1u << 28) - 2u)
 
@@ -57,7 +59,7 @@
 #define AE_QUEUE_MIN 1024u
 #endif
 #ifndef AE_QUEUE_MAX
-#define AE_QUEUE_MAX 65536u
+#define AE_QUEUE_MAX 1048576u
 #endif
 
 /* Spins before a committer that does not decide is aborted by the one behind it.  A decision takes

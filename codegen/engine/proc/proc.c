@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "proc/feed.h"
 
 aero_status ae_proc_create(ae_segment *segment, aero_error *error)
 {
@@ -78,6 +79,7 @@ bool ae_member_bury(ae_proc *proc, uint32_t member)
     const uint64_t identity = ae_load64_acquire(&line->identity);
     if (identity == 0 || ae_member_alive(proc, member) || member_owns_slot(proc, member))
         return false;
+    ae_feed_orphan(proc, member);
     /* The line becomes ours before it is cleared: somebody who is held up here must not clear the
      * pin of a living member that has claimed the line since. */
     if (!ae_cas64(&line->identity, identity, ae_os_process_identity()))
@@ -162,6 +164,7 @@ uint64_t ae_horizon_compute(ae_proc *proc)
         }
         horizon = pin;
     }
+    horizon = ae_feed_horizon(proc, ae_load64(&shared->clock), horizon);
     ae_raise64(&shared->horizon, horizon);
     return horizon;
 }

@@ -40,6 +40,7 @@ typedef struct ae_intent {
     ae_a32 what;     /* table in bits 0..7, AE_INTENT_… in bits 8.. */
 } ae_intent;
 #define AE_INTENT_NEW_ANCHOR 0x100u /* the anchor was made by this write */
+#define AE_INTENT_EXPIRED 0x200u    /* the row was deleted because its time had come */
 
 #define AE_INTENTS_INLINE 12u
 #define AE_INTENTS_CHUNK 254u
@@ -119,6 +120,16 @@ typedef struct ae_member {
 } ae_member;
 _Static_assert(sizeof(ae_member) == 64, "one cache line");
 
+/* One who follows the commits: see feed.h. */
+typedef struct ae_feed_line {
+    ae_a64 owner;     /* AE_OWNER; in its low half 0 when free.  CAS by all */
+    ae_a64 pin;       /* numbers up to it have been read; 0 none.  Owner raises, others revoke */
+    ae_a64 delivered; /* events handed out, for statistics */
+    uint64_t _pad[5];
+} ae_feed_line;
+_Static_assert(sizeof(ae_feed_line) == 64, "one cache line");
+#define AE_PIN_REVOKED UINT64_MAX
+
 enum ae_counter {
     AE_COUNT_COMMITS,
     AE_COUNT_ROLLBACKS,
@@ -142,6 +153,12 @@ typedef struct ae_proc_shared {
     ae_a64 reap_due_ns;  /* monotonic, coarse: when somebody shall look for dead owners of slots */
     uint64_t _pad2[4];
     ae_a64 counters[AE_COUNTERS + (8 - AE_COUNTERS % 8) % 8];
+    /* Followers of the commits: written when one falls asleep and when it is woken. */
+    ae_a32 feed_waiting; /* 1: somebody sleeps on feed_event */
+    ae_a32 feed_event;   /* futex */
+    ae_a32 feed_high;    /* lines at or above were never claimed */
+    uint32_t _pad5[13];
+    ae_feed_line feeds[AE_FEEDS];
     ae_slot slots[AE_SLOTS];
     ae_member members[AE_MEMBERS];
 } ae_proc_shared;

@@ -16,12 +16,6 @@
 #include "query/cursor_private.h"
 #include "row/convert.h"
 
-static bool is_presented(uint8_t kind)
-{
-    return kind == AERO_KIND_CHAR || kind == AERO_KIND_INET || kind == AERO_KIND_IPV6 ||
-           kind == AERO_KIND_MAC;
-}
-
 /* Give back all but the handle. */
 static void let_go(aero_cursor *cursor)
 {
@@ -58,7 +52,7 @@ static aero_status prepare_row(aero_cursor *cursor, aero_error *error)
     uint32_t count = 0;
     cursor->row.table = table;
     for (uint32_t i = 0; i < table->column_count; i++)
-        count += is_presented(table->columns[i].kind);
+        count += ae_is_presented(table->columns[i].kind);
     if (count == 0)
         return AERO_OK;
     cursor->slots = aei_array_resize(NULL, table->column_count, sizeof *cursor->slots, error);
@@ -67,7 +61,7 @@ static aero_status prepare_row(aero_cursor *cursor, aero_error *error)
         return AERO_NO_MEMORY;
     count = 0;
     for (uint32_t i = 0; i < table->column_count; i++)
-        cursor->slots[i] = is_presented(table->columns[i].kind) ? count++ : 0;
+        cursor->slots[i] = ae_is_presented(table->columns[i].kind) ? count++ : 0;
     cursor->row.slots = cursor->slots;
     return AERO_OK;
 }
@@ -155,6 +149,16 @@ aero_status ae_cursor_check(const aero_cursor *cursor)
 uint64_t ae_cursor_rows(const aero_cursor *cursor)
 {
     return cursor->rows;
+}
+
+uint64_t ae_cursor_snapshot(const aero_cursor *cursor)
+{
+    return cursor->reader.snapshot;
+}
+
+const void *ae_row_image(const aero_row *row)
+{
+    return row->view.row;
 }
 
 /* Load rows that may be given; false at the end. */
@@ -250,7 +254,7 @@ void ae_row_values(const aero_row *row, uint32_t count, const uint32_t *columns,
         }
         const aero_column *column = &table->columns[columns[i]];
         column->get(row->view.row, row->view.base, &values[i]);
-        if (is_presented(column->kind)) {
+        if (ae_is_presented(column->kind)) {
             const aero_value raw = values[i];
             ae_present(column, &raw, row->scratch + (size_t)row->slots[columns[i]] * AE_TEXT_MAX,
                        &values[i]);

@@ -16,6 +16,10 @@ aero_session *ae_cursor_session(const aero_cursor *cursor);
 /* STALE when the snapshot is gone: in a child of fork, after the end of its transaction. */
 aero_status ae_cursor_check(const aero_cursor *cursor);
 uint64_t ae_cursor_rows(const aero_cursor *cursor);
+/* The snapshot it reads, published until it is closed or has given its last row. */
+uint64_t ae_cursor_snapshot(const aero_cursor *cursor);
+/* The image of a row it stands on. */
+const void *ae_row_image(const aero_row *row);
 const aero_row *ae_cursor_next(aero_cursor *cursor);
 void ae_row_values(const aero_row *row, uint32_t count, const uint32_t *columns,
                    aero_value *values);

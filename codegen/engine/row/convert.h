@@ -31,6 +31,13 @@ aero_status ae_convert_value(const aero_column *column, const aero_value *in, ch
 void ae_format(const aero_column *column, const aero_value *value, char *scratch, const char **text,
                size_t *length);
 
+/* Does a column of this kind need its text made (ae_present)? */
+static inline bool ae_is_presented(uint8_t kind)
+{
+    return kind == AERO_KIND_CHAR || kind == AERO_KIND_INET || kind == AERO_KIND_IPV6 ||
+           kind == AERO_KIND_MAC;
+}
+
 /* Raw value → the value users see: CHAR, INET, IPV6 and MAC become TEXT in `scratch` (AE_TEXT_MAX
  * bytes); every other value is passed through.  Doors never see raw values of those kinds. */
 void ae_present(const aero_column *column, const aero_value *raw, char *scratch, aero_value *out);

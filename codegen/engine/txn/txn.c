@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "proc/feed.h"
 
 /* Versions freed per commit beyond what it retired, so that a backlog shrinks while nobody waits
  * long. */
@@ -241,6 +242,7 @@ aero_status ae_txn_commit(aero_session *session)
         return ae_conflict(session, reason, NULL);
     }
     ae_writes_describe(db, txn->slot, position);
+    ae_feed_notify(&db->proc);
     ae_intents_stamp(db, txn->slot, position + 1);
     AE_CRASH_POINT("txn.stamped");
     ae_writes_retire(db, txn->slot);

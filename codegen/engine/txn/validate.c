@@ -4,11 +4,8 @@
  * what it read at its snapshot is what it would read at its place, that is, if nothing that was
  * decided in between bears on its reads.  Only decided positions are looked at, so what they wrote
  * no longer moves; it stays in memory because our snapshot, which is older, is published (P3).
- *
- * Where the writes are found: at the position itself, once described; before that, in the slot,
- * whose owner describes them before it changes anything there.
  */
-#include "txn/txn.h"
+#include "txn/changes.h"
 
 #define WRITE_BLOCK_BYTES (sizeof(ae_write_block) - sizeof(ae_block))
 
@@ -83,9 +80,11 @@ void ae_writes_retire(aero_db *db, uint32_t slot)
 }
 
 /* One write against the reads. */
-static int32_t write_check(const aero_session *session, ae_ref created, ae_ref replaced)
+static int32_t write_check(void *context, ae_ref created, ae_ref replaced, uint32_t what)
 {
+    const aero_session *session = context;
     const aero_db *db = session->db;
+    (void)what;
     const ae_slab *slab = ae_heap_slab(&db->heap, created != 0 ? created : replaced);
     AE_ALWAYS(slab != NULL);
     const uint32_t table = db->heap.pools[slab->pool].table;
@@ -106,101 +105,12 @@ static int32_t write_check(const aero_session *session, ae_ref created, ae_ref r
                         bases[0], rows[1], bases[1]);
 }
 
-static int32_t intent_check(const aero_session *session, const ae_intent *intent)
-{
-    return write_check(session, ae_load32(&intent->created), ae_load32(&intent->replaced));
-}
-
-/* Several writes: the first from `inlined`, the rest from chunks. */
-static int32_t intents_check(const aero_session *session, const ae_intent *inlined, uint32_t count,
-                             ae_ref chunk)
-{
-    int32_t hit = AERO_CONFLICT_NONE;
-    for (uint32_t index = 0; index < count && hit == AERO_CONFLICT_NONE; index++) {
-        if (index < AE_INTENTS_INLINE) {
-            hit = intent_check(session, &inlined[index]);
-            continue;
-        }
-        const uint32_t place = (index - AE_INTENTS_INLINE) % AE_INTENTS_CHUNK;
-        const ae_intent_chunk *at = ae_at(&session->db->segment, chunk);
-        hit = intent_check(session, &at->intents[place]);
-        if (place == AE_INTENTS_CHUNK - 1)
-            chunk = ae_load32(&at->next);
-    }
-    return hit;
-}
-
-static int32_t described_check(const aero_session *session, enum ae_queue_what what, ae_ref ref)
-{
-    const ae_version *version = ae_at(&session->db->segment, ref);
-    const ae_write_block *block = ae_at(&session->db->segment, ref);
-    switch (what) {
-    case AE_WROTE_INSERT:
-        return write_check(session, ref, 0);
-    case AE_WROTE_UPDATE:
-        return write_check(session, ref, ae_load32(&version->older));
-    case AE_WROTE_DELETE:
-        return write_check(session, 0, ref);
-    case AE_WROTE_SEVERAL:
-        break;
-    }
-    return intents_check(session, block->intents, ae_load32(&block->count),
-                         ae_load32(&block->chunk_first));
-}
-
-/* Copy what the slot says it wrote.  True when the slot is still the position's, and committed, and
- * nothing of it has been described: then the copy is whole. */
-static bool slot_copy(const aero_session *session, uint64_t position, uint32_t slot,
-                      uint64_t generation, ae_intent *inlined, uint32_t *count, ae_ref *chunk)
-{
-    const aero_db *db = session->db;
-    const ae_slot *at = ae_slot_at(&db->proc, slot);
-    const uint64_t mask = ((uint64_t)1 << 40) - 1;
-    enum ae_queue_what what = AE_WROTE_SEVERAL;
-    ae_ref ref = 0;
-    const uint64_t state = ae_load64_acquire(&at->state);
-    *count = ae_load32_acquire(&at->intent_count);
-    *chunk = ae_load32(&at->chunk_first);
-    for (uint32_t index = 0; index < AE_INTENTS_INLINE; index++) {
-        ae_store32(&inlined[index].created, ae_load32(&at->intents[index].created));
-        ae_store32(&inlined[index].replaced, ae_load32(&at->intents[index].replaced));
-    }
-    /* Acquire: all of it was read before the slot is seen to be still the position's. */
-    atomic_thread_fence(memory_order_acquire);
-    return (ae_load64_acquire(&at->generation) & mask) == generation &&
-           ae_state_of(state) == AE_STATE_COMMITTED &&
-           !ae_queue_described(&db->queue, position, &what, &ref);
-}
-
-static int32_t position_check(const aero_session *session, uint64_t position)
-{
-    const aero_db *db = session->db;
-    ae_intent inlined[AE_INTENTS_INLINE];
-    enum ae_queue_what what = AE_WROTE_SEVERAL;
-    ae_ref ref = 0;
-    uint32_t count = 0;
-    uint32_t slot = 0;
-    uint64_t generation = 0;
-    if (ae_queue_described(&db->queue, position, &what, &ref))
-        return described_check(session, what, ref);
-    if (!ae_queue_owner(&db->queue, position, &slot, &generation))
-        return AERO_CONFLICT_WINDOW;
-    if (slot_copy(session, position, slot, generation, inlined, &count, &ref))
-        return intents_check(session, inlined, count, ref);
-    /* Described meanwhile; or aborted, and that is all, provided that the entry is still the
-     * position's. */
-    if (ae_queue_described(&db->queue, position, &what, &ref))
-        return described_check(session, what, ref);
-    return ae_queue_owner(&db->queue, position, &slot, &generation) ? AERO_CONFLICT_NONE
-                                                                    : AERO_CONFLICT_WINDOW;
-}
-
 int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto)
 {
     int32_t hit = AERO_CONFLICT_NONE;
     if (upto - from > session->db->queue.mask - AE_SLOTS)
         return AERO_CONFLICT_WINDOW;
     for (uint64_t position = from; position < upto && hit == AERO_CONFLICT_NONE; position++)
-        hit = position_check(session, position);
-    return hit;
+        hit = ae_changes_visit(session->db, position, write_check, (void *)(uintptr_t)session);
+    return hit == AE_CHANGES_LOST ? AERO_CONFLICT_WINDOW : hit;
 }

@@ -314,6 +314,63 @@ typedef struct aero_column_data {
 aero_status aero_cursor_fetch(aero_cursor *cursor, uint32_t max_rows, uint32_t count,
                               const uint32_t *columns, aero_column_data *data, uint32_t *rows);
 
+/* ---- watching ------------------------------------------------------------------------------- */
+
+typedef struct aero_watch aero_watch;
+
+enum aero_watch_start {
+    AERO_WATCH_NOW = 0,      /* what commits from now on */
+    AERO_WATCH_SNAPSHOT = 1, /* every row that matches, LIVE, then what commits after that */
+    AERO_WATCH_POSITION = 2  /* what committed after a position */
+};
+
+enum aero_event_kind {
+    AERO_EVENT_NONE = 0, /* nothing is there at present */
+    AERO_EVENT_SNAPSHOT = 1,
+    AERO_EVENT_LIVE = 2, /* the snapshot is complete */
+    AERO_EVENT_INSERT = 3,
+    AERO_EVENT_UPDATE = 4,
+    AERO_EVENT_DELETE = 5,
+    AERO_EVENT_EXPIRE = 6,
+    AERO_EVENT_OVERFLOW = 7 /* the watch fell behind: what was committed up to `position` is lost to
+                               it, unless it takes a new snapshot (aero_watch_resync) */
+};
+
+/* One event.  Row images are private ones (descriptor.h, base 0) and live until the watch's next
+ * call; NULL where there was or is no row. */
+typedef struct aero_event {
+    int32_t kind;      /* enum aero_event_kind */
+    int32_t last;      /* 1: the last of its transaction */
+    uint64_t position; /* to go on from here: of a transaction told in part, its beginning */
+    uint64_t number;   /* commit number; events of one transaction have the same */
+    const void *old_row;
+    const void *new_row;
+    uint64_t changed[16]; /* of an UPDATE: bit c % 64 of word c / 64, the column c changed */
+} aero_event;
+
+/* Watch the rows that match a query's conditions, before a change or after it; sorting and limit do
+ * not count.  The query cannot change while it is watched.  Events come in commit order, each
+ * transaction's rows once, with their state before and after all of it.  `position` counts for
+ * AERO_WATCH_POSITION only.  A watch never holds a writer up: when it falls behind by most of the
+ * commit queue, or is stopped that long, it is told OVERFLOW.
+ * Errors: USAGE (inside a transaction), LIMIT (64 watches), NOT_FOUND (the position is not kept),
+ * NO_SLOT, NO_MEMORY. */
+aero_status aero_watch_open(aero_query *query, int32_t start, uint64_t position,
+                            aero_watch **watch);
+void aero_watch_close(aero_watch *watch);
+/* The next event without waiting; kind NONE when there is none yet. */
+aero_status aero_watch_next(aero_watch *watch, aero_event *event);
+/* Wait until there may be an event, at most so long; *ready is 0 when the time was over. */
+aero_status aero_watch_wait(aero_watch *watch, int64_t timeout_us, int32_t *ready);
+/* Columns of an image of the last event. */
+aero_status aero_watch_values(aero_watch *watch, const void *image, uint32_t count,
+                              const uint32_t *columns, aero_value *values);
+/* Begin again with a snapshot, for instance after an OVERFLOW: its rows, LIVE, then changes. */
+aero_status aero_watch_resync(aero_watch *watch);
+/* A descriptor that becomes readable when there may be an event, for event loops; it belongs to the
+ * watch.  After aero_watch_next answered NONE it is armed again. */
+aero_status aero_watch_descriptor(aero_watch *watch, int32_t *descriptor);
+
 /* ---- TSV in and out ------------------------------------------------------------------------- */
 
 typedef struct aero_ingest_report {

@@ -1,0 +1,179 @@
+/* feed.c — lines, pins and waking of followers (see feed.h). */
+#include "proc/feed.h"
+
+#include "base/os_wait.h"
+
+/* A pin this far behind, in eighths of the queue's entries, is revoked: the rest of the ring is for
+ * what is committed while a follower reads. */
+#define LAG_EIGHTHS 6u
+
+/* In the low half of an owner: a member that has been buried. */
+#define ORPHAN UINT32_MAX
+
+static ae_feed_line *line_at(const ae_proc *proc, uint32_t line)
+{
+    return &proc->shared->feeds[line];
+}
+
+/* Of an owner that is not 0. */
+static bool owner_dead(const ae_proc *proc, uint64_t owner)
+{
+    return (uint32_t)owner == ORPHAN || !ae_member_alive(proc, (uint32_t)owner - 1);
+}
+
+/* Make the line the member's, if its owner still is `seen`. */
+static bool line_take(ae_proc *proc, uint32_t index, uint64_t seen, uint32_t member)
+{
+    ae_feed_line *line = line_at(proc, index);
+    ae_raise32(&proc->shared->feed_high, index + 1);
+    /* The word differs from every earlier one of the line, so a slow rival's CAS fails. */
+    return ae_cas64(&line->owner, seen, AE_OWNER((seen >> 33) + 1, member));
+}
+
+/* How willingly a line is given to somebody new: 0 not at all. */
+static uint32_t line_worth(const ae_proc *proc, uint32_t index, uint64_t *owner)
+{
+    const ae_feed_line *line = line_at(proc, index);
+    *owner = ae_load64_acquire(&line->owner);
+    if ((uint32_t)*owner == 0)
+        return 3;
+    if (!owner_dead(proc, *owner))
+        return 0;
+    return ae_load64_acquire(&line->pin) == AE_PIN_REVOKED ? 2 : 1;
+}
+
+static bool line_claim(ae_proc *proc, uint32_t member, uint32_t *line)
+{
+    for (uint32_t worth = 3; worth > 0; worth--) {
+        for (uint32_t index = 0; index < AE_FEEDS; index++) {
+            uint64_t owner = 0;
+            if (line_worth(proc, index, &owner) < worth || !line_take(proc, index, owner, member))
+                continue;
+            *line = index;
+            return true;
+        }
+    }
+    return false;
+}
+
+aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uint32_t *line,
+                          uint64_t *pin, aero_error *error)
+{
+    if (!line_claim(proc, member, line))
+        return ae_fail(error, AERO_LIMIT, "%u watches are open already", AE_FEEDS);
+    AE_CRASH_POINT("feed.claimed");
+    ae_feed_line *at = line_at(proc, *line);
+    ae_store64(&at->delivered, 0);
+    if (snapshot == 0) {
+        *pin = ae_snapshot_publish(proc, &at->pin);
+        return AERO_OK;
+    }
+    /* The caller's snapshot is published while this is stored, so no horizon can have passed it. */
+    ae_store64_release(&at->pin, snapshot);
+    *pin = snapshot;
+    return AERO_OK;
+}
+
+bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *line)
+{
+    const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
+    for (uint32_t index = 0; index < high; index++) {
+        ae_feed_line *at = line_at(proc, index);
+        const uint64_t owner = ae_load64_acquire(&at->owner);
+        const uint64_t pin = ae_load64_acquire(&at->pin);
+        if ((uint32_t)owner == 0 || pin == 0 || pin > position || !owner_dead(proc, owner) ||
+            !line_take(proc, index, owner, member))
+            continue;
+        AE_CRASH_POINT("feed.adopted");
+        if (ae_feed_advance(proc, index, pin, position)) {
+            *line = index;
+            return true;
+        }
+        ae_feed_release(proc, index); /* revoked in between */
+    }
+    return false;
+}
+
+bool ae_feed_holds(const ae_proc *proc, uint32_t line, uint64_t pin)
+{
+    /* What was read before is read before the pin is looked at (keeps P4); pairs with the
+     * compare-and-swap in ae_feed_horizon. */
+    atomic_thread_fence(memory_order_acquire);
+    return ae_load64_acquire(&line_at(proc, line)->pin) == pin;
+}
+
+bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t from, uint64_t to)
+{
+    return ae_cas64(&line_at(proc, line)->pin, from, to);
+}
+
+uint64_t ae_feed_restart(ae_proc *proc, uint32_t line)
+{
+    return ae_snapshot_publish(proc, &line_at(proc, line)->pin);
+}
+
+void ae_feed_release(ae_proc *proc, uint32_t line)
+{
+    ae_feed_line *at = line_at(proc, line);
+    ae_store64_release(&at->pin, 0);
+    AE_CRASH_POINT("feed.unpinned");
+    /* Release: the pin is gone before the line can be claimed; the count of claims stays. */
+    ae_store64_release(&at->owner, ae_load64(&at->owner) & AE_OWNER_CLAIM);
+}
+
+void ae_feed_orphan(ae_proc *proc, uint32_t member)
+{
+    const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
+    for (uint32_t index = 0; index < high; index++) {
+        ae_feed_line *line = line_at(proc, index);
+        const uint64_t owner = ae_load64_acquire(&line->owner);
+        if ((uint32_t)owner == member + 1)
+            (void)ae_cas64(&line->owner, owner, (owner & AE_OWNER_CLAIM) | ORPHAN);
+    }
+}
+
+uint64_t ae_feed_horizon(ae_proc *proc, uint64_t clock, uint64_t horizon)
+{
+    const uint64_t most = (uint64_t)proc->shared->queue_size / 8 * LAG_EIGHTHS;
+    const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
+    for (uint32_t index = 0; index < high; index++) {
+        ae_feed_line *line = line_at(proc, index);
+        const uint64_t pin = ae_load64_acquire(&line->pin);
+        if (pin == 0 || pin == AE_PIN_REVOKED || pin >= horizon)
+            continue;
+        /* Acquire-release: the pin is revoked before anything it kept is reused; pairs with
+         * ae_feed_holds. */
+        if (clock - pin > most && ae_cas64(&line->pin, pin, AE_PIN_REVOKED))
+            continue;
+        const uint64_t now = ae_load64_acquire(&line->pin);
+        horizon = now < pin ? horizon : pin; /* it may have been released meanwhile */
+    }
+    return horizon;
+}
+
+void ae_feed_notify(ae_proc *proc)
+{
+    ae_proc_shared *shared = proc->shared;
+    /* The clock was moved before the flag is looked at; pairs with ae_feed_sleep. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (ae_load32(&shared->feed_waiting) != 0 && ae_cas32(&shared->feed_waiting, 1, 0))
+        ae_feed_wake(proc);
+}
+
+void ae_feed_wake(ae_proc *proc)
+{
+    ae_add32(&proc->shared->feed_event, 1);
+    ae_os_wake_all(&proc->shared->feed_event);
+}
+
+void ae_feed_sleep(ae_proc *proc, uint64_t clock, uint64_t timeout_ns)
+{
+    ae_proc_shared *shared = proc->shared;
+    const uint32_t event = ae_load32_acquire(&shared->feed_event);
+    ae_store32(&shared->feed_waiting, 1);
+    /* The flag is set before the clock is looked at; pairs with ae_feed_notify. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (ae_load64_acquire(&shared->clock) > clock)
+        return;
+    ae_os_wait(&shared->feed_event, event, timeout_ns);
+}

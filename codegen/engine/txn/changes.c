@@ -1,0 +1,100 @@
+/* changes.c — finding what was written at a position (see changes.h). */
+#include "txn/changes.h"
+
+typedef struct visitor {
+    const aero_db *db;
+    ae_change_visit visit;
+    void *context;
+} visitor;
+
+static int32_t intent_visit(const visitor *to, const ae_intent *intent)
+{
+    return to->visit(to->context, ae_load32(&intent->created), ae_load32(&intent->replaced),
+                     ae_load32(&intent->what));
+}
+
+/* Several writes: the first from `inlined`, the rest from chunks. */
+static int32_t intents_visit(const visitor *to, const ae_intent *inlined, uint32_t count,
+                             ae_ref chunk)
+{
+    int32_t answer = 0;
+    for (uint32_t index = 0; index < count && answer == 0; index++) {
+        if (index < AE_INTENTS_INLINE) {
+            answer = intent_visit(to, &inlined[index]);
+            continue;
+        }
+        const uint32_t place = (index - AE_INTENTS_INLINE) % AE_INTENTS_CHUNK;
+        /* A follower whose pin was revoked may read here what is something else by now. */
+        if (place == 0 && ae_heap_slab(&to->db->heap, chunk) == NULL)
+            return AE_CHANGES_LOST;
+        const ae_intent_chunk *at = ae_at(&to->db->segment, chunk);
+        answer = intent_visit(to, &at->intents[place]);
+        if (place == AE_INTENTS_CHUNK - 1)
+            chunk = ae_load32(&at->next);
+    }
+    return answer;
+}
+
+static int32_t described_visit(const visitor *to, enum ae_queue_what what, ae_ref ref)
+{
+    const ae_version *version = ae_at(&to->db->segment, ref);
+    const ae_write_block *block = ae_at(&to->db->segment, ref);
+    switch (what) {
+    case AE_WROTE_INSERT:
+        return to->visit(to->context, ref, 0, 0);
+    case AE_WROTE_UPDATE:
+        return to->visit(to->context, ref, ae_load32(&version->older), 0);
+    case AE_WROTE_DELETE:
+        return to->visit(to->context, 0, ref, 0);
+    case AE_WROTE_SEVERAL:
+        break;
+    }
+    return intents_visit(to, block->intents, ae_load32(&block->count),
+                         ae_load32(&block->chunk_first));
+}
+
+/* Copy what the slot says it wrote.  True when the slot is still the position's, and committed, and
+ * nothing of it has been described: then the copy is whole. */
+static bool slot_copy(const aero_db *db, uint64_t position, uint32_t slot, uint64_t generation,
+                      ae_intent *inlined, uint32_t *count, ae_ref *chunk)
+{
+    const ae_slot *at = ae_slot_at(&db->proc, slot);
+    const uint64_t mask = ((uint64_t)1 << 40) - 1;
+    enum ae_queue_what what = AE_WROTE_SEVERAL;
+    ae_ref ref = 0;
+    const uint64_t state = ae_load64_acquire(&at->state);
+    *count = ae_load32_acquire(&at->intent_count);
+    *chunk = ae_load32(&at->chunk_first);
+    for (uint32_t index = 0; index < AE_INTENTS_INLINE; index++) {
+        ae_store32(&inlined[index].created, ae_load32(&at->intents[index].created));
+        ae_store32(&inlined[index].replaced, ae_load32(&at->intents[index].replaced));
+        ae_store32(&inlined[index].what, ae_load32(&at->intents[index].what));
+    }
+    /* Acquire: all of it was read before the slot is seen to be still the position's. */
+    atomic_thread_fence(memory_order_acquire);
+    return (ae_load64_acquire(&at->generation) & mask) == generation &&
+           ae_state_of(state) == AE_STATE_COMMITTED &&
+           !ae_queue_described(&db->queue, position, &what, &ref);
+}
+
+int32_t ae_changes_visit(const aero_db *db, uint64_t position, ae_change_visit visit, void *context)
+{
+    const visitor to = {db, visit, context};
+    ae_intent inlined[AE_INTENTS_INLINE];
+    enum ae_queue_what what = AE_WROTE_SEVERAL;
+    ae_ref ref = 0;
+    uint32_t count = 0;
+    uint32_t slot = 0;
+    uint64_t generation = 0;
+    if (ae_queue_described(&db->queue, position, &what, &ref))
+        return described_visit(&to, what, ref);
+    if (!ae_queue_owner(&db->queue, position, &slot, &generation))
+        return AE_CHANGES_LOST;
+    if (slot_copy(db, position, slot, generation, inlined, &count, &ref))
+        return intents_visit(&to, inlined, count, ref);
+    /* Described meanwhile; or aborted, and that is all, provided that the entry is still the
+     * position's. */
+    if (ae_queue_described(&db->queue, position, &what, &ref))
+        return described_visit(&to, what, ref);
+    return ae_queue_owner(&db->queue, position, &slot, &generation) ? 0 : AE_CHANGES_LOST;
+}
