@@ -42,6 +42,7 @@ from aerostore.query import SearchResult
 from aerostore.rows import Row
 from aerostore.table import Table
 from aerostore.transaction import Transaction
+from aerostore.watch import Event, Watch
 
 __all__ = [
     "AccessDenied",
@@ -49,6 +50,7 @@ __all__ = [
     "CorruptionError",
     "Database",
     "Error",
+    "Event",
     "IngestReport",
     "InternalError",
     "Interrupted",
@@ -77,5 +79,6 @@ __all__ = [
     "UsageError",
     "ValueTooLong",
     "VerifyReport",
+    "Watch",
     "open",
 ]

@@ -21,6 +21,7 @@ from rich.table import Table as Grid
 import aerostore
 from aerostore.ingest import IngestReport, Readable
 from aerostore.query import SearchResult
+from aerostore.rows import Row
 
 # Rows shown as a table when no limit is given: a screenful or two.
 _SCREEN = 100
@@ -155,13 +156,14 @@ def query(
             _print_table(result, limit)
 
 
+def _plain(row: Row) -> dict[str, Any]:
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
+
+
 def _print_json(result: SearchResult) -> None:
     separator = "[\n"
     for row in result:
-        plain = {
-            name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()
-        }
-        sys.stdout.write(separator + json.dumps(plain, ensure_ascii=False))
+        sys.stdout.write(separator + json.dumps(_plain(row), ensure_ascii=False))
         separator = ",\n"
     sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
 
@@ -183,6 +185,37 @@ def _printable(value: object) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+def watch(
+    data_dir: DataDir,
+    table: TableName,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("-c", "--compare", help="Clauses as in Tcl: '> altitude 10000'. Repeatable."),
+    ] = None,
+    start: Annotated[str, typer.Option(help="now, snapshot, or a position.")] = "now",
+    timeout: Annotated[
+        float | None, typer.Option(help="End when nothing came for so many seconds.")
+    ] = None,
+    package: Package = "aerostore",
+    shm_path: ShmPath = None,
+) -> None:
+    """Print a table's changes as they are committed, one JSON object a line."""
+    position = int(start) if start.isascii() and start.isdigit() else start
+    with _existing(data_dir, package, shm_path) as db:
+        events = db.table(table).watch(compare or (), start=position, timeout=timeout)
+        with contextlib.suppress(KeyboardInterrupt), events:
+            for event in events:
+                line = {
+                    "kind": event.kind,
+                    "key": event.key.hex() if isinstance(event.key, bytes) else event.key,
+                    "old": None if event.old is None else _plain(event.old),
+                    "new": None if event.new is None else _plain(event.new),
+                    "columns": event.columns,
+                    "position": event.position,
+                }
+                typer.echo(json.dumps(line, ensure_ascii=False))
 
 
 def stats(
@@ -225,7 +258,7 @@ def make_app() -> typer.Typer:
         add_completion=False,
     )
     app.command("compile")(compile_command)
-    for command in (ingest, query, stats, verify, demo):
+    for command in (ingest, query, watch, stats, verify, demo):
         app.command()(command)
     return app
 

@@ -12,6 +12,7 @@ from aerostore.errors import Error, RowNotFound, UsageError
 from aerostore.ingest import IngestReport, Progress, Source, ingest
 from aerostore.query import Condition, SearchResult, make_plan
 from aerostore.rows import Row, row_class
+from aerostore.watch import Watch
 
 if TYPE_CHECKING:
     from aerostore._ffi.session import Session
@@ -129,6 +130,36 @@ class Table:
         """
         plan = make_plan(self._info, clauses, sort, limit, offset, fields)
         return SearchResult(self._session, plan)
+
+    def watch(
+        self,
+        clauses: Iterable[Condition] | str = (),
+        *,
+        start: str | int = "now",
+        timeout: float | None = None,
+    ) -> Watch:
+        """Watch rows change, in commit order, whichever process writes them.
+
+        Args:
+            clauses: as in `search`; a change is told when the row meets them before or after it.
+            start: "now"; "snapshot", which gives every row that is there first, then "live", then
+                what commits after that; or a position of an earlier event, to go on from there.
+            timeout: iteration ends when nothing came for so many seconds; None: never.
+
+        Returns:
+            An iterator of events, for `for` and `async for`.
+
+        Raises:
+            UsageError: inside a transaction, or the start is none of these.
+            RowNotFound: what was committed after the position is not kept any more.
+            LimitExceeded: 64 watches are open.
+
+        Example:
+            >>> for event in flights.watch([("=", "dest", "KSFO")], start="snapshot"):
+            ...     print(event.kind, event.key)
+        """
+        plan = make_plan(self._info, clauses, (), None, 0, None)
+        return Watch(self._session, plan, start, timeout)
 
     # ---- writing ----
 
