@@ -30,19 +30,22 @@ typedef int Tcl_Size;
 #endif
 
 struct aetcl_table;
+struct aetcl_watch;
 
 typedef struct aetcl_state {
     Tcl_Interp *interp;
     const aero_schema_info *schema;
     struct aetcl_table *tables;
-    aero_session *session; /* NULL until the first command that needs it */
-    int32_t running;       /* depth of commands on the stack that may evaluate scripts */
-    bool safe;             /* a safe interpreter */
-    bool closed;           /* aerostore::close was called: no silent reopening */
-    bool close_pending;    /* closed while running */
-    int32_t isolation;     /* of the open outermost transaction */
-    uint64_t savepoints;   /* nested transactions so far: their savepoints' names */
-    uint64_t random;       /* state of the jitter of retries */
+    aero_session *session;       /* NULL until the first command that needs it */
+    int32_t running;             /* depth of commands on the stack that may evaluate scripts */
+    bool safe;                   /* a safe interpreter */
+    bool closed;                 /* aerostore::close was called: no silent reopening */
+    bool close_pending;          /* closed while running */
+    int32_t isolation;           /* of the open outermost transaction */
+    uint64_t savepoints;         /* nested transactions so far: their savepoints' names */
+    uint64_t random;             /* state of the jitter of retries */
+    struct aetcl_watch *watches; /* open ones */
+    uint64_t watch_count;        /* made so far: their commands' names */
     const Tcl_ObjType *int_type, *double_type, *bytes_type;
     Tcl_Obj *empty;     /* what a NULL looks like */
     uint32_t width;     /* most columns of a table */
@@ -179,6 +182,7 @@ int aetcl_table_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj 
 typedef int aetcl_subcommand(aetcl_table *table, int count, Tcl_Obj *const arguments[]);
 aetcl_subcommand aetcl_search, aetcl_explain, aetcl_ingest_tsv, aetcl_ingest_file,
     aetcl_read_tabsep, aetcl_write_tabsep;
+aetcl_subcommand aetcl_watch;
 aetcl_subcommand aetcl_get, aetcl_array_get, aetcl_array_get_with_nulls, aetcl_exists, aetcl_count,
     aetcl_names, aetcl_foreach, aetcl_isnull;
 aetcl_subcommand aetcl_set, aetcl_store, aetcl_upsert, aetcl_delete, aetcl_incr, aetcl_null,
@@ -235,6 +239,11 @@ int aetcl_check_limits(Tcl_Interp *interp);
 
 /* The session's error, with how much an ingest had committed before it. */
 int aetcl_fail_ingest(aetcl_table *table, const aero_ingest_report *report);
+
+/* ---- watch.c -------------------------------------------------------------------------------- */
+
+/* Close all watches: before the session is closed. */
+void aetcl_watches_close(aetcl_state *state);
 
 /* ---- tabsep.c ------------------------------------------------------------------------------- */
 

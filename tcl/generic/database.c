@@ -240,6 +240,7 @@ void aetcl_detach(aetcl_state *state)
 {
     if (state->session == NULL)
         return;
+    aetcl_watches_close(state);
     Tcl_MutexLock(&process_lock);
     aero_session_close(state->session);
     state->session = NULL;

@@ -45,6 +45,7 @@ static const struct subcommand subcommands[] = {
     {"write_tabsep", aetcl_write_tabsep, false},
     {"reset", aetcl_reset, false},
     {"explain", aetcl_explain, true},
+    {"watch", aetcl_watch, false},
     {NULL, NULL, false},
 };
 

@@ -220,7 +220,9 @@ static void test_a_killed_watch_is_resumed(void **state)
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     assert_ok(store.session, flight_insert(store.session, "later", 9));
-    watcher_open(&at, store.session, NULL, AERO_WATCH_POSITION, position);
+    /* From its last position, and from one before. */
+    watcher_open(&at, store.session, NULL, AERO_WATCH_POSITION, position - 1);
+    assert_event(store.session, at.watch, AERO_EVENT_INSERT, "-", "f0000002:2");
     assert_event(store.session, at.watch, AERO_EVENT_INSERT, "-", "later:9");
     assert_silent(store.session, at.watch);
     watcher_close(&at);

@@ -74,18 +74,18 @@ aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uin
     return AERO_OK;
 }
 
-bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *line)
+bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *line, uint64_t *pin)
 {
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
     for (uint32_t index = 0; index < high; index++) {
         ae_feed_line *at = line_at(proc, index);
         const uint64_t owner = ae_load64_acquire(&at->owner);
-        const uint64_t pin = ae_load64_acquire(&at->pin);
-        if ((uint32_t)owner == 0 || pin == 0 || pin > position || !owner_dead(proc, owner) ||
+        *pin = ae_load64_acquire(&at->pin);
+        if ((uint32_t)owner == 0 || *pin == 0 || *pin > position || !owner_dead(proc, owner) ||
             !line_take(proc, index, owner, member))
             continue;
         AE_CRASH_POINT("feed.adopted");
-        if (ae_feed_advance(proc, index, pin, position)) {
+        if (ae_feed_holds(proc, index, *pin)) {
             *line = index;
             return true;
         }

@@ -25,9 +25,10 @@
  * `snapshot` is not 0).  LIMIT when AE_FEEDS living followers have all. */
 aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uint32_t *line,
                           uint64_t *pin, aero_error *error);
-/* Take over a dead follower's line whose pin is at or below `position`, and move it there.  False:
- * nobody keeps what came after the position. */
-bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *line);
+/* Take over a dead follower's line whose pin is at or below `position`.  False: nobody keeps what
+ * came after the position. */
+bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *line,
+                   uint64_t *pin);
 /* Is the pin still what its owner set? */
 bool ae_feed_holds(const ae_proc *proc, uint32_t line, uint64_t pin);
 /* Move the pin up.  False when it was revoked. */

@@ -14,6 +14,9 @@
 
 /* Positions read between two moves of the pin: each is a store to a line that reclaimers read. */
 #define PIN_EVERY 64u
+/* The pin stays this far behind what has been told, at most: who is killed after some events may
+ * come back with a position a little older than the last one. */
+#define TRAIL_MOST 4096u
 /* A watch that was just busy naps before it sleeps, so that writers at full rate need not wake it
  * for each commit: naps of this length, this many. */
 #define NAP_NS 50000u
@@ -62,11 +65,13 @@ static ae_watch *watch_new(aero_session *session, uint32_t table, ae_watch_match
     return watch;
 }
 
-static void watch_start(ae_watch *watch, aero_session *session, uint64_t pin)
+static void watch_start(ae_watch *watch, aero_session *session, uint64_t pin, uint64_t next)
 {
+    const uint64_t eighth = session->db->proc.shared->queue_size / 8;
     watch->session = session;
+    watch->trail = eighth < TRAIL_MOST ? eighth : TRAIL_MOST;
     watch->pin = pin;
-    watch->next = pin;
+    watch->next = next;
     watch->child.close = session_closes;
     ae_session_adopt(session, &watch->child);
 }
@@ -81,7 +86,7 @@ aero_status ae_watch_open(aero_session *session, uint32_t table, ae_watch_match 
     const aero_status status = ae_feed_claim(&session->db->proc, session->member, snapshot,
                                              &(*watch)->line, &pin, &session->error);
     if (status == AERO_OK) {
-        watch_start(*watch, session, pin);
+        watch_start(*watch, session, pin, pin);
         return AERO_OK;
     }
     ae_watch_close(*watch);
@@ -93,12 +98,13 @@ aero_status ae_watch_resume(aero_session *session, uint32_t table, ae_watch_matc
                             void *context, uint64_t position, ae_watch **watch)
 {
     ae_proc *proc = &session->db->proc;
+    uint64_t pin = 0;
     *watch = watch_new(session, table, match, context);
     if (*watch == NULL)
         return ae_fail(&session->error, AERO_NO_MEMORY, "no memory for a watch");
     if (position <= ae_load64_acquire(&proc->shared->clock) &&
-        ae_feed_adopt(proc, session->member, position, &(*watch)->line)) {
-        watch_start(*watch, session, position);
+        ae_feed_adopt(proc, session->member, position, &(*watch)->line, &pin)) {
+        watch_start(*watch, session, pin, position);
         return AERO_OK;
     }
     ae_watch_close(*watch);
@@ -221,12 +227,13 @@ static void overflow_tell(ae_watch *watch, ae_watch_event *event)
     *event = (ae_watch_event){.kind = AERO_EVENT_OVERFLOW, .last = true, .number = watch->pin};
 }
 
-/* Move the pin behind what has been told.  False when it was revoked. */
+/* Move the pin after what has been told.  False when it was revoked. */
 static bool pin_move(ae_watch *watch)
 {
-    const uint64_t to = ae_watch_position(watch);
-    if (to == watch->pin)
-        return true;
+    const uint64_t told = ae_watch_position(watch);
+    const uint64_t to = told > watch->trail ? told - watch->trail : 0;
+    if (to <= watch->pin)
+        return ae_feed_holds(&watch->session->db->proc, watch->line, watch->pin);
     if (!ae_feed_advance(&watch->session->db->proc, watch->line, watch->pin, to))
         return false;
     watch->pin = to;
@@ -355,7 +362,7 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
         }
         const uint64_t clock = ae_load64_acquire(&shared->clock);
         const bool idle = watch->next >= clock;
-        if ((idle || watch->next - watch->pin >= PIN_EVERY) && !pin_move(watch)) {
+        if ((idle || watch->next - watch->pin >= watch->trail + PIN_EVERY) && !pin_move(watch)) {
             overflow_tell(watch, event);
             return AERO_OK;
         }

@@ -37,8 +37,9 @@ struct ae_watch {
     ae_watch_match match;
     void *context;
     uint32_t line;
-    uint64_t pin;  /* as it stands in the line */
-    uint64_t next; /* position to read next; all before have been told */
+    uint64_t pin;   /* as it stands in the line */
+    uint64_t trail; /* how far the pin stays behind `next` */
+    uint64_t next;  /* position to read next; all before have been told */
     watch_change *changes;
     size_t change_room;
     size_t change_count;
