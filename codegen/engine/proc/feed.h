@@ -2,9 +2,9 @@
  *
  * A follower has a line with a pin: every commit with a number at or below it has been read, so
  * what later ones replaced must stay.  The pin holds the horizon as a snapshot does, but only so
- * far: when it lags by more than AE_FEED_LAG of the queue's entries, whoever computes the horizon
- * revokes it by compare-and-swap, and the follower learns it when it next moves the pin.  So a slow,
- * stopped or dead follower costs a bounded amount of memory and nobody's time.
+ * far: when it lags by three quarters of the queue's entries, whoever computes the horizon revokes
+ * it by compare-and-swap, and the follower learns it when it next looks.  So a slow, stopped or
+ * dead follower costs a bounded amount of memory and nobody's time.
  *
  * The line of a dead follower keeps its pin until it is revoked or the line is needed: who comes
  * back with a position takes it over and misses nothing.

@@ -1,69 +1,61 @@
-/* notify.c — the sleeping thread of a watch (see notify.h). */
+/* notify.c — the sleeping thread of a watch (see notify.h).
+ *
+ * The two talk through one word: the watch sets it to ARMED and wakes the thread, the thread sets it
+ * to IDLE before it makes the descriptor readable, and either may meet ENDED.
+ */
 #include "watch/notify.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/os.h"
 #include "base/os_event.h"
+#include "base/os_thread.h"
+#include "base/os_wait.h"
 #include "proc/feed.h"
 
 /* How long it sleeps at most: a committer that is killed between its commit and the wake-up delays
  * the news by as much. */
 #define SLEEP_NS 200000000u
+/* Without a watch that waits for it there is nothing to look at. */
+#define IDLE_NS 3600000000000u
 /* After it has woken the loop, commits may follow each other: it lets this much time pass before it
  * asks writers to wake it again. */
 #define REST_NS 50000u
+
+enum { IDLE, ARMED, ENDED };
 
 struct ae_notify {
     ae_proc *proc;
     int fd;
     pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t armed;
-    bool waiting; /* for the clock to pass `clock` */
-    bool ended;
-    uint64_t clock;
+    ae_a32 state;
+    ae_a64 clock; /* what the watch has read; set before it arms */
 };
 
 static void *notify_run(void *context)
 {
     ae_notify *notify = context;
-    pthread_mutex_lock(&notify->mutex);
-    while (!notify->ended) {
-        if (!notify->waiting) {
-            pthread_cond_wait(&notify->armed, &notify->mutex);
+    for (;;) {
+        /* Acquire: the clock that goes with ARMED; pairs with ae_notify_arm. */
+        const uint32_t state = ae_load32_acquire(&notify->state);
+        if (state == ENDED)
+            return NULL;
+        if (state == IDLE) {
+            ae_os_wait(&notify->state, IDLE, IDLE_NS);
             continue;
         }
-        const uint64_t clock = notify->clock;
-        pthread_mutex_unlock(&notify->mutex);
-        const bool news = ae_load64_acquire(&notify->proc->shared->clock) > clock;
-        if (!news)
+        const uint64_t clock = ae_load64(&notify->clock);
+        if (ae_load64_acquire(&notify->proc->shared->clock) <= clock) {
             ae_feed_sleep(notify->proc, clock, SLEEP_NS);
-        pthread_mutex_lock(&notify->mutex);
-        if (!news || notify->clock != clock)
             continue;
-        notify->waiting = false;
+        }
+        /* Acquire-release: IDLE before the descriptor is readable, so that who reads on it can arm
+         * anew; pairs with ae_notify_arm. */
+        if (!ae_cas32(&notify->state, ARMED, IDLE))
+            continue;
         ae_os_event_set(notify->fd);
-        pthread_mutex_unlock(&notify->mutex);
         ae_os_sleep_ns(REST_NS);
-        pthread_mutex_lock(&notify->mutex);
     }
-    pthread_mutex_unlock(&notify->mutex);
-    return NULL;
-}
-
-/* The thread takes no signal: handlers are the program's own threads' business. */
-static int thread_start(ae_notify *notify)
-{
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int failed = pthread_create(&notify->thread, NULL, notify_run, notify);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed;
 }
 
 aero_status ae_notify_new(ae_proc *proc, ae_notify **notify, aero_error *error)
@@ -78,9 +70,7 @@ aero_status ae_notify_new(ae_proc *proc, ae_notify **notify, aero_error *error)
         free(fresh);
         return ae_fail_errno(error, AERO_IO, failed, "cannot make a watch's descriptor");
     }
-    pthread_mutex_init(&fresh->mutex, NULL);
-    pthread_cond_init(&fresh->armed, NULL);
-    const int refused = thread_start(fresh);
+    const int refused = ae_os_thread_start(&fresh->thread, notify_run, fresh);
     if (refused != 0) {
         ae_os_close(fresh->fd);
         free(fresh);
@@ -97,14 +87,13 @@ int ae_notify_descriptor(const ae_notify *notify)
 
 void ae_notify_arm(ae_notify *notify, uint64_t clock)
 {
-    pthread_mutex_lock(&notify->mutex);
-    if (!notify->waiting || notify->clock != clock) {
-        ae_os_event_clear(notify->fd);
-        notify->clock = clock;
-        notify->waiting = true;
-        pthread_cond_signal(&notify->armed);
-    }
-    pthread_mutex_unlock(&notify->mutex);
+    if (ae_load32_acquire(&notify->state) == ARMED)
+        return; /* for an older clock perhaps: then it wakes the loop once too often */
+    ae_os_event_clear(notify->fd);
+    ae_store64(&notify->clock, clock);
+    /* Release: the clock before the state; pairs with notify_run. */
+    ae_store32_release(&notify->state, ARMED);
+    ae_os_wake_all(&notify->state);
 }
 
 void ae_notify_poke(ae_notify *notify)
@@ -114,14 +103,13 @@ void ae_notify_poke(ae_notify *notify)
 
 void ae_notify_free(ae_notify *notify)
 {
-    pthread_mutex_lock(&notify->mutex);
-    notify->ended = true;
-    pthread_cond_signal(&notify->armed);
-    pthread_mutex_unlock(&notify->mutex);
+    /* Acquire-release: whatever the thread is about to do, it sees this next. */
+    uint32_t state = ae_load32_acquire(&notify->state);
+    while (!ae_cas32(&notify->state, state, ENDED))
+        state = ae_load32_acquire(&notify->state);
+    ae_os_wake_all(&notify->state);
     ae_feed_wake(notify->proc); /* everybody: the others look and sleep on */
-    pthread_join(notify->thread, NULL);
-    pthread_cond_destroy(&notify->armed);
-    pthread_mutex_destroy(&notify->mutex);
+    ae_os_thread_join(notify->thread);
     ae_notify_forget(notify);
 }
 

@@ -402,7 +402,8 @@ bool ae_watch_wait(ae_watch *watch, uint64_t timeout_ns)
 
 void ae_watch_rebase(ae_watch *watch, uint64_t snapshot)
 {
-    /* It may have been revoked; the caller's own snapshot keeps the rest. */
+    /* Release: pairs with ae_feed_horizon.  The pin may have been revoked; until this store the
+     * caller's own snapshot keeps the rest. */
     ae_store64_release(&watch->session->db->proc.shared->feeds[watch->line].pin, snapshot);
     watch->pin = watch->next = snapshot;
     watch->change_count = watch->change_at = 0;
