@@ -41,6 +41,7 @@ typedef struct explore_model {
     void (*end)(void);   /* after each run: what must be true whatever happened */
     uint32_t interruptions;
     uint32_t deaths;
+    uint32_t spared; /* threads that do not die: bit per thread */
     bool buffered;
 } explore_model;
 

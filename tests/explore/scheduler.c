@@ -26,7 +26,7 @@ enum {
     OPTIONS_MAX = 12,
     CELLS = 1 << 16,
     BUFFER_MAX = 8,
-    STUBBORN_TURNS = 64, /* a waiting thread that ignores the others gives up being so */
+    STUBBORN_TURNS = 8, /* a waiting thread that ignores the others gives up being so */
     LEARNING_RUNS = 40,
     IGNORED_MAX = 8,
 };
@@ -418,7 +418,7 @@ static void offer(bool contended, bool writes)
     }
     if (contended && ex.interruptions_left > 0)
         count = others(options, count);
-    if ((writes || ex.replays) && ex.deaths_left > 0)
+    if ((writes || ex.replays) && ex.deaths_left > 0 && (ex.model->spared >> ex.self & 1u) == 0)
         options[count++] = (option){KILL, 0};
     const option chosen = choose(options, count);
     if (chosen.what == SWITCH) {
@@ -595,7 +595,6 @@ void explored_pause(void)
     option options[OPTIONS_MAX];
     me->steps++;
     me->history = mix(me->history, 3);
-    buffer_drain(ex.self, me->buffered);
     if (++ex.steps > STEPS_MAX)
         explore_fail("no end after %d accesses", STEPS_MAX);
     if (me->stubborn > 0) {

@@ -6,7 +6,7 @@
  * end: numbers are unique, later than what the transaction saw, and the queue is still usable.
  *
  * variants: explore
- * links: * !base/os_[mpt]*.c generated/aerostore tests/explore
+ * links: tests/explore * generated/aerostore
  */
 #include "explore.h"
 #include "store.h"
