@@ -89,6 +89,10 @@ MUTANTS = (
     Mutant("the horizon passes a transaction", "proc/proc.c",
            "if (snapshot != 0 && snapshot < horizon)", "if (false && snapshot != 0)",
            "test_reclaim.c", "test_what_a_reader_holds_is_not_reused"),
+    Mutant("a line is buried by two", "proc/proc.c",
+           "    if (!ae_cas64(&line->identity, identity, ae_os_process_identity()))\n"
+           "        return false;", "",
+           "test_slots.c", "test_lines_of_the_dead_are_buried_once"),
     # Rows.
     Mutant("the last updater wins", "table/publish.c",
            "    /* Acquire-release: first updater wins; pairs with the same operation in other "
@@ -127,6 +131,16 @@ MUTANTS = (
            "    ae_store32_release(&ae_slot_at(&db->proc, session->txn.slot)->intent_count,\n"
            "                       session->txn.intent_count);",
            "test_rows.c", "test_counting_and_dying"),
+    Mutant("a chain is believed that has changed", "table/read.c",
+           "if (!again && ae_load64_acquire(&row->head) == head)", "if (!again)",
+           "test_rows.c", "test_a_savepoint_beside_a_reader"),
+    Mutant("a block of long texts is on no list", "table/publish.c",
+           "    ae_store64_release(&version->begin, mark);\n    AE_CRASH_POINT(\"write.marked\");",
+           "    if (parts->overflow != 0)\n"
+           "        ae_store64_release((ae_a64 *)ae_at(&db->segment, parts->overflow),\n"
+           "                           AE_WORD_OF_SLOT(3u));\n"
+           "    ae_store64_release(&version->begin, mark);",
+           "test_rows.c", "test_long_texts_and_dying"),
     # Reclaiming.
     Mutant("the freer looks at the head too early", "txn/reclaim.c",
            "    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);\n"
@@ -217,7 +231,9 @@ def test_planted_fault_is_found(mutant):
     source = HERE / mutant.program
     links = c_items.comment_words(source.read_text(), "links")
     program = cbuild.program(source, "explore", links, ("-lcmocka",), mutant.folder())
-    environment = {**os.environ, "AE_EXPLORE_MORE": str(mutant.more)}
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith("AE_EXPLORE_")}
+    environment["AE_EXPLORE_MORE"] = str(mutant.more)
     for _ in range(2):
         done = subprocess.run([program, mutant.test], capture_output=True, text=True, check=False,
                               timeout=c_items.TIMEOUT_S, env=environment)

@@ -108,6 +108,61 @@ static void test_a_slot_of_the_dead_is_seized_once(void **state)
     claims_search("slots: seize", 3, 2, 1);
 }
 
+/* ---- lines of members ------------------------------------------------------------------------ */
+
+/* A line of the table of members is that of the dead first; whoever is held up in burying it must
+ * not touch it once a living session has it. */
+static void body_member(uint32_t thread)
+{
+    ae_proc *proc = &world.db->proc;
+    uint32_t member = AE_MEMBERS;
+    aero_error error;
+    if (thread == 0) { /* dies with a line of its own, or goes */
+        if (ae_member_claim(proc, &member, &error) != AERO_OK)
+            explore_fail("no line");
+        (void)ae_snapshot_publish(proc, &proc->shared->members[member].pin);
+        ae_pause();
+        ae_member_release(proc, member);
+        return;
+    }
+    const uint32_t line = EXPLORE_THREADS + 1; /* the next one */
+    (void)ae_member_bury(proc, line);
+    if (ae_member_claim(proc, &member, &error) != AERO_OK)
+        explore_fail("no line");
+    ae_a64 *pin = &proc->shared->members[member].pin;
+    const uint64_t snapshot = ae_snapshot_publish(proc, pin);
+    ae_pause();
+    explore_assert(ae_load64_acquire(pin) == snapshot);
+    explore_assert(ae_member_alive(proc, member));
+    ae_member_release(proc, member);
+}
+
+static void end_members(void)
+{
+    const ae_proc_shared *shared = world.db->proc.shared;
+    for (uint32_t line = EXPLORE_THREADS + 1; line < EXPLORE_THREADS + 4; line++) {
+        (void)ae_member_bury(&world.db->proc, line);
+        explore_assert(ae_load64(&shared->members[line].identity) == 0);
+        explore_assert(ae_load64(&shared->members[line].pin) == 0);
+    }
+}
+
+/* Goal: a member's line has one owner, and its pin stays while it lives.  Method: one dies with a
+ * line, two bury it and claim one. */
+static void test_lines_of_the_dead_are_buried_once(void **state)
+{
+    (void)state;
+    world_open(false);
+    flights_search(&(explore_model){.name = "slots: members",
+                                    .threads = 3,
+                                    .body = {body_member, body_member, body_member},
+                                    .begin = begin,
+                                    .end = end_members,
+                                    .interruptions = 2,
+                                    .deaths = 1,
+                                    .spared = 6});
+}
+
 /* ---- publishing and looking ----------------------------------------------------------------- */
 
 /* A reader publishes the snapshot it took; the horizon that a reclaimer computes while it is held
@@ -169,6 +224,7 @@ static void test_horizon_sees_the_snapshot_by_a_barrier(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_three_claim_a_slot),
     cmocka_unit_test(test_a_slot_of_the_dead_is_seized_once),
+    cmocka_unit_test(test_lines_of_the_dead_are_buried_once),
     cmocka_unit_test(test_horizon_sees_the_snapshot_by_fences),
     cmocka_unit_test(test_horizon_sees_the_snapshot_by_a_barrier),
 };
