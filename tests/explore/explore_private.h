@@ -93,7 +93,8 @@ typedef struct explorer {
     uint32_t replayed;
     cell cells[CELLS];
     uint32_t cell_count;
-    bool learnt; /* a word has become contended in this search */
+    bool buffers; /* threads have store buffers */
+    bool learnt;  /* a word has become contended in this search */
     uint64_t *known;
     uint64_t known_mask;
     uint64_t known_count;

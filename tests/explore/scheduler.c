@@ -376,6 +376,7 @@ void explore(const explore_model *model)
     const uint64_t seconds = number_of("AE_EXPLORE_SECONDS", 0);
     const uint64_t until = seconds == 0 ? 0 : seconds_now() + seconds;
     ex.model = model;
+    ex.buffers = model->buffered || number_of("AE_EXPLORE_BUFFERS", 0) != 0;
     ex.interruptions = model->interruptions + (uint32_t)number_of("AE_EXPLORE_MORE", 0);
     ex.runs = 0;
     ex.decisions = 0;

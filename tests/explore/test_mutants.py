@@ -65,16 +65,26 @@ MUTANTS = (
     Mutant("the dead in the queue are not seen past", "txn/queue.c",
            "(void)front_advance(queue, clock, spins > AE_DECIDE_SPINS);", "break;",
            "test_queue.c", "test_one_of_two_dies"),
+    Mutant("an outdated description stays", "txn/queue.c",
+           "        if (ae_cas64(&entry->what, seen, mine))\n            return;",
+           "        ae_store64_release(&entry->what, mine);\n        return;",
+           "test_queue.c", "test_a_lap_goes_by_while_describing"),
+    Mutant("a reaper moves nobody past the dead", "txn/queue.c",
+           "    const uint64_t end = ae_load64_acquire(&shared->tail) + 1;\n"
+           "    for (uint64_t position",
+           "    const uint64_t end = ae_load64_acquire(&shared->tail);\n"
+           "    for (uint64_t position",
+           "test_queue.c", "test_one_of_two_dies"),
     # Slots and the horizon.
     Mutant("a slot is claimed without a look", "proc/proc.c",
            "if (!ae_cas64(&at->owner, 0, owner))\n        return false;",
            "ae_store64_release(&at->owner, owner);",
            "test_slots.c", "test_three_claim_a_slot"),
     Mutant("a slot is seized by two", "proc/proc.c",
-           "return ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | "
+           "    if (!ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | "
+           "(member + 1)))\n        return false;",
+           "    ae_store64_release(&at->owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | "
            "(member + 1));",
-           "ae_store64_release(&at->owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | "
-           "(member + 1));\n    return true;",
            "test_slots.c", "test_a_slot_of_the_dead_is_seized_once"),
     Mutant("a reader does not look at the clock again", "proc/proc.h",
            "if (now == snapshot)", "if (now >= snapshot)",
@@ -89,6 +99,12 @@ MUTANTS = (
     Mutant("the horizon passes a transaction", "proc/proc.c",
            "if (snapshot != 0 && snapshot < horizon)", "if (false && snapshot != 0)",
            "test_reclaim.c", "test_what_a_reader_holds_is_not_reused"),
+    Mutant("claims of a slot look alike", "proc/proc.c",
+           "AE_OWNER(ae_load64_acquire(&at->generation) + 1, member)", "AE_OWNER(1, member)",
+           "test_slots.c", "test_a_late_reaper_takes_nothing"),
+    Mutant("the dead has not counted its claim", "proc/proc.c",
+           "if (generation << 33 != (owner & AE_OWNER_CLAIM))", "if (generation == UINT64_MAX)",
+           "test_slots.c", "test_a_late_reaper_takes_nothing"),
     Mutant("a line is buried by two", "proc/proc.c",
            "    if (!ae_cas64(&line->identity, identity, ae_os_process_identity()))\n"
            "        return false;", "",

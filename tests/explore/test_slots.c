@@ -140,6 +140,7 @@ static void body_member(uint32_t thread)
 static void end_members(void)
 {
     const ae_proc_shared *shared = world.db->proc.shared;
+    (void)ae_reap_all(world.db, world.observer->member);
     for (uint32_t line = EXPLORE_THREADS + 1; line < EXPLORE_THREADS + 4; line++) {
         (void)ae_member_bury(&world.db->proc, line);
         explore_assert(ae_load64(&shared->members[line].identity) == 0);
@@ -156,6 +157,59 @@ static void test_lines_of_the_dead_are_buried_once(void **state)
     flights_search(&(explore_model){.name = "slots: members",
                                     .threads = 3,
                                     .body = {body_member, body_member, body_member},
+                                    .begin = begin,
+                                    .end = end_members,
+                                    .interruptions = 2,
+                                    .deaths = 1,
+                                    .spared = 6});
+}
+
+/* Own slot 0 for a while, as `member`. */
+static void slot_own(uint32_t thread, uint32_t member)
+{
+    ae_proc *proc = &world.db->proc;
+    run.held = thread + 1;
+    enter();
+    ae_pause();
+    explore_assert((uint32_t)(ae_load64_acquire(&ae_slot_at(proc, 0)->owner) & ~AE_OWNER_CLAIM &
+                              ~AE_OWNER_REAPING) == member + 1);
+    leave();
+    run.held = 0;
+    ae_slot_release(proc, 0);
+}
+
+/* The first dies with a line and a slot; the second cleans up both and takes them for itself; the
+ * third has judged the first dead, and comes late. */
+static void body_late(uint32_t thread)
+{
+    ae_proc *proc = &world.db->proc;
+    const uint32_t line = EXPLORE_THREADS + 1;
+    uint32_t member = world.sessions[thread]->member;
+    uint32_t slot = 0;
+    aero_error error;
+    if (thread != 0 && ae_slot_seize(proc, 0, member)) {
+        forget_the_dead();
+        slot_own(thread, member);
+    }
+    if (thread == 2)
+        return;
+    if (thread == 1)
+        (void)ae_member_bury(proc, line);
+    if (ae_member_claim(proc, &member, &error) != AERO_OK)
+        explore_fail("no line");
+    if (ae_slot_claim_at(proc, member, 0, &slot) == AERO_OK)
+        slot_own(thread, member);
+    ae_member_release(proc, member);
+}
+
+/* Goal: a slot is not seized from a living owner whose line was a dead one's. */
+static void test_a_late_reaper_takes_nothing(void **state)
+{
+    (void)state;
+    world_open(false);
+    flights_search(&(explore_model){.name = "slots: late reaper",
+                                    .threads = 3,
+                                    .body = {body_late, body_late, body_late},
                                     .begin = begin,
                                     .end = end_members,
                                     .interruptions = 2,
@@ -225,6 +279,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_three_claim_a_slot),
     cmocka_unit_test(test_a_slot_of_the_dead_is_seized_once),
     cmocka_unit_test(test_lines_of_the_dead_are_buried_once),
+    cmocka_unit_test(test_a_late_reaper_takes_nothing),
     cmocka_unit_test(test_horizon_sees_the_snapshot_by_fences),
     cmocka_unit_test(test_horizon_sees_the_snapshot_by_a_barrier),
 };

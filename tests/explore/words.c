@@ -178,7 +178,7 @@ void explored_store(volatile void *address, uint32_t size, uint64_t value)
     thread *me = &ex.threads[ex.self];
     offer(cell_is_contended(cell_of(address)), true);
     trace("store", address, raw_load(address, size), value, __builtin_return_address(0));
-    if (ex.model->buffered) {
+    if (ex.buffers) {
         if (me->buffered == BUFFER_MAX)
             buffer_drain(ex.self, 1);
         me->buffer[me->buffered++] = (buffered_store){address, value, size};

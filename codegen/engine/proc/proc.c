@@ -238,7 +238,14 @@ bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
     const uint64_t owner = ae_load64_acquire(&at->owner);
     if (owner == 0 || ae_member_alive(proc, (uint32_t)owner - 1))
         return false;
-    return ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1));
+    if (!ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1)))
+        return false;
+    /* The dead may not have come to count its claim.  Then the next one would have the same word,
+     * and whoever has judged the dead and is held up could seize the slot from a living owner. */
+    const uint64_t generation = ae_load64(&at->generation);
+    if (generation << 33 != (owner & AE_OWNER_CLAIM))
+        ae_store64_release(&at->generation, generation + 1);
+    return true;
 }
 
 /* ---- limbo ---------------------------------------------------------------------------------- */
