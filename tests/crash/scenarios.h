@@ -94,6 +94,25 @@ static inline void run_growth(aero_session *session, ledger *of)
     }
 }
 
+/* Locked rows; the dead leave their latches behind. */
+static inline void run_locks(aero_session *session, ledger *of)
+{
+    for (uint32_t key = 0; key < 4; key++)
+        must(session, ledger_single(session, of, key, key + 1));
+    for (uint32_t round = 1; round < 6; round++) {
+        ledger_begin(session, of);
+        for (uint32_t key = 0; key < 3; key++) {
+            char name[32];
+            int32_t found = 0;
+            ledger_key(name, (round + key) % 4);
+            const aero_value id = v_text(name);
+            must(session, aero_lock_row(session, INSTRUMENT, &id, &found));
+            ledger_change(session, of, (round + key) % 4, round * 10 + key);
+        }
+        ledger_commit(session, of);
+    }
+}
+
 /* More writes than fit into the slot and two chunks: committed, rolled back, committed again. */
 static inline void run_big(aero_session *session, ledger *of)
 {
@@ -179,6 +198,7 @@ static const scenario scenarios[] = {
     {"transactions", 16 << 20, run_transactions, false},
     {"rollbacks", 16 << 20, run_rollbacks, false},
     {"savepoints", 16 << 20, run_savepoints, false},
+    {"locks", 16 << 20, run_locks, false},
     {"growth", 16 << 20, run_growth, true},
     {"big", 16 << 20, run_big, true},
     {"large", 16 << 20, run_large, false},

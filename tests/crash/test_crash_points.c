@@ -401,6 +401,7 @@ DIES(churn)
 DIES(transactions)
 DIES(rollbacks)
 DIES(savepoints)
+DIES(locks)
 DIES(growth)
 DIES(big)
 DIES(large)
@@ -413,6 +414,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_transactions_dies_everywhere),
     cmocka_unit_test(test_rollbacks_dies_everywhere),
     cmocka_unit_test(test_savepoints_dies_everywhere),
+    cmocka_unit_test(test_locks_dies_everywhere),
     cmocka_unit_test(test_growth_dies_everywhere),
     cmocka_unit_test(test_big_dies_everywhere),
     cmocka_unit_test(test_large_dies_everywhere),

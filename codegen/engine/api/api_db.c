@@ -171,7 +171,8 @@ aero_status aero_release(aero_session *session, const char *name, size_t name_le
 /* ---- settings ------------------------------------------------------------------------------- */
 
 static const char *const config_keys[] = {"aerostore.synchronous_commit",
-                                          "aerostore.checkpoint_interval_secs"};
+                                          "aerostore.checkpoint_interval_secs",
+                                          "aerostore.escalate_after", "aerostore.lock_timeout_ms"};
 #define CONFIG_KEYS (sizeof config_keys / sizeof config_keys[0])
 
 const char *aero_config_key(uint32_t index)
@@ -184,8 +185,26 @@ static aero_status config_find(aero_session *session, const char *key, size_t *i
     for (*index = 0; key != NULL && *index < CONFIG_KEYS; (*index)++)
         if (strcmp(key, config_keys[*index]) == 0)
             return AERO_OK;
-    return ae_fail(&session->error, AERO_NAME, "unknown config key '%.200s'; supported: %s, %s",
-                   key == NULL ? "" : key, config_keys[0], config_keys[1]);
+    char supported[1024] = "";
+    size_t length = 0;
+    for (size_t each = 0; each < CONFIG_KEYS; each++)
+        length += (size_t)snprintf(supported + length, sizeof supported - length, "%s%s",
+                                   each == 0 ? "" : ", ", config_keys[each]);
+    return ae_fail(&session->error, AERO_NAME, "unknown config key '%.200s'; supported: %s",
+                   key == NULL ? "" : key, supported);
+}
+
+/* Where the number of a key is kept: keys after the first are all numbers. */
+static ae_a64 *config_number(aero_db *db, size_t index)
+{
+    switch (index) {
+    case 1:
+        return &db->checkpoint_interval_secs;
+    case 2:
+        return &db->escalate_after;
+    default:
+        return &db->lock_timeout_ms;
+    }
 }
 
 static bool config_boolean(const char *text, uint32_t *value)
@@ -218,14 +237,14 @@ aero_status aero_config_set(aero_session *session, const char *key, const char *
         ae_store32(&session->db->synchronous_commit, on);
         return AERO_OK;
     }
-    uint64_t seconds = 0;
+    uint64_t number = 0;
     const char *at = value;
-    for (; *at >= '0' && *at <= '9' && seconds <= INT32_MAX; at++)
-        seconds = seconds * 10 + (uint64_t)(*at - '0');
-    if (at == value || *at != '\0' || seconds > INT32_MAX)
+    for (; *at >= '0' && *at <= '9' && number <= INT32_MAX; at++)
+        number = number * 10 + (uint64_t)(*at - '0');
+    if (at == value || *at != '\0' || number > INT32_MAX)
         return ae_fail(&session->error, AERO_TYPE,
                        "expected non-negative integer for %s, got '%.100s'", key, value);
-    ae_store64(&session->db->checkpoint_interval_secs, seconds);
+    ae_store64(config_number(session->db, index), number);
     return AERO_OK;
 }
 
@@ -242,7 +261,7 @@ aero_status aero_config_get(aero_session *session, const char *key, const char *
                  ae_load32(&session->db->synchronous_commit) != 0 ? "on" : "off");
     else
         snprintf(session->config_text, sizeof session->config_text, "%llu",
-                 (unsigned long long)ae_load64(&session->db->checkpoint_interval_secs));
+                 (unsigned long long)ae_load64(config_number(session->db, index)));
     *value = session->config_text;
     return AERO_OK;
 }

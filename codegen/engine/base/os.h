@@ -50,6 +50,13 @@ void ae_os_fork_guard_free(uint64_t *guard);
 int ae_os_map(int fd, uint64_t size, void **address);
 void ae_os_unmap(void *address, uint64_t size);
 
+/* ---- waiting across processes (os_wait.c) --------------------------------------------------- */
+
+/* Sleep while *word is `expected`, until woken, for at most so long; may return early. */
+void ae_os_wait32(const uint32_t *word, uint32_t expected, uint64_t nanoseconds);
+/* Wake up to `count` sleepers; returns how many were woken. */
+uint32_t ae_os_wake32(const uint32_t *word, uint32_t count);
+
 /* ---- files of the segment (os_segment.c) ---------------------------------------------------- */
 
 /* What fstat says, as far as safety asks. */

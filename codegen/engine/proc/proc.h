@@ -124,6 +124,8 @@ enum ae_counter {
     AE_COUNT_ROLLBACKS,
     AE_COUNT_CONFLICTS, /* + reason, AERO_CONFLICT_… */
     AE_COUNT_RETRIES = AE_COUNT_CONFLICTS + 8,
+    AE_COUNT_LATCHES, /* taken, by escalation or by lock_for_update */
+    AE_COUNT_CANCELLED,
     AE_COUNT_REAPED_SLOTS,
     AE_COUNT_REAPED_MEMBERS,
     AE_COUNTERS

@@ -73,9 +73,12 @@ static void add_transactions(stat_list *list, const aero_db *db)
                                         "conflicts_predicate",
                                         "conflicts_stalled",
                                         "conflicts_window",
-                                        "conflicts_cancelled"};
+                                        "conflicts_cancelled",
+                                        "conflicts_lock"};
     for (uint32_t reason = 1; reason < sizeof names / sizeof names[0]; reason++)
         add(list, names[reason], -1, ae_load64(&shared->counters[AE_COUNT_CONFLICTS + reason]));
+    add(list, "row_latches", -1, ae_load64(&shared->counters[AE_COUNT_LATCHES]));
+    add(list, "cancelled", -1, ae_load64(&shared->counters[AE_COUNT_CANCELLED]));
     add(list, "reaped_slots", -1, ae_load64(&shared->counters[AE_COUNT_REAPED_SLOTS]));
     add(list, "reaped_sessions", -1, ae_load64(&shared->counters[AE_COUNT_REAPED_MEMBERS]));
 }

@@ -93,6 +93,10 @@ aero_status ae_table_change(aero_session *session, uint32_t table, const void *k
 
 aero_status ae_table_delete(aero_session *session, uint32_t table, const void *key_row,
                             bool *found);
+/* Lock a row for the rest of the open transaction: other writers of it queue.  Errors: USAGE
+ * outside a transaction, CONFLICT (LOCK: another has it and keeps it; WRITE: written since the
+ * snapshot). */
+aero_status ae_table_lock(aero_session *session, uint32_t table, const void *key_row, bool *found);
 /* Delete all visible rows. */
 aero_status ae_table_reset(aero_session *session, uint32_t table, uint64_t *deleted);
 

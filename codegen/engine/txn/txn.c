@@ -1,10 +1,9 @@
 /* txn.c — the life of a transaction (see txn.h and README.md). */
-#include "txn/txn.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
+#include "txn/latch.h"
 
 /* Versions freed per commit beyond what it retired, so that a backlog shrinks while nobody waits
  * long. */
@@ -18,7 +17,8 @@ aero_status ae_conflict(aero_session *session, int32_t reason, const char *table
                                             "a row entered or left what was read",
                                             "stopped too long while committing",
                                             "the snapshot is too old to be validated",
-                                            "cancelled"};
+                                            "cancelled",
+                                            "another transaction has locked the row"};
     ae_fail(&session->error, AERO_CONFLICT, "transaction conflict%s%s: %s; run it again",
             table == NULL ? "" : " in ", table == NULL ? "" : table, sentences[reason]);
     session->error.reason = reason;
@@ -72,16 +72,17 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->snapshot = 0;
     if (!explicit_)
         ae_txn_look(session);
+    else if (session->hot.retry)
+        ae_latch_begin(session);
     AE_CRASH_POINT("txn.begun");
     return AERO_OK;
 }
 
 void ae_txn_look(aero_session *session)
 {
-    ae_txn *txn = &session->txn;
-    if (txn->snapshot == 0)
-        txn->snapshot = ae_snapshot_publish(&session->db->proc,
-                                            &ae_slot_at(&session->db->proc, txn->slot)->snapshot);
+    session->txn.fresh = session->txn.snapshot == 0;
+    if (session->txn.fresh)
+        ae_txn_renew(session);
 }
 
 static void savepoints_drop(ae_txn *txn, uint32_t count)
@@ -104,6 +105,8 @@ static void txn_leave(aero_session *session)
     ae_store32_release(&slot->intent_count, 0);
     if (ae_load32(&slot->chunk_first) != 0)
         ae_intents_trim(session->db, txn->slot, 0);
+    if (session->latch_count != 0)
+        ae_latch_leave(session);
     ae_reclaim_some(session, RECLAIM_PER_COMMIT + 2 * txn->intent_count);
     ae_slot_release(&session->db->proc, txn->slot);
     txn->open = false;
