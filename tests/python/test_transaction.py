@@ -1,6 +1,7 @@
 """Transactions: commit, rollback, nesting, conflicts and repetition."""
 
 import threading
+import time
 
 import pytest
 
@@ -241,3 +242,24 @@ def test_lock_for_update_returns_the_row_and_others_wait(db, fs):
     other.join(60)
     assert fs.get("A").altitude == 12
     assert db.stats()["conflicts_lock"] == 0
+
+
+def test_a_transaction_open_too_long_is_cancelled(db, fs):
+    """Goal: the setting ends an idle transaction while others work, and it is told.  Method: one
+    second, and writes by another thread until the statistics say so."""
+    put(fs, "A", altitude=1)
+    db.set_config("aerostore.transaction_timeout_secs", "1")
+
+    def write_on():
+        end = time.monotonic() + 60
+        while db.stats()["cancelled"] == 0 and time.monotonic() < end:
+            fs.incr("A", "altitude")
+        return db.stats()["cancelled"]
+
+    with pytest.raises(aerostore.TransactionCancelled), db.transaction():
+        assert fs.get("A").altitude == 1
+        put(fs, "B")
+        assert elsewhere(write_on) >= 1
+        fs.get("A")
+    assert "B" not in fs
+    assert fs.get("A").altitude > 1

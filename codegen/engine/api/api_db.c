@@ -123,7 +123,10 @@ aero_status aero_commit(aero_session *session)
     if (status != AERO_OK)
         return status;
     if (session->txn.doomed) {
+        const bool cancelled = session->txn.cancelled;
         ae_txn_rollback(session);
+        if (cancelled)
+            return ae_txn_cancelled(session);
         return ae_conflict(session, AERO_CONFLICT_WRITE, NULL);
     }
     return ae_txn_commit(session);
@@ -170,9 +173,9 @@ aero_status aero_release(aero_session *session, const char *name, size_t name_le
 
 /* ---- settings ------------------------------------------------------------------------------- */
 
-static const char *const config_keys[] = {"aerostore.synchronous_commit",
-                                          "aerostore.checkpoint_interval_secs",
-                                          "aerostore.escalate_after", "aerostore.lock_timeout_ms"};
+static const char *const config_keys[] = {
+    "aerostore.synchronous_commit", "aerostore.checkpoint_interval_secs",
+    "aerostore.escalate_after", "aerostore.lock_timeout_ms", "aerostore.transaction_timeout_secs"};
 #define CONFIG_KEYS (sizeof config_keys / sizeof config_keys[0])
 
 const char *aero_config_key(uint32_t index)
@@ -202,6 +205,8 @@ static ae_a64 *config_number(aero_db *db, size_t index)
         return &db->checkpoint_interval_secs;
     case 2:
         return &db->escalate_after;
+    case 4:
+        return &db->proc.shared->transaction_timeout_secs;
     default:
         return &db->lock_timeout_ms;
     }

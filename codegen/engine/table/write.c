@@ -130,19 +130,22 @@ aero_status ae_statement_join(aero_session *session, ae_statement body, void *co
 {
     ae_txn *txn = &session->txn;
     if (txn->doomed)
-        return ae_fail(&session->error, AERO_USAGE,
-                       "the transaction met a conflict and can only be rolled back");
+        return ae_txn_doomed(session);
     if (txn->isolation == AERO_ISOLATION_READ_ONLY)
         return ae_fail(&session->error, AERO_READ_ONLY, "the transaction is read-only");
+    aero_status status = ae_txn_wake(session);
+    if (status != AERO_OK)
+        return status;
     ae_txn_look(session);
     const uint32_t before = txn->intent_count;
-    const aero_status status = body(session, context);
+    status = body(session, context);
     if (status != AERO_OK && txn->intent_count > before)
         ae_txn_undo_to(session, before);
     if (status == AERO_CONFLICT) {
         txn->doomed = true;
         session->error.aborted = 1;
     }
+    ae_txn_rest(session);
     return status;
 }
 

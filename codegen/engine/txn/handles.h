@@ -41,9 +41,11 @@ typedef struct ae_savepoint {
 } ae_savepoint;
 
 typedef struct ae_txn {
-    bool open;     /* a transaction is running (explicit, or of one statement) */
-    bool explicit; /* the user began it */
-    bool doomed;   /* can only be rolled back */
+    bool open;      /* a transaction is running (explicit, or of one statement) */
+    bool explicit;  /* the user began it */
+    bool doomed;    /* can only be rolled back */
+    bool cancelled; /* because it was open too long */
+    uint32_t awake; /* calls and cursors at work; 0: the slot says that we rest */
     int32_t isolation;
     uint32_t slot;
     uint64_t generation;

@@ -1,4 +1,4 @@
-/* latch.h — row latches: the order in which writers of a row that is fought over take their turns.
+/* latch.h — row latches: the order in which writers of a row that is fought over take turns.
  *
  * Optimism is right until many want one row: then each attempt fails because another succeeded.
  * So after some conflicts on a row its writers queue for the latch in the row's anchor, take their

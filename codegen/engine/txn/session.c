@@ -78,6 +78,8 @@ static aero_status session_after_fork(aero_session *session)
     session->reclaim_debt = 0;
     session->txn.open = false;
     session->txn.doomed = false;
+    session->txn.cancelled = false;
+    session->txn.awake = 0;
     session->txn.intent_count = 0;
     session->latch_count = 0;
     memset(&session->hot, 0, sizeof session->hot);
