@@ -43,6 +43,7 @@ typedef struct explore_model {
     uint32_t interruptions;
     uint32_t deaths;
     uint32_t spared; /* threads that do not die: bit per thread */
+    uint32_t steady; /* threads that are not interrupted */
     bool buffered;
 } explore_model;
 

@@ -229,7 +229,7 @@ void offer(bool contended, bool writes)
         ex.cut = true;
         leave_run();
     }
-    if (contended && ex.interruptions_left > 0)
+    if (contended && ex.interruptions_left > 0 && (ex.model->steady >> ex.self & 1u) == 0)
         count = others(options, count);
     if ((writes || ex.replays) && ex.deaths_left > 0 && (ex.model->spared >> ex.self & 1u) == 0)
         options[count++] = (option){KILL, 0};
@@ -413,7 +413,7 @@ void explore(const explore_model *model)
     const uint64_t more = number_of("AE_EXPLORE_RUNS", 0);
     const uint64_t seed = number_of("AE_TEST_SEED", (uint64_t)time(NULL));
     if (more > 0)
-        runs_at_random(seed, more, 0);
+        runs_at_random(seed, more, seconds == 0 ? 0 : seconds_now() + seconds);
     printf("%s: %" PRIu64 " runs, %" PRIu64 " decisions, %u interruptions, %u deaths%s; %" PRIu64
            " at random, AE_TEST_SEED=%" PRIu64 "\n",
            model->name, searched, ex.decisions, ex.interruptions, model->deaths,

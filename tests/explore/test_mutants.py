@@ -97,7 +97,8 @@ MUTANTS = (
            "if (proc->asymmetric && !ae_os_barrier())", "if (false)",
            "test_slots.c", "test_horizon_sees_the_snapshot_by_a_barrier"),
     Mutant("the horizon passes a transaction", "proc/proc.c",
-           "if (snapshot != 0 && snapshot < horizon)", "if (false && snapshot != 0)",
+           "if (snapshot != 0 && snapshot < horizon",
+           "if (false && snapshot != 0 && snapshot < horizon",
            "test_reclaim.c", "test_what_a_reader_holds_is_not_reused"),
     Mutant("claims of a slot look alike", "proc/proc.c",
            "AE_OWNER(ae_load64_acquire(&at->generation) + 1, member)", "AE_OWNER(1, member)",
@@ -157,6 +158,15 @@ MUTANTS = (
            "                           AE_WORD_OF_SLOT(3u));\n"
            "    ae_store64_release(&version->begin, mark);",
            "test_rows.c", "test_long_texts_and_dying"),
+    # Latches.
+    Mutant("a latch is taken without a look", "txn/latch.c",
+           "taken = ae_cas32(wait.latch, word, mine | kept | flags);",
+           "taken = true;\n            ae_store32_release(wait.latch, mine | kept | flags);",
+           "test_latch.c", "test_two_lock_a_row"),
+    Mutant("the latch of the dead stays", "txn/latch.c",
+           "return state == AE_STATE_ACTIVE || state == AE_STATE_COMMITTING;",
+           "return state <= AE_STATE_ABORTED;",
+           "test_latch.c", "test_a_lock_dies_with_its_owner"),
     # Reclaiming.
     Mutant("the freer looks at the head too early", "txn/reclaim.c",
            "    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);\n"
@@ -179,6 +189,15 @@ MUTANTS = (
     Mutant("a freed version is on no list", "txn/reclaim.c",
            "    ae_heap_register(&db->heap, &at->cache, pool, ref);", "",
            "test_reclaim.c", "test_reclaiming_and_dying"),
+    Mutant("what is retired is free at once", "proc/proc.c",
+           "if ((word & AE_RETIRED_NUMBER) >= horizon)", "if (word == horizon)",
+           "test_frozen.c", "test_a_reader_is_stopped_in_a_shard"),
+    Mutant("an update believes an old head", "table/publish.c",
+           "    const uint64_t head = ae_load64_acquire(&row->head);\n"
+           "    AE_ALWAYS(ae_head_ref(head) == old);",
+           "    const uint64_t head = judged->head;\n"
+           "    AE_ALWAYS(ae_head_ref(head) == old);",
+           "test_rows.c", "test_undoing_beside_a_writer_and_a_reader"),
     # Validation.
     Mutant("what was decided in the queue is not validated", "txn/txn.c",
            "const int32_t hit = ae_validate(session, validated, *position);",

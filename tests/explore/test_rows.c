@@ -386,6 +386,168 @@ static void test_deleting_inserting_and_dying(void **state)
                                     .deaths = 1});
 }
 
+/* ---- several writes in one transaction ------------------------------------------------------- */
+
+enum { MANY = 14 }; /* more than a slot holds by itself */
+
+static const char *many_key(uint32_t number)
+{
+    static char key[8];
+    snprintf(key, sizeof key, "m%u", number);
+    return key;
+}
+
+static void body_many(uint32_t thread)
+{
+    aero_session *session = world.sessions[thread];
+    must(thread, aero_begin(session, AERO_ISOLATION_SNAPSHOT));
+    for (uint32_t number = 0; number < MANY; number++)
+        must(thread, flight_put(session, many_key(number), 5));
+    must(thread, aero_commit(session));
+    run.won[thread] = true;
+}
+
+/* All of it or nothing is there, in each snapshot. */
+static bool many_seen(aero_session *session, uint32_t from)
+{
+    const int64_t first = look(session, many_key(from));
+    explore_assert(first == 4 || first == 5);
+    for (uint32_t number = from; number < MANY; number += MANY - 1)
+        explore_assert(look(session, many_key(number)) == first);
+    return first == 5;
+}
+
+static void body_look_at_many(uint32_t thread)
+{
+    aero_session *session = world.sessions[thread];
+    must(thread, aero_begin(session, AERO_ISOLATION_READ_ONLY));
+    (void)many_seen(session, 0);
+    must(thread, aero_commit(session));
+}
+
+static void end_many(void)
+{
+    (void)ae_reap_all(world.db, world.observer->member);
+    const bool there = many_seen(world.observer, 0);
+    for (uint32_t number = 0; number < MANY; number++)
+        explore_assert(look(world.observer, many_key(number)) == (there ? 5 : 4));
+    explore_assert(there || !run.won[0]);
+    world_check((const char *const[]){"m0", "m13"}, 2);
+}
+
+/* Goal: a transaction whose writes lie in several places is finished or undone whole.  Method: it
+ * dies anywhere, beside a reader. */
+static void test_many_writes_and_dying(void **state)
+{
+    (void)state;
+    flights_open();
+    for (uint32_t number = 0; number < MANY; number++)
+        must(0, flight_put(world.sessions[0], many_key(number), 4));
+    flights_search(&(explore_model){.name = "rows: many writes and die",
+                                    .threads = 2,
+                                    .body = {body_many, body_look_at_many},
+                                    .begin = begin,
+                                    .end = end_many,
+                                    .interruptions = 0,
+                                    .deaths = 1,
+                                    .spared = 2});
+}
+
+/* Insert and delete what nobody else is to see, replace a row twice, delete it and think better. */
+static void body_to_and_fro(uint32_t thread)
+{
+    aero_session *session = world.sessions[thread];
+    must(thread, aero_begin(session, AERO_ISOLATION_SNAPSHOT));
+    const aero_status status = flight_insert(session, "y", 30);
+    if (status == AERO_OK)
+        must(thread, flight_delete(session, "y"));
+    else
+        explore_assert(status == AERO_EXISTS || status == AERO_CONFLICT);
+    if (status != AERO_CONFLICT) {
+        must(thread, flight_put(session, "x", 50));
+        must(thread, flight_put(session, "x", 51));
+        must(thread, aero_savepoint(session, "s", 1));
+        must(thread, flight_delete(session, "x"));
+        explore_assert(look(session, "x") == FLIGHT_NONE);
+        must(thread, aero_rollback_to(session, "s", 1));
+        explore_assert(look(session, "x") == 51);
+    }
+    if (status == AERO_CONFLICT || !try_(thread, aero_commit(session))) {
+        if (session->txn.open)
+            must(thread, aero_rollback(session));
+        return;
+    }
+    run.won[thread] = true;
+}
+
+static void body_insert_and_look(uint32_t thread)
+{
+    body_insert(thread);
+    run.seen = look_thoroughly(thread, "x");
+}
+
+static void end_to_and_fro(void)
+{
+    int64_t altitude = 0;
+    (void)ae_reap_all(world.db, world.observer->member);
+    const int64_t x = look(world.observer, "x");
+    const int64_t y = look(world.observer, "y");
+    explore_assert(x == 51 || (x == 10 && !run.won[0]));
+    explore_assert(run.seen == -2 || run.seen == 10 || (run.seen == 51 && x == 51));
+    explore_assert(!run.won[1] || y == 101);
+    explore_assert(run.won[1] || y == FLIGHT_NONE || explore_died(1));
+    explore_assert(scan(world.observer, "y", &altitude) == (y != FLIGHT_NONE));
+    world_check((const char *const[]){"x", "y"}, 2);
+}
+
+static void to_and_fro_search(const char *name, uint32_t interruptions, uint32_t deaths)
+{
+    flights_open();
+    must(0, flight_put(world.sessions[0], "x", 10));
+    flights_search(&(explore_model){.name = name,
+                                    .threads = 2,
+                                    .body = {body_to_and_fro, body_insert_and_look},
+                                    .begin = begin,
+                                    .end = end_to_and_fro,
+                                    .interruptions = interruptions,
+                                    .deaths = deaths});
+}
+
+/* Goal: what a transaction does and undoes to its own rows is seen by nobody. */
+static void test_to_and_fro(void **state)
+{
+    (void)state;
+    to_and_fro_search("rows: to and fro", 2, 0);
+}
+
+static void test_to_and_fro_and_dying(void **state)
+{
+    (void)state;
+    to_and_fro_search("rows: to and fro, and die", 0, 1);
+}
+
+static void body_reap(uint32_t thread)
+{
+    (void)ae_reap_all(world.db, world.sessions[thread]->member);
+}
+
+/* Goal: somebody looks while a dead writer is cleaned away.  Method: one counts and dies, one reaps,
+ * one looks. */
+static void test_looking_while_the_dead_are_reaped(void **state)
+{
+    (void)state;
+    flights_open();
+    must(0, flight_put(world.sessions[0], "x", 10));
+    flights_search(&(explore_model){.name = "rows: reap and look",
+                                    .threads = 3,
+                                    .body = {body_count, body_reap, body_look},
+                                    .begin = begin,
+                                    .end = end_counted,
+                                    .interruptions = 1,
+                                    .deaths = 1,
+                                    .spared = 6});
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_two_count),
     cmocka_unit_test(test_one_counts_one_looks),
@@ -400,6 +562,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_inserting_and_dying),
     cmocka_unit_test(test_deleting_and_inserting),
     cmocka_unit_test(test_deleting_inserting_and_dying),
+    cmocka_unit_test(test_many_writes_and_dying),
+    cmocka_unit_test(test_to_and_fro),
+    cmocka_unit_test(test_to_and_fro_and_dying),
+    cmocka_unit_test(test_looking_while_the_dead_are_reaped),
 };
 
 AE_TEST_MAIN(tests)
