@@ -238,9 +238,13 @@ def fuzz(_: Context, seconds: int = 60) -> None:
 def torture(_: Context, rounds: int = 20) -> None:
     """Kill, damage, interleave and ask at random for much longer than the tests do."""
     pytest(
-        "--timeout=0", "tests/crash", "tests/isolation", "tests/processes", "tests/oracle",
+        "--timeout=0", "tests/crash", "tests/explore", "tests/isolation", "tests/processes",
+        "tests/oracle",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
+        AE_EXPLORE_MORE="1",
+        AE_EXPLORE_RUNS=str(5000 * rounds),
+        AE_EXPLORE_SECONDS=str(10 * rounds),
         AE_KILL_ROUNDS=str(300 * rounds),
         AEROSTORE_HISTORY_SECONDS=str(6 * rounds),
         AEROSTORE_DAMAGE_TRIALS=str(600 * rounds),

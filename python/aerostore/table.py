@@ -287,6 +287,27 @@ class Table:
         index = self._info.column_index(column)
         return self._session().increment(self._info, key, index, amount)[1]
 
+    def lock_for_update(self, key: object) -> Row | None:
+        """Lock a row until the open transaction ends, and return it; None when there is none.
+
+        Other writers of the row wait for the transaction's end, each at most the setting
+        `aerostore.lock_timeout_ms`; readers do not notice.  As the first thing a transaction does
+        it waits for who has the row, and the transaction's later write of it meets no conflict.
+        The lock dies with its process.
+
+        Raises:
+            UsageError: no transaction is open.
+            SerializationFailure: another transaction has the row and keeps it, or has written it
+                since this one began to look; `run` repeats such blocks.
+
+        Example:
+            >>> with db.transaction():
+            ...     row = flights.lock_for_update("UAL123")
+            ...     flights.update("UAL123", altitude=row.altitude + 1000)
+        """
+        session = self._session()
+        return self.get(key) if session.lock_row(self._info, key) else None
+
     def delete(self, key: object) -> bool:
         """Delete the row with this key; return False when there is none."""
         return self._session().delete(self._info, key)

@@ -30,16 +30,22 @@ class Transaction:
 
     Leaving the block commits; leaving it by an exception rolls back.  It belongs to the thread and
     the process that entered it.
+
+    An interrupt (Ctrl-C) may come while the block is being entered or left, where Python calls no
+    `__exit__`, or does not finish it.  What is open then is rolled back when this object goes: with
+    the exception, unless the block named it by `as`.
     """
+
+    _session: Session | None = None  # set while it may be open
 
     def __init__(self, database: Database, isolation: str) -> None:
         if isolation not in _ISOLATIONS:
             raise UsageError(f"unknown isolation {isolation!r}; there are {', '.join(_ISOLATIONS)}")
         self._database = database
         self._isolation = isolation
-        self._session: Session | None = None
         self._savepoint: bytes | None = None
         self._owner = (0, 0)
+        self._depth = 0
 
     @property
     def isolation(self) -> str:
@@ -51,15 +57,20 @@ class Transaction:
             raise UsageError("this transaction was entered already; make another one")
         session = self._database._session()
         depth = session.depth()
-        if depth == 0:
-            session.begin(_ISOLATIONS[self._isolation])
-        else:
-            # Savepoints of one name hide each other, so the depth alone makes a good name.
-            name = b"python %d" % depth
-            session.savepoint(name)
-            self._savepoint = name
-        self._session = session
         self._owner = (os.getpid(), threading.get_ident())
+        self._depth = depth
+        self._session = session  # before anything is open: see __del__
+        try:
+            if depth == 0:
+                session.begin(_ISOLATIONS[self._isolation])
+            else:
+                # Savepoints of one name hide each other, so the depth alone makes a good name.
+                name = b"python %d" % depth
+                self._savepoint = name
+                session.savepoint(name)
+        except Error:
+            self._session = None
+            raise
         return self
 
     def __exit__(
@@ -68,18 +79,33 @@ class Transaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        session, self._session = self._session, None
+        session = self._session
         if session is None:
             raise UsageError("this transaction is not open")
         if self._owner != (os.getpid(), threading.get_ident()):
+            self._session = None
             if kind is None:
                 raise StaleHandle("the transaction belongs to another thread or process")
             return  # the parent's, or the other thread's; the exception goes on
-        if kind is None:
-            self._keep(session)
+        try:
+            if kind is None:
+                self._keep(session)
+            else:
+                self._undo(session)
+        except Error:
+            self._session = None
+            if kind is None:
+                raise
+            return  # the exception under way is the one to tell
+        self._session = None
+
+    def __del__(self) -> None:
+        session = self._session
+        if session is None or self._owner != (os.getpid(), threading.get_ident()):
             return
-        with contextlib.suppress(Error):  # the exception under way is the one to tell
-            self._undo(session)
+        with contextlib.suppress(Error):
+            if session.depth() > self._depth:
+                self._undo(session)
 
     def _keep(self, session: Session) -> None:
         if self._savepoint is not None:

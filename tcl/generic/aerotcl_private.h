@@ -185,8 +185,8 @@ aetcl_subcommand aetcl_search, aetcl_explain, aetcl_ingest_tsv, aetcl_ingest_fil
 aetcl_subcommand aetcl_watch;
 aetcl_subcommand aetcl_get, aetcl_array_get, aetcl_array_get_with_nulls, aetcl_exists, aetcl_count,
     aetcl_names, aetcl_foreach, aetcl_isnull;
-aetcl_subcommand aetcl_set, aetcl_store, aetcl_upsert, aetcl_delete, aetcl_incr, aetcl_null,
-    aetcl_reset, aetcl_makekey;
+aetcl_subcommand aetcl_set, aetcl_store, aetcl_upsert, aetcl_delete, aetcl_lock_for_update,
+    aetcl_incr, aetcl_null, aetcl_reset, aetcl_makekey;
 aetcl_subcommand aetcl_fields, aetcl_field, aetcl_fieldtype, aetcl_key, aetcl_type, aetcl_methods,
     aetcl_needs_quoting;
 

@@ -28,6 +28,7 @@ static const struct subcommand subcommands[] = {
     {"exists", aetcl_exists, true},
     {"delete", aetcl_delete, false},
     {"incr", aetcl_incr, false},
+    {"lock_for_update", aetcl_lock_for_update, false},
     {"count", aetcl_count, true},
     {"names", aetcl_names, true},
     {"foreach", aetcl_foreach, false},

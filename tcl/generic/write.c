@@ -182,23 +182,36 @@ int aetcl_makekey(aetcl_table *table, int count, Tcl_Obj *const arguments[])
     return code;
 }
 
-/* delete key: 1 when there was such a row */
-int aetcl_delete(aetcl_table *table, int count, Tcl_Obj *const arguments[])
+/* The two that act on a row and say whether there was one. */
+static int row_command(aetcl_table *table, int count, Tcl_Obj *const arguments[], const char *usage,
+                       aero_status (*call)(aero_session *, uint32_t, const aero_value *, int32_t *))
 {
     aetcl_pool pool = {NULL};
     aero_value key;
     int32_t found = 0;
     if (count != 3)
-        return aetcl_table_usage(table, "delete key");
+        return aetcl_table_usage(table, usage);
     int code = aetcl_session(table->state);
     if (code == TCL_OK)
         code = aetcl_key_of(table, arguments[2], &pool, &key);
-    if (code == TCL_OK && aero_delete(table->state->session, table->index, &key, &found) != AERO_OK)
+    if (code == TCL_OK && call(table->state->session, table->index, &key, &found) != AERO_OK)
         code = aetcl_fail_session(table->state);
     aetcl_pool_free(&pool);
     if (code == TCL_OK)
         Tcl_SetObjResult(table->state->interp, Tcl_NewBooleanObj(found));
     return code;
+}
+
+/* delete key: 1 when there was such a row */
+int aetcl_delete(aetcl_table *table, int count, Tcl_Obj *const arguments[])
+{
+    return row_command(table, count, arguments, "delete key", aero_delete);
+}
+
+/* lock_for_update key: 1 when there is such a row, which then is this transaction's */
+int aetcl_lock_for_update(aetcl_table *table, int count, Tcl_Obj *const arguments[])
+{
+    return row_command(table, count, arguments, "lock_for_update key", aero_lock_row);
 }
 
 /* reset: deletes every row, returns how many */

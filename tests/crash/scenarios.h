@@ -5,6 +5,7 @@
 #define AE_TEST_SCENARIOS_H
 
 #include "ledger.h"
+#include "txn/txn.h"
 
 typedef struct scenario {
     const char *name;
@@ -94,6 +95,46 @@ static inline void run_growth(aero_session *session, ledger *of)
     }
 }
 
+/* Locked rows; the dead leave their latches behind. */
+static inline void run_locks(aero_session *session, ledger *of)
+{
+    for (uint32_t key = 0; key < 4; key++)
+        must(session, ledger_single(session, of, key, key + 1));
+    for (uint32_t round = 1; round < 6; round++) {
+        ledger_begin(session, of);
+        for (uint32_t key = 0; key < 3; key++) {
+            char name[32];
+            int32_t found = 0;
+            ledger_key(name, (round + key) % 4);
+            const aero_value id = v_text(name);
+            must(session, aero_lock_row(session, INSTRUMENT, &id, &found));
+            ledger_change(session, of, (round + key) % 4, round * 10 + key);
+        }
+        ledger_commit(session, of);
+    }
+}
+
+/* Transactions that are cancelled because they were open too long, as if for an hour. */
+static inline void run_cancels(aero_session *session, ledger *of)
+{
+    must(session, aero_config_set(session, "aerostore.transaction_timeout_secs", "1800"));
+    for (uint32_t key = 0; key < 4; key++)
+        must(session, ledger_single(session, of, key, key + 1));
+    for (uint32_t round = 1; round < 8; round++) {
+        int32_t found = 0;
+        const aero_value id = v_text("nothing");
+        ledger_begin(session, of);
+        ledger_change(session, of, round % 4, round * 10);
+        ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);
+        ae_store64(&slot->began_ns, ae_load64(&slot->began_ns) - 3600000000000u);
+        ae_cancel_overdue(session->db);
+        if (aero_exists(session, INSTRUMENT, &id, &found) != AERO_CANCELLED)
+            _exit(3);
+        must(session, aero_rollback(session));
+    }
+    must(session, aero_config_set(session, "aerostore.transaction_timeout_secs", "0"));
+}
+
 /* More writes than fit into the slot and two chunks: committed, rolled back, committed again. */
 static inline void run_big(aero_session *session, ledger *of)
 {
@@ -179,6 +220,8 @@ static const scenario scenarios[] = {
     {"transactions", 16 << 20, run_transactions, false},
     {"rollbacks", 16 << 20, run_rollbacks, false},
     {"savepoints", 16 << 20, run_savepoints, false},
+    {"cancels", 16 << 20, run_cancels, false},
+    {"locks", 16 << 20, run_locks, false},
     {"growth", 16 << 20, run_growth, true},
     {"big", 16 << 20, run_big, true},
     {"large", 16 << 20, run_large, false},

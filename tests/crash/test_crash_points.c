@@ -74,6 +74,7 @@ typedef struct death {
 
 static uint32_t failures;
 static uint32_t deaths;
+static uint64_t slow_ms; /* the survivor's slowest write */
 
 /* Returns the wait status of a child that ran the scenario, or (writes only) came after a death. */
 static int child_run(test_store *store, ledger *of, const death *how, bool cleans)
@@ -82,7 +83,7 @@ static int child_run(test_store *store, ledger *of, const death *how, bool clean
     fflush(NULL);
     const pid_t child = fork();
     if (child == 0) {
-        alarm(60);
+        alarm(240);
         if (cleans ? how->second == 0 : how->point == NULL)
             crash.count = of;
         const uint32_t *truth = ledger_truth(store->session, of);
@@ -144,12 +145,10 @@ static void survive(test_store *store, ledger *of, const death *how)
         complain(how, "own writes differ at key %u", where);
     if (stat_value(session, "slots_in_use") != 0)
         complain(how, "%" PRIu64 " slots are still in use", stat_value(session, "slots_in_use"));
-    if (slowest_ns > (uint64_t)OPERATION_LIMIT_MS * 1000000)
-        complain(how, "a write took %" PRIu64 " ms", slowest_ns / 1000000);
+    slow_ms = slowest_ns / 1000000;
 }
 
-/* Returns false when the point was not reached. */
-static bool die_once(const death *how, ledger *of)
+static bool die_and_survive(const death *how, ledger *of)
 {
     test_store store;
     memset(of->committed, 0, sizeof of->committed);
@@ -181,6 +180,24 @@ static bool die_once(const death *how, ledger *of)
     (void)aero_close(store.db, NULL);
     unlink(store.segment);
     rmdir(store.data_dir);
+    return reached;
+}
+
+/* Returns false when the point was not reached.  A slow write is an error if it is slow each time:
+ * once, it may be the machine's. */
+static bool die_once(const death *how, ledger *of)
+{
+    bool reached = false;
+    for (int attempt = 0; attempt < 4; attempt++) {
+        slow_ms = 0;
+        reached = die_and_survive(how, of);
+        if (slow_ms <= OPERATION_LIMIT_MS)
+            return reached;
+    }
+    printf("scenario %s, death at %s #%u, then #%u: a write took %" PRIu64 " ms, four times\n",
+           how->what->name, how->point == NULL ? "-" : how->point, how->passage, how->second,
+           slow_ms);
+    failures++;
     return reached;
 }
 
@@ -248,7 +265,7 @@ static bool die_in_opening(const test_store *of, uint32_t nth, ledger *points)
     const pid_t child = fork();
     if (child == 0) {
         test_store store = *of;
-        alarm(60);
+        alarm(240);
         crash.count = points;
         crash.target = "";
         crash.left = nth;
@@ -401,6 +418,8 @@ DIES(churn)
 DIES(transactions)
 DIES(rollbacks)
 DIES(savepoints)
+DIES(locks)
+DIES(cancels)
 DIES(growth)
 DIES(big)
 DIES(large)
@@ -413,6 +432,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_transactions_dies_everywhere),
     cmocka_unit_test(test_rollbacks_dies_everywhere),
     cmocka_unit_test(test_savepoints_dies_everywhere),
+    cmocka_unit_test(test_locks_dies_everywhere),
+    cmocka_unit_test(test_cancels_dies_everywhere),
     cmocka_unit_test(test_growth_dies_everywhere),
     cmocka_unit_test(test_big_dies_everywhere),
     cmocka_unit_test(test_large_dies_everywhere),

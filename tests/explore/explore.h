@@ -21,7 +21,8 @@
  *
  * A run that fails prints AE_SCHEDULE=…; with that in its environment the program repeats the run,
  * and prints every access.  $AE_EXPLORE_MORE=n allows n more interruptions, $AE_EXPLORE_RUNS more
- * runs at random after the search (seed: $AE_TEST_SEED), $AE_EXPLORE_SECONDS ends a search early.
+ * runs at random after the search (seed: $AE_TEST_SEED), $AE_EXPLORE_SECONDS ends a search early,
+ * $AE_EXPLORE_BUFFERS=1 gives every model store buffers.
  */
 #ifndef AE_TEST_EXPLORE_H
 #define AE_TEST_EXPLORE_H
@@ -41,6 +42,8 @@ typedef struct explore_model {
     void (*end)(void);   /* after each run: what must be true whatever happened */
     uint32_t interruptions;
     uint32_t deaths;
+    uint32_t spared; /* threads that do not die: bit per thread */
+    uint32_t steady; /* threads that are not interrupted */
     bool buffered;
 } explore_model;
 

@@ -1,12 +1,9 @@
 /* scheduler.c — threads as coroutines, decisions, and the search through them (see explore.h).
  *
  * The identity of a state is that of its history: each thread has a hash of its accesses and of
- * what they read, each word a hash of its last write and of the reads since.  Executions that order
- * conflicting accesses in the same way have equal hashes (happens-before caching).
+ * what they read, each word a hash of its last write and of the reads since (words.c).  Executions
+ * that order conflicting accesses in the same way have equal hashes (happens-before caching).
  */
-#include "explore.h"
-
-#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,107 +11,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
+#include "explore_private.h"
 #include "explored_atomics.h"
 
-enum {
-    STACK_BYTES = 512 << 10,
-    STEPS_MAX = 20000, /* accesses of one run; a model has some hundred */
-    DECISIONS_MAX = 4096,
-    OPTIONS_MAX = 12,
-    CELLS = 1 << 16,
-    BUFFER_MAX = 8,
-    STUBBORN_TURNS = 64, /* a waiting thread that ignores the others gives up being so */
-    LEARNING_RUNS = 40,
-    IGNORED_MAX = 8,
-};
-
-/* What can happen next; the first of a list is what happens by itself. */
-enum choice { GO = '=', SWITCH = '>', KILL = 'x', STUBBORN = '!', DRAIN = 'd' };
-
-typedef struct option {
-    char what;
-    uint8_t target;
-} option;
-
-typedef struct decision {
-    option options[OPTIONS_MAX];
-    uint32_t count;
-    uint32_t chosen;
-} decision;
-
-/* A decision against the default, with its place: the thread's count of accesses. */
-typedef struct directive {
-    uint32_t thread;
-    uint32_t step;
-    option choice;
-} directive;
-
-typedef struct buffered_store {
-    volatile void *cell;
-    uint64_t value;
-    uint32_t size;
-} buffered_store;
-
-typedef struct thread {
-    ucontext_t context;
-    char *stack;
-    uint64_t history;
-    uint32_t steps;
-    uint32_t stubborn;
-    bool over; /* ended or dead */
-    bool dead;
-    buffered_store buffer[BUFFER_MAX];
-    uint32_t buffered;
-} thread;
-
-typedef struct cell {
-    const volatile void *address;
-    uint8_t readers; /* of any run: bit per thread */
-    uint8_t writers;
-    uint32_t run;
-    uint64_t wrote;
-    uint64_t read;
-} cell;
-
-static struct {
-    const explore_model *model;
-    thread threads[EXPLORE_THREADS];
-    uint32_t self; /* who runs; EXPLORE_THREADS: nobody, all is direct */
-    ucontext_t outside;
-    uint32_t run;
-    uint32_t steps;
-    bool cut; /* the run was left, having reached a known state */
-    uint32_t interruptions_left;
-    uint32_t deaths_left;
-    uint32_t interruptions; /* the bound */
-    /* The search. */
-    decision path[DECISIONS_MAX];
-    uint32_t depth;
-    uint32_t path_length;
-    bool prunes;
-    uint64_t random; /* not 0: choose at random */
-    directive directives[DECISIONS_MAX];
-    uint32_t directive_count;
-    /* Replaying. */
-    bool replays;
-    uint32_t replayed;
-    cell cells[CELLS];
-    uint32_t cell_count;
-    bool learnt; /* a word has become contended in this search */
-    uint64_t *known;
-    uint64_t known_mask;
-    uint64_t known_count;
-    struct {
-        const char *start;
-        size_t size;
-    } ignored[IGNORED_MAX];
-    uint32_t ignored_count;
-    uint64_t runs;
-    uint64_t decisions;
-} ex = {.self = EXPLORE_THREADS};
+explorer ex = {.self = EXPLORE_THREADS};
 
 /* ---- failing -------------------------------------------------------------------------------- */
 
@@ -160,27 +62,6 @@ bool explore_died(uint32_t number)
     return ex.threads[number].dead;
 }
 
-void explore_ignore(const void *start, size_t size)
-{
-    if (ex.ignored_count == IGNORED_MAX)
-        explore_fail("too many ranges are ignored");
-    ex.ignored[ex.ignored_count].start = start;
-    ex.ignored[ex.ignored_count++].size = size;
-}
-
-void explore_ignore_nothing(void)
-{
-    ex.ignored_count = 0;
-}
-
-static uint64_t mix(uint64_t left, uint64_t right)
-{
-    uint64_t z = left * 0x9e3779b97f4a7c15ull + right; /* splitmix64's finaliser */
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return z ^ z >> 31;
-}
-
 static uint64_t seconds_now(void)
 {
     struct timespec now;
@@ -192,71 +73,6 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 {
     const char *text = getenv(name);
     return text == NULL ? otherwise : strtoull(text, NULL, 0);
-}
-
-/* ---- words ---------------------------------------------------------------------------------- */
-
-static bool is_ignored(const volatile void *address)
-{
-    for (uint32_t index = 0; index < ex.ignored_count; index++)
-        if ((uintptr_t)address - (uintptr_t)ex.ignored[index].start < ex.ignored[index].size)
-            return true;
-    return false;
-}
-
-static cell *cell_of(const volatile void *address)
-{
-    uint32_t place = (uint32_t)mix((uintptr_t)address, 0) % CELLS;
-    while (ex.cells[place].address != NULL && ex.cells[place].address != address)
-        place = (place + 1) % CELLS;
-    cell *at = &ex.cells[place];
-    if (at->address == NULL) {
-        if (++ex.cell_count > CELLS / 2)
-            explore_fail("too many words");
-        at->address = address;
-    }
-    if (at->run != ex.run) {
-        at->run = ex.run;
-        at->wrote = 0;
-        at->read = 0;
-    }
-    return at;
-}
-
-static bool cell_is_contended(const cell *at)
-{
-    const uint32_t users = at->readers | at->writers;
-    return at->writers != 0 && (users & (users - 1)) != 0;
-}
-
-static void cell_use(cell *at, bool writes)
-{
-    const bool before = cell_is_contended(at);
-    const uint8_t bit = (uint8_t)(1u << ex.self);
-    if (writes)
-        at->writers |= bit;
-    else
-        at->readers |= bit;
-    ex.learnt |= !before && cell_is_contended(at);
-}
-
-/* The access is made: it joins the history. */
-static void record(volatile const void *address, bool writes)
-{
-    thread *me = &ex.threads[ex.self];
-    cell *at = cell_of(address);
-    cell_use(at, writes);
-    me->history = mix(me->history, (uintptr_t)address + (writes ? 1 : 0));
-    if (!cell_is_contended(at))
-        return;
-    if (writes) {
-        me->history = mix(me->history, mix(at->wrote, at->read));
-        at->wrote = me->history;
-        at->read = 0;
-    } else {
-        me->history = mix(me->history, at->wrote);
-        at->read += mix(me->history, 1);
-    }
 }
 
 /* ---- known states --------------------------------------------------------------------------- */
@@ -358,8 +174,6 @@ static option choose(const option *options, uint32_t count)
     return options[chosen];
 }
 
-static void buffer_drain(uint32_t number, uint32_t count);
-
 static void switch_to(uint32_t next)
 {
     const uint32_t self = ex.self;
@@ -401,8 +215,7 @@ static void hand_over(void)
         switch_to(choose(options, count).target);
 }
 
-/* The thread is about to access a word: it may be interrupted or die here. */
-static void offer(bool contended, bool writes)
+void offer(bool contended, bool writes)
 {
     thread *me = &ex.threads[ex.self];
     option options[OPTIONS_MAX] = {{GO, 0}};
@@ -416,9 +229,9 @@ static void offer(bool contended, bool writes)
         ex.cut = true;
         leave_run();
     }
-    if (contended && ex.interruptions_left > 0)
+    if (contended && ex.interruptions_left > 0 && (ex.model->steady >> ex.self & 1u) == 0)
         count = others(options, count);
-    if ((writes || ex.replays) && ex.deaths_left > 0)
+    if ((writes || ex.replays) && ex.deaths_left > 0 && (ex.model->spared >> ex.self & 1u) == 0)
         options[count++] = (option){KILL, 0};
     const option chosen = choose(options, count);
     if (chosen.what == SWITCH) {
@@ -433,159 +246,6 @@ static void offer(bool contended, bool writes)
     }
 }
 
-/* ---- accesses ------------------------------------------------------------------------------- */
-
-static uint64_t raw_load(const volatile void *address, uint32_t size)
-{
-    return size == 4 ? __atomic_load_n((const volatile uint32_t *)address, __ATOMIC_RELAXED)
-                     : __atomic_load_n((const volatile uint64_t *)address, __ATOMIC_RELAXED);
-}
-
-/* The model looks at each change. */
-static void after_change(void)
-{
-    if (ex.self == EXPLORE_THREADS || ex.model->step == NULL)
-        return;
-    const uint32_t self = ex.self;
-    ex.self = EXPLORE_THREADS;
-    ex.model->step();
-    ex.self = self;
-}
-
-static void raw_store(volatile void *address, uint32_t size, uint64_t value)
-{
-    if (size == 4)
-        __atomic_store_n((volatile uint32_t *)address, (uint32_t)value, __ATOMIC_RELAXED);
-    else
-        __atomic_store_n((volatile uint64_t *)address, value, __ATOMIC_RELAXED);
-}
-
-/* Let the first stores of a thread's buffer reach memory. */
-static void buffer_drain(uint32_t number, uint32_t count)
-{
-    thread *at = &ex.threads[number];
-    const uint32_t self = ex.self;
-    ex.self = number;
-    for (uint32_t index = 0; index < count; index++) {
-        const buffered_store *store = &at->buffer[index];
-        record(store->cell, true);
-        raw_store(store->cell, store->size, store->value);
-        after_change();
-    }
-    ex.self = self;
-    at->buffered -= count;
-    memmove(at->buffer, at->buffer + count, at->buffered * sizeof *at->buffer);
-}
-
-void explore_flush_all(void)
-{
-    if (ex.self == EXPLORE_THREADS)
-        return;
-    for (uint32_t index = 0; index < ex.model->threads; index++)
-        buffer_drain(index, ex.threads[index].buffered);
-}
-
-static void trace(const char *what, const volatile void *address, uint64_t before, uint64_t after,
-                  const void *from)
-{
-    char text[128];
-    if (!ex.replays || ex.self == EXPLORE_THREADS)
-        return;
-    printf("%u.%-4u %-6s %-32s %16" PRIx64 " %16" PRIx64 "  at %p\n", ex.self,
-           ex.threads[ex.self].steps, what,
-           world_place((const void *)(uintptr_t)address, text, sizeof text), before, after, from);
-    fflush(stdout);
-}
-
-static bool is_direct(const volatile void *address)
-{
-    return ex.self == EXPLORE_THREADS || is_ignored(address);
-}
-
-uint64_t explored_load(const volatile void *address, uint32_t size)
-{
-    if (is_direct(address))
-        return raw_load(address, size);
-    thread *me = &ex.threads[ex.self];
-    for (uint32_t index = me->buffered; index-- > 0;)
-        if (me->buffer[index].cell == address) {
-            me->history = mix(me->history, (uintptr_t)address);
-            return me->buffer[index].value;
-        }
-    offer(cell_is_contended(cell_of(address)), false);
-    record(address, false);
-    trace("load", address, raw_load(address, size), 0, __builtin_return_address(0));
-    return raw_load(address, size);
-}
-
-void explored_store(volatile void *address, uint32_t size, uint64_t value)
-{
-    if (is_direct(address)) {
-        raw_store(address, size, value);
-        return;
-    }
-    thread *me = &ex.threads[ex.self];
-    offer(cell_is_contended(cell_of(address)), true);
-    trace("store", address, raw_load(address, size), value, __builtin_return_address(0));
-    if (ex.model->buffered) {
-        if (me->buffered == BUFFER_MAX)
-            buffer_drain(ex.self, 1);
-        me->buffer[me->buffered++] = (buffered_store){address, value, size};
-        me->history = mix(me->history, (uintptr_t)address + 2);
-        return;
-    }
-    record(address, true);
-    raw_store(address, size, value);
-    after_change();
-}
-
-bool explored_cas(volatile void *address, uint32_t size, void *expected, uint64_t desired)
-{
-    const uint64_t wanted = raw_load(expected, size);
-    if (!is_direct(address)) {
-        buffer_drain(ex.self, ex.threads[ex.self].buffered);
-        offer(cell_is_contended(cell_of(address)), raw_load(address, size) == wanted);
-    }
-    const uint64_t seen = raw_load(address, size);
-    if (!is_direct(address)) {
-        trace(seen == wanted ? "cas" : "cas -", address, seen, desired,
-              __builtin_return_address(0));
-        record(address, seen == wanted);
-    }
-    if (seen == wanted)
-        raw_store(address, size, desired);
-    else
-        raw_store(expected, size, seen);
-    if (seen == wanted)
-        after_change();
-    return seen == wanted;
-}
-
-uint64_t explored_change(volatile void *address, uint32_t size, enum explored_change how,
-                         uint64_t operand)
-{
-    if (!is_direct(address)) {
-        buffer_drain(ex.self, ex.threads[ex.self].buffered);
-        offer(cell_is_contended(cell_of(address)), true);
-        record(address, true);
-    }
-    const uint64_t seen = raw_load(address, size);
-    const uint64_t value = how == EXPLORED_ADD   ? seen + operand
-                           : how == EXPLORED_AND ? (seen & operand)
-                                                 : (seen | operand);
-    if (!is_direct(address))
-        trace("change", address, seen, value, __builtin_return_address(0));
-    raw_store(address, size, value);
-    after_change();
-    return seen;
-}
-
-void explored_fence(int order)
-{
-    if (ex.self != EXPLORE_THREADS && order == memory_order_seq_cst)
-        buffer_drain(ex.self, ex.threads[ex.self].buffered);
-}
-
 /* The thread waits: another goes on, unless it is stubborn, as if the others were stopped. */
 void explored_pause(void)
 {
@@ -595,7 +255,6 @@ void explored_pause(void)
     option options[OPTIONS_MAX];
     me->steps++;
     me->history = mix(me->history, 3);
-    buffer_drain(ex.self, me->buffered);
     if (++ex.steps > STEPS_MAX)
         explore_fail("no end after %d accesses", STEPS_MAX);
     if (me->stubborn > 0) {
@@ -717,6 +376,7 @@ void explore(const explore_model *model)
     const uint64_t seconds = number_of("AE_EXPLORE_SECONDS", 0);
     const uint64_t until = seconds == 0 ? 0 : seconds_now() + seconds;
     ex.model = model;
+    ex.buffers = model->buffered || number_of("AE_EXPLORE_BUFFERS", 0) != 0;
     ex.interruptions = model->interruptions + (uint32_t)number_of("AE_EXPLORE_MORE", 0);
     ex.runs = 0;
     ex.decisions = 0;
@@ -753,7 +413,7 @@ void explore(const explore_model *model)
     const uint64_t more = number_of("AE_EXPLORE_RUNS", 0);
     const uint64_t seed = number_of("AE_TEST_SEED", (uint64_t)time(NULL));
     if (more > 0)
-        runs_at_random(seed, more, 0);
+        runs_at_random(seed, more, seconds == 0 ? 0 : seconds_now() + seconds);
     printf("%s: %" PRIu64 " runs, %" PRIu64 " decisions, %u interruptions, %u deaths%s; %" PRIu64
            " at random, AE_TEST_SEED=%" PRIu64 "\n",
            model->name, searched, ex.decisions, ex.interruptions, model->deaths,

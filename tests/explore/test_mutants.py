@@ -28,6 +28,7 @@ class Mutant:
     new: str
     program: str
     test: str
+    more: int = 0  # interruptions beyond those of the test
     seen_by: tuple[str, ...] = ()  # of a header: the sources that take it in
 
     def folder(self) -> Path:
@@ -49,13 +50,213 @@ class Mutant:
 
 
 MUTANTS = (
-    Mutant("entry of a later lap is taken", "txn/queue.c",
+    # The commit queue.
+    Mutant("an entry of a later lap is taken", "txn/queue.c",
            "if (ae_load64_acquire(&shared->tail) != tail)", "if (false)",
            "test_queue.c", "test_a_lap_goes_by"),
-    Mutant("clock passes the undecided", "txn/queue.c",
+    Mutant("the clock passes the undecided", "txn/queue.c",
            "    if (ae_state_of(state) == AE_STATE_COMMITTING) {\n        if (!force)",
            "    if (force && ae_state_of(state) == AE_STATE_COMMITTING) {\n        if (!force)",
            "test_queue.c", "test_three_commit_at_once"),
+    Mutant("a decision against an abort", "txn/queue.c",
+           "const bool decided = ae_cas64(&at->state, AE_STATE(AE_STATE_COMMITTING, 0), outcome);",
+           "const bool decided = true;\n    ae_store64_release(&at->state, outcome);",
+           "test_queue.c", "test_three_commit_at_once"),
+    Mutant("the dead in the queue are not seen past", "txn/queue.c",
+           "(void)front_advance(queue, clock, spins > AE_DECIDE_SPINS);", "break;",
+           "test_queue.c", "test_one_of_two_dies"),
+    Mutant("an outdated description stays", "txn/queue.c",
+           "        if (ae_cas64(&entry->what, seen, mine))\n            return;",
+           "        ae_store64_release(&entry->what, mine);\n        return;",
+           "test_queue.c", "test_a_lap_goes_by_while_describing"),
+    Mutant("a reaper moves nobody past the dead", "txn/queue.c",
+           "    const uint64_t end = ae_load64_acquire(&shared->tail) + 1;\n"
+           "    for (uint64_t position",
+           "    const uint64_t end = ae_load64_acquire(&shared->tail);\n"
+           "    for (uint64_t position",
+           "test_queue.c", "test_one_of_two_dies"),
+    # Slots and the horizon.
+    Mutant("a slot is claimed without a look", "proc/proc.c",
+           "if (!ae_cas64(&at->owner, 0, owner))\n        return false;",
+           "ae_store64_release(&at->owner, owner);",
+           "test_slots.c", "test_three_claim_a_slot"),
+    Mutant("a slot is seized by two", "proc/proc.c",
+           "    if (!ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | "
+           "(member + 1)))\n        return false;",
+           "    ae_store64_release(&at->owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | "
+           "(member + 1));",
+           "test_slots.c", "test_a_slot_of_the_dead_is_seized_once"),
+    Mutant("a reader does not look at the clock again", "proc/proc.h",
+           "if (now == snapshot)", "if (now >= snapshot)",
+           "test_slots.c", "test_horizon_sees_the_snapshot_by_fences"),
+    Mutant("a reader has no fence", "proc/proc.h",
+           "            atomic_thread_fence(memory_order_seq_cst);",
+           "            atomic_signal_fence(memory_order_seq_cst);",
+           "test_slots.c", "test_horizon_sees_the_snapshot_by_fences"),
+    Mutant("a reclaimer has no barrier", "proc/proc.c",
+           "if (proc->asymmetric && !ae_os_barrier())", "if (false)",
+           "test_slots.c", "test_horizon_sees_the_snapshot_by_a_barrier"),
+    Mutant("the horizon passes a transaction", "proc/proc.c",
+           "if (snapshot != 0 && snapshot < horizon",
+           "if (false && snapshot != 0 && snapshot < horizon",
+           "test_reclaim.c", "test_what_a_reader_holds_is_not_reused"),
+    Mutant("claims of a slot look alike", "proc/proc.c",
+           "AE_OWNER(ae_load64_acquire(&at->generation) + 1, member)", "AE_OWNER(1, member)",
+           "test_slots.c", "test_a_late_reaper_takes_nothing"),
+    Mutant("the dead has not counted its claim", "proc/proc.c",
+           "if (generation << 33 != (owner & AE_OWNER_CLAIM))", "if (generation == UINT64_MAX)",
+           "test_slots.c", "test_a_late_reaper_takes_nothing"),
+    Mutant("a line is buried by two", "proc/proc.c",
+           "    if (!ae_cas64(&line->identity, identity, ae_os_process_identity()))\n"
+           "        return false;", "",
+           "test_slots.c", "test_lines_of_the_dead_are_buried_once"),
+    # Rows.
+    Mutant("the last updater wins", "table/publish.c",
+           "    /* Acquire-release: first updater wins; pairs with the same operation in other "
+           "writers. */\n    if (!ae_cas64(&judged->version->end, AE_STAMP_INFINITY, mark)) {",
+           "    ae_store64_release(&judged->version->end, mark);\n    if (false) {",
+           "test_rows.c", "test_two_count"),
+    Mutant("undoing takes another's mark away", "txn/intent.c",
+           "(void)ae_cas64(&old->end, mark, AE_STAMP_INFINITY);",
+           "ae_store64_release(&old->end, AE_STAMP_INFINITY);",
+           "test_rows.c", "test_two_count"),
+    Mutant("a reader believes a stale mark", "txn/visibility.c",
+           "if (ae_load64_acquire(&version->begin) != begin)", "if (false)",
+           "test_rows.c", "test_one_counts_one_looks"),
+    Mutant("a reader believes a stale end", "txn/visibility.c",
+           "if (ae_load64_acquire(&version->end) != end)", "if (false)",
+           "test_rows.c", "test_one_counts_one_looks"),
+    Mutant("a scan reads begin before end", "table/read.c",
+           "        const uint64_t end = ae_load64_acquire(&version->end);\n"
+           "        const uint64_t begin = ae_load64_acquire(&version->begin);",
+           "        const uint64_t begin = ae_load64_acquire(&version->begin);\n"
+           "        const uint64_t end = ae_load64_acquire(&version->end);",
+           "test_reclaim.c", "test_what_a_reader_holds_is_not_reused"),
+    Mutant("the reaper forgets to stamp", "txn/reaper.c",
+           "        ae_intents_stamp(db, slot, number);", "        ae_count(&db->proc, 0);",
+           "test_rows.c", "test_counting_and_dying"),
+    Mutant("the list of the dead is torn", "proc/proc.c",
+           "    ae_store32_release(last, ref);\n    AE_CRASH_POINT(\"limbo.linked\");\n"
+           "    ae_store32_release(tail, ref);",
+           "    ae_store32_release(tail, ref);\n    ae_store32_release(last, ref);",
+           "test_rows.c", "test_counting_and_dying"),
+    Mutant("a write is noted too late", "table/publish.c",
+           "    ae_store64_release(&version->begin, mark);\n    AE_CRASH_POINT(\"write.marked\");",
+           "    ae_store64_release(&version->begin, mark);\n"
+           "    ae_store32_release(&ae_slot_at(&db->proc, session->txn.slot)->intent_count,\n"
+           "                       session->txn.intent_count - 1);\n"
+           "    ae_store32_release(&ae_slot_at(&db->proc, session->txn.slot)->intent_count,\n"
+           "                       session->txn.intent_count);",
+           "test_rows.c", "test_counting_and_dying"),
+    Mutant("a chain is believed that has changed", "table/read.c",
+           "if (!again && ae_load64_acquire(&row->head) == head)", "if (!again)",
+           "test_rows.c", "test_a_savepoint_beside_a_reader"),
+    Mutant("a block of long texts is on no list", "table/publish.c",
+           "    ae_store64_release(&version->begin, mark);\n    AE_CRASH_POINT(\"write.marked\");",
+           "    if (parts->overflow != 0)\n"
+           "        ae_store64_release((ae_a64 *)ae_at(&db->segment, parts->overflow),\n"
+           "                           AE_WORD_OF_SLOT(3u));\n"
+           "    ae_store64_release(&version->begin, mark);",
+           "test_rows.c", "test_long_texts_and_dying"),
+    # Latches.
+    Mutant("a latch is taken without a look", "txn/latch.c",
+           "taken = ae_cas32(wait.latch, word, mine | kept | flags);",
+           "taken = true;\n            ae_store32_release(wait.latch, mine | kept | flags);",
+           "test_latch.c", "test_two_lock_a_row"),
+    Mutant("the latch of the dead stays", "txn/latch.c",
+           "return state == AE_STATE_ACTIVE || state == AE_STATE_COMMITTING;",
+           "return state <= AE_STATE_ABORTED;",
+           "test_latch.c", "test_a_lock_dies_with_its_owner"),
+    # Reclaiming.
+    Mutant("the freer looks at the head too early", "txn/reclaim.c",
+           "    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);\n"
+           "    atomic_thread_fence(memory_order_seq_cst); /* pairs with head_restore_dead */\n"
+           "    AE_CRASH_POINT(\"reclaim.unseen\");\n"
+           "    const ae_ref anchor = ae_load32(&version->anchor);\n"
+           "    ae_anchor *row = ae_at(&db->segment, anchor);\n"
+           "    const uint64_t head = ae_load64_acquire(&row->head);",
+           "    const ae_ref anchor = ae_load32(&version->anchor);\n"
+           "    ae_anchor *row = ae_at(&db->segment, anchor);\n"
+           "    const uint64_t head = ae_load64_acquire(&row->head);\n"
+           "    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);",
+           "test_reclaim.c", "test_revival_undone_while_reclaiming"),
+    Mutant("the freer has no fence", "txn/reclaim.c",
+           "    atomic_thread_fence(memory_order_seq_cst); /* pairs with head_restore_dead */", "",
+           "test_reclaim.c", "test_revival_undone_with_store_buffers"),
+    Mutant("undoing does not look for the freed", "txn/intent.c",
+           "if (!there || ae_load32(&version->anchor) != anchor)", "if (false && !there)",
+           "test_reclaim.c", "test_revival_undone_while_reclaiming"),
+    Mutant("a freed version is on no list", "txn/reclaim.c",
+           "    ae_heap_register(&db->heap, &at->cache, pool, ref);", "",
+           "test_reclaim.c", "test_reclaiming_and_dying"),
+    Mutant("what is retired is free at once", "proc/proc.c",
+           "if ((word & AE_RETIRED_NUMBER) >= horizon)", "if (word == horizon)",
+           "test_frozen.c", "test_a_reader_is_stopped_in_a_shard"),
+    Mutant("an update believes an old head", "table/publish.c",
+           "    const uint64_t head = ae_load64_acquire(&row->head);\n"
+           "    AE_ALWAYS(ae_head_ref(head) == old);",
+           "    const uint64_t head = judged->head;\n"
+           "    AE_ALWAYS(ae_head_ref(head) == old);",
+           "test_rows.c", "test_undoing_beside_a_writer_and_a_reader"),
+    # Validation.
+    Mutant("what was decided in the queue is not validated", "txn/txn.c",
+           "const int32_t hit = ae_validate(session, validated, *position);",
+           "const int32_t hit = validated > *position ? 1 : AERO_CONFLICT_NONE;",
+           "test_serializable.c", "test_write_skew"),
+    Mutant("a write that is not described yet is passed over", "txn/validate.c",
+           "if (slot_copy(session, position, slot, generation, inlined, &count, &ref))",
+           "if (false && slot_copy(session, position, slot, generation, inlined, &count, &ref))",
+           "test_serializable.c", "test_phantom"),
+    Mutant("a slot's writes are believed after it was left", "txn/validate.c",
+           "    return (ae_load64_acquire(&at->generation) & mask) == generation &&\n"
+           "           ae_state_of(state) == AE_STATE_COMMITTED &&\n"
+           "           !ae_queue_described(&db->queue, position, &what, &ref);",
+           "    return (generation | mask | state | position) != 0 && what == 0 && ref == 0;",
+           "test_serializable.c", "test_write_skew"),
+    Mutant("the clock moves before the decision", "txn/queue.c",
+           "    const bool decided = ae_cas64(",
+           "    (void)ae_cas64(&shared->clock, position, position + 1);\n"
+           "    const bool decided = ae_cas64(",
+           "test_serializable.c", "test_snapshot_is_a_prefix"),
+    # The key hash.
+    Mutant("an inserter does not look for its rival", "index/hash.c",
+           "if (!path.company)", "if (true)",
+           "test_hash.c", "test_one_key_while_a_place_becomes_free"),
+    Mutant("an entry is taken without a look", "index/hash.c",
+           "if (!ae_cas64(&path.entry->word, path.word, (uint64_t)tag << 32 | anchor))\n"
+           "        return PROBE_AGAIN;",
+           "ae_store64_release(&path.entry->word, (uint64_t)tag << 32 | anchor);",
+           "test_hash.c", "test_one_key_on_an_empty_path"),
+    Mutant("entries are copied before they are frozen", "index/hash.c",
+           "ae_or64(&shard->entries[index].word, AE_HASH_FROZEN)",
+           "ae_load64(&shard->entries[index].word)",
+           "test_hash.c", "test_entering_a_shard_that_splits"),
+    Mutant("two splits win", "index/hash.c",
+           "if (ae_cas64(&shard->successor, 0, (uint64_t)high << 32 | fresh[0])) {",
+           "ae_store64_release(&shard->successor, (uint64_t)high << 32 | fresh[0]);\n"
+           "    if (true) {",
+           "test_hash.c", "test_two_split_a_shard"),
+    Mutant("a split is in no register", "index/hash.c",
+           "        ae_store32_release(&at->split_new[side], fresh[side]);\n"
+           "        AE_CRASH_POINT(\"hash.prepared\");", "",
+           "test_hash.c", "test_splitting_and_dying"),
+    # Memory.
+    Mutant("the bitmap decides who has an object", "shm/heap.c",
+           "if (!ae_cas64(object, seen, word_cached(kind, seen, slot)))\n            continue;",
+           "ae_store64_release(object, word_cached(kind, seen, slot));",
+           "test_heap.c", "test_taking_beside_a_reaper", more=1),
+    Mutant("bits disappear before the claim is noted", "shm/heap.c",
+           "    ae_store64_release(&cache->claim, ((uint64_t)page << 32 | word) + 1);",
+           "(void)page;",
+           "test_heap.c", "test_large_objects_of_the_dead"),
+    Mutant("a magazine counts before it holds", "shm/heap.c",
+           "            ae_store32_release(&magazine->refs[ae_load32(&magazine->count)], ref);\n"
+           "        else",
+           "            (void)0;\n        else",
+           "test_heap.c", "test_magazines"),
+    Mutant("a slab is in no register", "shm/heap.c",
+           "    ae_store32_release(&cache->growing, page);", "",
+           "test_heap.c", "test_growing_and_dying"),
 )
 
 
@@ -65,7 +266,9 @@ def test_planted_fault_is_found(mutant):
     source = HERE / mutant.program
     links = c_items.comment_words(source.read_text(), "links")
     program = cbuild.program(source, "explore", links, ("-lcmocka",), mutant.folder())
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith("AE_EXPLORE_")}
+    environment["AE_EXPLORE_MORE"] = str(mutant.more)
     for _ in range(2):
         done = subprocess.run([program, mutant.test], capture_output=True, text=True, check=False,
                               timeout=c_items.TIMEOUT_S, env=environment)

@@ -6,7 +6,7 @@
  * end: numbers are unique, later than what the transaction saw, and the queue is still usable.
  *
  * variants: explore
- * links: * !base/os_[mpt]*.c generated/aerostore tests/explore
+ * links: tests/explore * generated/aerostore
  */
 #include "explore.h"
 #include "store.h"
@@ -19,6 +19,8 @@ static struct {
     uint64_t number[EXPLORE_THREADS][COMMITS_MAX];
     uint64_t before[EXPLORE_THREADS][COMMITS_MAX]; /* the clock when it began */
     bool aborts[EXPLORE_THREADS];                  /* decides against itself */
+    bool describes;                                /* says what it wrote */
+    uint32_t reapers;                              /* bit per thread: looks for the dead first */
     uint64_t clock;
     uint64_t states[AE_SLOTS];
 } seen;
@@ -72,16 +74,34 @@ static void commit(uint32_t thread, uint32_t turn)
                             AE_STATE(AE_STATE_COMMITTING, 0)));
     const uint64_t position = ae_queue_enter(queue, slot);
     const bool front = ae_queue_wait(queue, slot, position);
-    if (ae_queue_decide(queue, slot, position, front && !seen.aborts[thread]))
+    if (ae_queue_decide(queue, slot, position, front && !seen.aborts[thread])) {
         seen.number[thread][turn] = position + 1;
+        if (seen.describes)
+            ae_queue_describe(queue, position, AE_WROTE_INSERT, (ae_ref)position);
+    }
     explore_assert(ae_load64_acquire(&proc->shared->clock) > position);
     ae_slot_release(proc, slot);
 }
 
 static void run(uint32_t thread)
 {
+    if ((seen.reapers >> thread & 1u) != 0)
+        (void)ae_reap_all(world.db, world.sessions[thread]->member);
     for (uint32_t turn = 0; turn < seen.commits[thread]; turn++)
         commit(thread, turn);
+}
+
+/* Each entry of the last lap says what the transaction at its position wrote, and nothing else. */
+static void described_check(uint64_t number)
+{
+    enum ae_queue_what what = AE_WROTE_SEVERAL;
+    ae_ref ref = 0;
+    uint32_t slot = 0;
+    uint64_t generation = 0;
+    if (!ae_queue_owner(&world.db->queue, number - 1, &slot, &generation))
+        return; /* overwritten */
+    explore_assert(ae_queue_described(&world.db->queue, number - 1, &what, &ref));
+    explore_assert(what == AE_WROTE_INSERT && ref == number - 1);
 }
 
 static void end(void)
@@ -98,6 +118,8 @@ static void end(void)
             if (number == 0)
                 continue;
             explore_assert(number > seen.before[thread][turn]);
+            if (seen.describes)
+                described_check(number);
             highest = number > highest ? number : highest;
             for (uint32_t other = 0; other < EXPLORE_THREADS; other++)
                 for (uint32_t at = 0; at < seen.commits[other]; at++)
@@ -110,52 +132,80 @@ static void end(void)
     explore_assert(position == clock);
 }
 
-static void search(const char *name, const uint32_t *commits, const bool *aborts,
-                   uint32_t interruptions, uint32_t deaths)
+/* The plan is in `seen`. */
+static void search(const char *name, uint32_t interruptions, uint32_t deaths, uint32_t spared)
 {
     explore_model model = {.name = name,
-                           .threads = commits[2] == 0 ? 2 : 3,
+                           .threads = seen.commits[2] == 0 ? 2 : 3,
                            .body = {run, run, run},
                            .begin = begin,
                            .step = step,
                            .end = end,
                            .interruptions = interruptions,
-                           .deaths = deaths};
-    memcpy(seen.commits, commits, sizeof seen.commits);
-    memcpy(seen.aborts, aborts, sizeof seen.aborts);
+                           .deaths = deaths,
+                           .spared = spared};
     world_open(false);
     world_freeze();
     explore(&model);
     world_close();
 }
 
-static const bool nobody[EXPLORE_THREADS];
+static void plan(uint32_t first, uint32_t second, uint32_t third)
+{
+    memset(&seen, 0, sizeof seen);
+    seen.commits[0] = first;
+    seen.commits[1] = second;
+    seen.commits[2] = third;
+}
 
 /* Goal: Q1 to Q3.  Method: three commit once each, one of them changes its mind. */
 static void test_three_commit_at_once(void **state)
 {
     (void)state;
-    search("queue: three", (uint32_t[]){1, 1, 1}, (bool[]){false, true, false}, 2, 0);
+    plan(1, 1, 1);
+    seen.aborts[1] = true;
+    search("queue: three", 2, 0, 0);
 }
 
 /* Goal: whoever dies in the queue holds nobody up.  Method: two commit, one dies anywhere. */
 static void test_one_of_two_dies(void **state)
 {
     (void)state;
-    search("queue: death", (uint32_t[]){1, 2, 0}, nobody, 2, 1);
+    plan(1, 2, 0);
+    search("queue: death", 2, 1, 0);
+}
+
+/* Goal: the dead are settled once.  Method: one dies while it commits, two come to clean up and then
+ * commit, and one of them may die, too. */
+static void test_reapers_beside_committers(void **state)
+{
+    (void)state;
+    plan(1, 1, 1);
+    seen.reapers = 6;
+    search("queue: reapers", 0, 2, 4);
 }
 
 /* Goal: an entry is taken only in its own lap.  Method: while one commits, the other goes round. */
 static void test_a_lap_goes_by(void **state)
 {
     (void)state;
-    search("queue: lap", (uint32_t[]){1, 10, 0}, nobody, 2, 0);
+    plan(1, 10, 0);
+    search("queue: lap", 2, 0, 0);
+}
+
+/* Goal: what is said of a position stays, whoever was held up for a lap in saying it. */
+static void test_a_lap_goes_by_while_describing(void **state)
+{
+    (void)state;
+    plan(1, 9, 0);
+    seen.describes = true;
+    search("queue: describing", 2, 0, 0);
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_three_commit_at_once),
-    cmocka_unit_test(test_one_of_two_dies),
-    cmocka_unit_test(test_a_lap_goes_by),
+    cmocka_unit_test(test_three_commit_at_once),           cmocka_unit_test(test_one_of_two_dies),
+    cmocka_unit_test(test_reapers_beside_committers),      cmocka_unit_test(test_a_lap_goes_by),
+    cmocka_unit_test(test_a_lap_goes_by_while_describing),
 };
 
 AE_TEST_MAIN(tests)

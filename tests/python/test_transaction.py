@@ -1,6 +1,7 @@
 """Transactions: commit, rollback, nesting, conflicts and repetition."""
 
 import threading
+import time
 
 import pytest
 
@@ -221,3 +222,44 @@ def test_close_inside_a_block_rolls_back(db, fs, store):
         db.close()
     with aerostore.open(store.data_dir, shm_path=store.shm_path) as again:
         assert len(again["FlightState"]) == 0
+
+
+def test_lock_for_update_returns_the_row_and_others_wait(db, fs):
+    """Goal: the lock gives the row, needs a transaction, and makes a writer in another session wait
+    for its end.  Method: another thread counts up while the row is locked."""
+    put(fs, "A", altitude=1)
+    with pytest.raises(aerostore.UsageError):
+        fs.lock_for_update("A")
+    db.set_config("aerostore.lock_timeout_ms", "60000")
+    other = threading.Thread(target=lambda: fs.incr("A", "altitude", 10))
+    with db.transaction():
+        assert fs.lock_for_update("B") is None
+        row = fs.lock_for_update("A")
+        assert row is not None
+        assert row.altitude == 1
+        other.start()
+        fs.update("A", altitude=row.altitude + 1)
+    other.join(60)
+    assert fs.get("A").altitude == 12
+    assert db.stats()["conflicts_lock"] == 0
+
+
+def test_a_transaction_open_too_long_is_cancelled(db, fs):
+    """Goal: the setting ends an idle transaction while others work, and it is told.  Method: one
+    second, and writes by another thread until the statistics say so."""
+    put(fs, "A", altitude=1)
+    db.set_config("aerostore.transaction_timeout_secs", "1")
+
+    def write_on():
+        end = time.monotonic() + 60
+        while db.stats()["cancelled"] == 0 and time.monotonic() < end:
+            fs.incr("A", "altitude")
+        return db.stats()["cancelled"]
+
+    with pytest.raises(aerostore.TransactionCancelled), db.transaction():
+        assert fs.get("A").altitude == 1
+        put(fs, "B")
+        assert elsewhere(write_on) >= 1
+        fs.get("A")
+    assert "B" not in fs
+    assert fs.get("A").altitude > 1

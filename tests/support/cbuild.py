@@ -47,7 +47,8 @@ LINKS: dict[str, tuple[str, ...]] = {
     "asan": ("clang", "-fsanitize=address", UNDEFINED),
     "tsan": ("clang", "-fsanitize=thread"),
     "crash": ("gcc",),
-    "explore": ("gcc",),
+    # Its operating system comes first and wins.
+    "explore": ("gcc", "-Wl,-z,muldefs"),
     "fuzz": ("clang", "-fsanitize=fuzzer,address", UNDEFINED),
 }
 
@@ -153,7 +154,8 @@ def program(test: Path, variant: str, links: Sequence[str],
     """Build a test program from its file and the sources it links.
 
     `changed` is a folder with other versions of some engine files, at the same places in it; they
-    are taken instead.  Of changed headers, the sources that are to see them must be there too.
+    are taken instead.  Of changed headers, the sources that are to see them must be there too, but
+    for the test's own file.
     """
     words = links or ("*", "generated/aerostore")
     packages = [word for word in words if word.startswith("generated/")]
@@ -161,13 +163,14 @@ def program(test: Path, variant: str, links: Sequence[str],
                 *(ROOT / word for word in packages))
     objects = []
     for source in [test, *engine_sources(words)]:
-        other = None
+        chosen, folders = source, includes
         if changed is not None and source.is_relative_to(ENGINE):
             other = changed / source.relative_to(ENGINE)
-        if changed is not None and other is not None and other.exists():
-            objects.append(str(object_file(other, variant, (changed, *includes))))
-        else:
-            objects.append(str(object_file(source, variant, includes)))
+            chosen = other if other.exists() else source
+        if changed is not None and (chosen != source or
+                                    (source == test and any(changed.rglob("*.h")))):
+            folders = (changed, *includes)
+        objects.append(str(object_file(chosen, variant, folders)))
     place = repr((test.parent, changed)) if changed is not None else str(test.parent)
     folder = hashlib.sha256(place.encode()).hexdigest()[:8]
     output = CACHE / variant / "bin" / folder / test.stem

@@ -126,7 +126,10 @@ aero_status aero_commit(aero_session *session)
     if (status != AERO_OK)
         return status;
     if (session->txn.doomed) {
+        const bool cancelled = session->txn.cancelled;
         ae_txn_rollback(session);
+        if (cancelled)
+            return ae_txn_cancelled(session);
         return ae_conflict(session, AERO_CONFLICT_WRITE, NULL);
     }
     return ae_txn_commit(session);
@@ -173,8 +176,9 @@ aero_status aero_release(aero_session *session, const char *name, size_t name_le
 
 /* ---- settings ------------------------------------------------------------------------------- */
 
-static const char *const config_keys[] = {"aerostore.synchronous_commit",
-                                          "aerostore.checkpoint_interval_secs"};
+static const char *const config_keys[] = {
+    "aerostore.synchronous_commit", "aerostore.checkpoint_interval_secs",
+    "aerostore.escalate_after", "aerostore.lock_timeout_ms", "aerostore.transaction_timeout_secs"};
 #define CONFIG_KEYS (sizeof config_keys / sizeof config_keys[0])
 
 const char *aero_config_key(uint32_t index)
@@ -187,8 +191,28 @@ static aero_status config_find(aero_session *session, const char *key, size_t *i
     for (*index = 0; key != NULL && *index < CONFIG_KEYS; (*index)++)
         if (strcmp(key, config_keys[*index]) == 0)
             return AERO_OK;
-    return ae_fail(&session->error, AERO_NAME, "unknown config key '%.200s'; supported: %s, %s",
-                   key == NULL ? "" : key, config_keys[0], config_keys[1]);
+    char supported[1024] = "";
+    size_t length = 0;
+    for (size_t each = 0; each < CONFIG_KEYS; each++)
+        length += (size_t)snprintf(supported + length, sizeof supported - length, "%s%s",
+                                   each == 0 ? "" : ", ", config_keys[each]);
+    return ae_fail(&session->error, AERO_NAME, "unknown config key '%.200s'; supported: %s",
+                   key == NULL ? "" : key, supported);
+}
+
+/* Where the number of a key is kept: keys after the first are all numbers. */
+static ae_a64 *config_number(aero_db *db, size_t index)
+{
+    switch (index) {
+    case 1:
+        return &db->checkpoint_interval_secs;
+    case 2:
+        return &db->escalate_after;
+    case 4:
+        return &db->proc.shared->transaction_timeout_secs;
+    default:
+        return &db->lock_timeout_ms;
+    }
 }
 
 static bool config_boolean(const char *text, uint32_t *value)
@@ -221,14 +245,14 @@ aero_status aero_config_set(aero_session *session, const char *key, const char *
         ae_store32(&session->db->synchronous_commit, on);
         return AERO_OK;
     }
-    uint64_t seconds = 0;
+    uint64_t number = 0;
     const char *at = value;
-    for (; *at >= '0' && *at <= '9' && seconds <= INT32_MAX; at++)
-        seconds = seconds * 10 + (uint64_t)(*at - '0');
-    if (at == value || *at != '\0' || seconds > INT32_MAX)
+    for (; *at >= '0' && *at <= '9' && number <= INT32_MAX; at++)
+        number = number * 10 + (uint64_t)(*at - '0');
+    if (at == value || *at != '\0' || number > INT32_MAX)
         return ae_fail(&session->error, AERO_TYPE,
                        "expected non-negative integer for %s, got '%.100s'", key, value);
-    ae_store64(&session->db->checkpoint_interval_secs, seconds);
+    ae_store64(config_number(session->db, index), number);
     return AERO_OK;
 }
 
@@ -245,7 +269,7 @@ aero_status aero_config_get(aero_session *session, const char *key, const char *
                  ae_load32(&session->db->synchronous_commit) != 0 ? "on" : "off");
     else
         snprintf(session->config_text, sizeof session->config_text, "%llu",
-                 (unsigned long long)ae_load64(&session->db->checkpoint_interval_secs));
+                 (unsigned long long)ae_load64(config_number(session->db, index)));
     *value = session->config_text;
     return AERO_OK;
 }

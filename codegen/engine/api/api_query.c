@@ -17,7 +17,7 @@ static aero_status enter_query(const aero_query *query)
     return query == NULL ? AERO_USAGE : enter(ae_query_session(query));
 }
 
-static aero_status enter_cursor(const aero_cursor *cursor)
+static aero_status enter_cursor(aero_cursor *cursor)
 {
     if (cursor == NULL)
         return AERO_USAGE;
@@ -117,8 +117,12 @@ aero_status aero_cursor_open(aero_query *query, aero_cursor **cursor)
     const aero_status status = enter_query(query);
     if (status != AERO_OK)
         return status;
-    return cursor == NULL ? missing(ae_query_session(query), "the place for the cursor")
-                          : ae_cursor_open(query, cursor);
+    if (cursor == NULL)
+        return missing(ae_query_session(query), "the place for the cursor");
+    const aero_status opened = ae_cursor_open(query, cursor);
+    if (opened == AERO_OK)
+        ae_cursor_rest(*cursor);
+    return opened;
 }
 
 void aero_cursor_close(aero_cursor *cursor)
@@ -161,7 +165,9 @@ aero_status aero_cursor_fetch(aero_cursor *cursor, uint32_t max_rows, uint32_t c
         return status;
     if (rows == NULL || (count > 0 && (columns == NULL || data == NULL)))
         return missing(ae_cursor_session(cursor), "an array of the fetch");
-    return ae_cursor_fetch(cursor, max_rows, count, columns, data, rows);
+    const aero_status fetched = ae_cursor_fetch(cursor, max_rows, count, columns, data, rows);
+    ae_cursor_rest(cursor);
+    return fetched;
 }
 
 aero_status aero_write_tsv(aero_cursor *cursor, const aero_tsv_options *options, aero_writer writer,
@@ -175,5 +181,7 @@ aero_status aero_write_tsv(aero_cursor *cursor, const aero_tsv_options *options,
     if (writer == NULL || rows == NULL ||
         (options != NULL && options->column_count > 0 && options->columns == NULL))
         return missing(ae_cursor_session(cursor), "the writer, the columns or the count");
-    return ae_cursor_write_tsv(cursor, options, writer, context, rows);
+    const aero_status written = ae_cursor_write_tsv(cursor, options, writer, context, rows);
+    ae_cursor_rest(cursor);
+    return written;
 }

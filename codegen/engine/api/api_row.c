@@ -497,6 +497,20 @@ aero_status aero_delete(aero_session *session, uint32_t table, const aero_value 
     return status;
 }
 
+aero_status aero_lock_row(aero_session *session, uint32_t table, const aero_value *key,
+                          int32_t *found)
+{
+    const aero_table *of = NULL;
+    bool there = false;
+    aero_status status = enter_table(session, table, &of);
+    if (status == AERO_OK)
+        status = key_image(session, of, key);
+    if (status == AERO_OK)
+        status = ae_table_lock(session, table, session->key_row, &there);
+    *found = there;
+    return status;
+}
+
 aero_status aero_reset(aero_session *session, uint32_t table, uint64_t *deleted)
 {
     const aero_table *of = NULL;

@@ -29,8 +29,8 @@ const aero_error_info *aero_error_lookup(int32_t code)
 
 const char *aero_conflict_name(int32_t reason)
 {
-    static const char *const names[] = {"none",    "write",  "read",     "predicate",
-                                        "stalled", "window", "cancelled"};
+    static const char *const names[] = {"none",    "write",  "read",      "predicate",
+                                        "stalled", "window", "cancelled", "lock"};
     return reason >= 0 && (size_t)reason < sizeof names / sizeof names[0] ? names[reason]
                                                                           : "unknown";
 }

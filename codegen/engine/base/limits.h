@@ -73,15 +73,15 @@
  * 100 ms of a death, and a search costs some 10 microseconds a slot in use. */
 #define AE_REAP_INTERVAL_NS 50000000u
 
-/* Row latches.  A writer queues for a row after so many conflicts on it in a row; it goes on queueing
- * for so many of its writes after the last time that anybody else was in the way. */
+/* Row latches.  A writer queues for a row after so many conflicts on it in a row; it goes on
+ * queueing for so many of its writes after the last time that anybody was in the way. */
 #define AE_ESCALATE_AFTER 2u
 #define AE_LATCH_HEAT 8u
 /* Latches a transaction gives up at its end with a wake-up; those beyond lapse with its generation,
  * and who waits for one looks again by itself. */
 #define AE_LATCHES_KEPT 16u
-/* How long a writer waits for a row that somebody has locked: longer than a transaction of a program,
- * shorter than the patience of a person. */
+/* How long a writer waits for a row that somebody has locked: longer than a transaction of a
+ * program, shorter than the patience of a person. */
 #define AE_LOCK_TIMEOUT_MS 1000u
 /* A latch that the engine took for its own retry is held for microseconds.  An owner that keeps it
  * this long is stopped, or was sent to sleep for several time slices: it is taken away. */

@@ -16,7 +16,13 @@ void ae_os_wait(ae_a32 *word, uint32_t expected, uint64_t timeout_ns)
     (void)syscall(SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0);
 }
 
+uint32_t ae_os_wake(ae_a32 *word, uint32_t count)
+{
+    const long woken = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+    return woken < 0 ? 0 : (uint32_t)woken;
+}
+
 void ae_os_wake_all(ae_a32 *word)
 {
-    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    (void)ae_os_wake(word, INT_MAX);
 }

@@ -148,7 +148,8 @@ uint64_t ae_horizon_compute(ae_proc *proc)
     const uint32_t slots = ae_load32_acquire(&shared->slot_high);
     for (uint32_t slot = 0; slot < slots; slot++) {
         const uint64_t snapshot = ae_load64_acquire(&shared->slots[slot].snapshot);
-        if (snapshot != 0 && snapshot < horizon)
+        /* The snapshot was loaded first: a newer one is published after `cancel` was taken back. */
+        if (snapshot != 0 && snapshot < horizon && !ae_slot_void(&shared->slots[slot]))
             horizon = snapshot;
     }
     const uint32_t members = ae_load32_acquire(&shared->member_high);
@@ -188,6 +189,8 @@ static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
     ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);
     ae_store32(&at->intent_count, 0);
     ae_store32(&at->stamped, 0);
+    ae_store32(&at->resting, 0);
+    ae_store64(&at->began_ns, 0);
     /* Release: the generation is new before the state says active; readers of marks look at
      * both. */
     ae_store64_release(&at->state, AE_STATE(AE_STATE_ACTIVE, 0));
@@ -241,7 +244,14 @@ bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
     const uint64_t owner = ae_load64_acquire(&at->owner);
     if (owner == 0 || ae_member_alive(proc, (uint32_t)owner - 1))
         return false;
-    return ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1));
+    if (!ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1)))
+        return false;
+    /* The dead may not have come to count its claim.  Then the next one would have the same word,
+     * and whoever has judged the dead and is held up could seize the slot from a living owner. */
+    const uint64_t generation = ae_load64(&at->generation);
+    if (generation << 33 != (owner & AE_OWNER_CLAIM))
+        ae_store64_release(&at->generation, generation + 1);
+    return true;
 }
 
 /* ---- limbo ---------------------------------------------------------------------------------- */

@@ -85,12 +85,12 @@ typedef struct ae_slot {
     ae_a64 state;        /* see above */
     ae_a64 generation;   /* counts claims; part of the marks in versions.  Owner writes */
     ae_a64 snapshot;     /* 0: none.  Owner writes, reclaimers read */
-    ae_a64 began_ns;     /* monotonic, for statistics */
+    ae_a64 began_ns;     /* monotonic, of a transaction or cursor; 0 of a statement on its own */
     ae_a32 intent_count; /* owner writes, after the intent itself */
     ae_a32 stamped;      /* intents already stamped after the commit */
     ae_a32 chunk_first;  /* intents beyond the inline ones */
     ae_a32 chunk_last;
-    uint64_t _pad0[1];
+    ae_a64 cancel; /* generation to be cancelled << 1 | void: txn/cancel.c.  CAS by all */
     /* Second line on: what survives from claim to claim. */
     ae_a32 limbo_head; /* dead versions, oldest first, linked by limbo_next */
     ae_a32 limbo_tail;
@@ -103,8 +103,9 @@ typedef struct ae_slot {
     ae_a32 split_table;
     ae_cache cache;
     ae_a32 write_block; /* copy of the inline intents for validators; 0 unless committing */
-    uint32_t _pad1;
-    uint64_t _pad2[6];
+    ae_a32 resting;     /* 1: the owner is not in the engine, nothing it reads is in its hands */
+    ae_a64 commits;     /* since the segment was made; owner writes, for statistics */
+    uint64_t _pad2[5];
     ae_intent intents[AE_INTENTS_INLINE];
     uint64_t _pad3[8];
 } ae_slot;
@@ -131,10 +132,12 @@ _Static_assert(sizeof(ae_feed_line) == 64, "one cache line");
 #define AE_PIN_REVOKED UINT64_MAX
 
 enum ae_counter {
-    AE_COUNT_COMMITS,
+    AE_COUNT_COMMITS, /* those of slots are added to it: a shared word would cost each commit */
     AE_COUNT_ROLLBACKS,
     AE_COUNT_CONFLICTS, /* + reason, AERO_CONFLICT_… */
     AE_COUNT_RETRIES = AE_COUNT_CONFLICTS + 8,
+    AE_COUNT_LATCHES, /* taken, by escalation or by lock_for_update */
+    AE_COUNT_CANCELLED,
     AE_COUNT_REAPED_SLOTS,
     AE_COUNT_REAPED_MEMBERS,
     AE_COUNTERS
@@ -151,7 +154,8 @@ typedef struct ae_proc_shared {
     uint32_t asymmetric; /* constant: readers rely on membarrier */
     uint32_t queue_size; /* constant: entries, a power of two */
     ae_a64 reap_due_ns;  /* monotonic, coarse: when somebody shall look for dead owners of slots */
-    uint64_t _pad2[4];
+    ae_a64 transaction_timeout_secs; /* cancel what is open longer; 0: never */
+    uint64_t _pad2[3];
     ae_a64 counters[AE_COUNTERS + (8 - AE_COUNTERS % 8) % 8];
     /* Followers of the commits: written when one falls asleep and when it is woken. */
     ae_a32 feed_waiting; /* 1: somebody sleeps on feed_event */
@@ -215,6 +219,31 @@ static inline uint64_t ae_snapshot_publish(const ae_proc *proc, ae_a64 *place)
             return snapshot;
         snapshot = now;
     }
+}
+
+/* The owner of a slot enters the engine.  False: it was cancelled, and what it read may be gone. */
+static inline bool ae_slot_wake(const ae_proc *proc, uint32_t slot, uint64_t generation)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    ae_store32(&at->resting, 0);
+    /* Awake before the look at `cancel`; pairs with slot_cancel, which has run a barrier for us. */
+    if (proc->asymmetric)
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        atomic_thread_fence(memory_order_seq_cst);
+    return ae_load64_acquire(&at->cancel) >> 1 != generation;
+}
+/* It leaves, with no row in its hands. */
+static inline void ae_slot_rest(const ae_proc *proc, uint32_t slot)
+{
+    /* Release: its reads are over; pairs with slot_cancel. */
+    ae_store32_release(&ae_slot_at(proc, slot)->resting, 1);
+}
+/* Was the slot cancelled, and its snapshot given up? */
+static inline bool ae_slot_void(const ae_slot *slot)
+{
+    const uint64_t cancel = ae_load64_acquire(&slot->cancel);
+    return (cancel & 1) != 0 && cancel >> 1 == ae_load64_acquire(&slot->generation);
 }
 
 /* Compute the horizon: the least published snapshot, at most the clock.  Pins of dead processes

@@ -141,7 +141,13 @@ aero_session *ae_cursor_session(const aero_cursor *cursor)
     return cursor->session;
 }
 
-aero_status ae_cursor_check(const aero_cursor *cursor)
+void ae_cursor_rest(aero_cursor *cursor)
+{
+    if (cursor->reading)
+        ae_reader_rest(&cursor->reader);
+}
+
+aero_status ae_cursor_check(aero_cursor *cursor)
 {
     return cursor->reading ? ae_reader_check(&cursor->reader) : AERO_OK;
 }

@@ -48,7 +48,7 @@ _Static_assert(sizeof(ae_version) == 32, "the header is half a cache line");
 typedef struct ae_anchor {
     ae_a64 head;  /* reference, and above it a counter that moves with every change */
     ae_a32 tag;   /* of the key's hash; constant from taking to giving back */
-    ae_a32 latch; /* reserved for row latches */
+    ae_a32 latch; /* who may write next (txn/latch.h), 0 anybody; CAS by all */
 } ae_anchor;
 _Static_assert(sizeof(ae_anchor) == AE_UNIT, "an anchor is one unit");
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "table/publish_private.h"
+#include "txn/latch.h"
 
 /* ---- judging the newest version ------------------------------------------------------------- */
 
@@ -390,18 +391,43 @@ aero_status ae_publish_delete(const row_write *write, ae_ref anchor, const row_j
 
 /* ---- finding the row ------------------------------------------------------------------------ */
 
-/* Find the row and judge it.  *anchor is 0 when no anchor has the key. */
+aero_status ae_row_conflict(const row_write *write, ae_ref anchor, int32_t reason)
+{
+    ae_latch_conflict(write->session, write->table, write->tag, anchor);
+    return ae_conflict(write->session, reason, write->of->name);
+}
+
+aero_status ae_row_search(const row_write *write, ae_ref *anchor, ae_hash_entry **entry)
+{
+    return ae_hash_put(write->hash, write->session->txn.slot, write->tag, key_matches,
+                       (void *)(uintptr_t)write, 0, 0, anchor, entry, &write->session->error);
+}
+
+/* Find the row, in its writers' order when there is one, and judge it.  *anchor is 0 when no
+ * anchor has the key. */
 aero_status ae_row_locate(const row_write *write, ae_ref *anchor, ae_hash_entry **entry,
                           enum row_state *state, row_judged *judged)
 {
     aero_session *session = write->session;
-    for (;;) {
-        const aero_status status = ae_hash_put(write->hash, session->txn.slot, write->tag,
-                                               key_matches, (void *)(uintptr_t)write, 0, 0, anchor,
-                                               entry, &session->error);
+    for (uint32_t attempt = 0;;) {
+        const aero_status status = ae_row_search(write, anchor, entry);
         if (status != AERO_OK || *anchor == 0)
             return status;
+        const ae_anchor *row = ae_at(&session->db->segment, *anchor);
+        const bool wanted = ae_latch_wanted(session, write->table, write->tag);
+        if (__builtin_expect(wanted || ae_load32(&row->latch) != 0, 0)) {
+            const enum ae_latch latch = ae_latch_meet(session, *anchor, wanted);
+            if (latch == AE_LATCH_AGAIN)
+                continue; /* with the new snapshot what the look-up found may be gone */
+            if (latch == AE_LATCH_LATE)
+                return ae_row_conflict(write, *anchor, AERO_CONFLICT_LOCK);
+        }
         *state = ae_row_judge(write, *anchor, judged);
+        if (*state == ROW_CONFLICT) {
+            if (ae_latch_patience(session, *anchor, attempt++))
+                continue;
+            return ae_row_conflict(write, *anchor, AERO_CONFLICT_WRITE);
+        }
         if (*state != ROW_CLOSED)
             return AERO_OK;
         ae_pause(); /* its entry is being removed, or it was reused: look again */

@@ -27,11 +27,21 @@ typedef struct row_judged {
     ae_version *version;
 } row_judged;
 
+/* A statement that writes, and its context. */
+typedef aero_status (*ae_statement)(aero_session *session, void *context);
+/* In the open transaction: all of the statement or nothing of it. */
+aero_status ae_statement_join(aero_session *session, ae_statement body, void *context);
+
 /* Begin a write of the row whose key `key_row` has; notes the key as read. */
 void ae_write_start(row_write *write, aero_session *session, uint32_t table, const void *key_row);
-/* Find the row and judge it.  *anchor is 0 when no anchor has the key. */
+/* Find the row's anchor by the key, 0 when there is none. */
+aero_status ae_row_search(const row_write *write, ae_ref *anchor, ae_hash_entry **entry);
+/* Find the row and judge it: live, dead or closed.  *anchor is 0 when no anchor has the key.
+ * Errors: CONFLICT. */
 aero_status ae_row_locate(const row_write *write, ae_ref *anchor, ae_hash_entry **entry,
                           enum row_state *state, row_judged *judged);
+/* A write lost the row to another: AERO_CONFLICT, and its writers queue when it happens often. */
+aero_status ae_row_conflict(const row_write *write, ae_ref anchor, int32_t reason);
 /* Judge the newest version of the row behind an anchor. */
 enum row_state ae_row_judge(const row_write *write, ae_ref anchor, row_judged *judged);
 /* A private image of a version's row: its long texts by address. */

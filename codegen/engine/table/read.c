@@ -15,11 +15,15 @@ aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reade
     reader->watch.back = NULL;
     reader->watch.stale = false;
     reader->own = 0;
+    reader->awake = false;
     reader->epoch = session->fork_epoch;
     if (session->txn.open) {
         if (session->txn.doomed)
-            return ae_fail(&session->error, AERO_USAGE,
-                           "the transaction met a conflict and can only be rolled back");
+            return ae_txn_doomed(session);
+        const aero_status awake = ae_txn_wake(session);
+        if (awake != AERO_OK)
+            return awake;
+        reader->awake = true;
         ae_txn_look(session);
         reader->snapshot = session->txn.snapshot;
         reader->own = ae_txn_mark(session);
@@ -42,24 +46,58 @@ aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reade
     if (status != AERO_OK)
         return status;
     ae_slot *slot = ae_slot_at(&db->proc, reader->slot);
-    ae_store64(&slot->began_ns, ae_os_monotonic_ns());
+    ae_store64_release(&slot->began_ns, ae_os_monotonic_ns());
+    reader->generation = ae_load64(&slot->generation);
+    reader->awake = true;
     reader->snapshot = ae_snapshot_publish(&db->proc, &slot->snapshot);
     return AERO_OK;
 }
 
-aero_status ae_reader_check(const ae_reader *reader)
+/* Is the reader's transaction still the session's? */
+static bool transaction_goes_on(const ae_reader *reader)
+{
+    const ae_txn *txn = &reader->session->txn;
+    return txn->open && ae_mark_same(reader->own, ae_mark(txn->slot, txn->generation, 0));
+}
+
+void ae_reader_rest(ae_reader *reader)
+{
+    if (!reader->awake)
+        return;
+    reader->awake = false;
+    if (reader->slot != AE_SLOT_NONE)
+        ae_slot_rest(&reader->session->db->proc, reader->slot);
+    else if (transaction_goes_on(reader))
+        ae_txn_rest(reader->session);
+}
+
+/* To work again after a rest. */
+static aero_status reader_wake(ae_reader *reader)
+{
+    aero_session *session = reader->session;
+    if (reader->awake)
+        return AERO_OK;
+    if (reader->slot == AE_SLOT_NONE) {
+        const aero_status status = session->txn.doomed ? ae_txn_doomed(session)
+                                                       : ae_txn_wake(session);
+        reader->awake = status == AERO_OK;
+        return status;
+    }
+    reader->awake = ae_slot_wake(&session->db->proc, reader->slot, reader->generation);
+    return reader->awake ? AERO_OK : ae_txn_cancelled(session);
+}
+
+aero_status ae_reader_check(ae_reader *reader)
 {
     aero_session *session = reader->session;
     if (reader->epoch != session->fork_epoch)
         return ae_fail(&session->error, AERO_STALE, "the cursor belongs to the parent process");
-    if (reader->own != 0 &&
-        (!session->txn.open ||
-         !ae_mark_same(reader->own, ae_mark(session->txn.slot, session->txn.generation, 0))))
+    if (reader->own != 0 && !transaction_goes_on(reader))
         return ae_fail(&session->error, AERO_STALE, "the cursor's transaction has ended");
     if (reader->watch.stale)
         return ae_fail(&session->error, AERO_STALE,
                        "the cursor is newer than the savepoint that was rolled back to");
-    return AERO_OK;
+    return reader_wake(reader);
 }
 
 void ae_reader_close(ae_reader *reader)
@@ -69,6 +107,8 @@ void ae_reader_close(ae_reader *reader)
     ae_txn_unwatch(&reader->watch);
     if (reader->epoch != session->fork_epoch)
         return; /* what it holds is the parent's */
+    if (reader->own != 0)
+        ae_reader_rest(reader);
     if (reader->pins_member)
         /* Release: the reads are over; pairs with ae_horizon_compute. */
         ae_store64_release(&db->proc.shared->members[session->member].pin, 0);

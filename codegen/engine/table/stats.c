@@ -6,7 +6,7 @@
 #include "base/os.h"
 #include "txn/handles.h"
 
-#define GLOBAL_STATS 32u
+#define GLOBAL_STATS 64u
 #define TABLE_STATS 4u
 
 typedef struct stat_list {
@@ -41,11 +41,15 @@ static void add_transactions(stat_list *list, const aero_db *db)
     uint64_t oldest = clock;
     uint64_t pid = 0;
     uint64_t began = 0;
+    uint64_t commits = ae_load64(&shared->counters[AE_COUNT_COMMITS]);
+    uint64_t dead = 0; /* versions that wait for the horizon */
     for (uint32_t index = 0; index < ae_load32_acquire(&shared->slot_high); index++) {
         const ae_slot *slot = &shared->slots[index];
         const uint64_t owner = ae_load64_acquire(&slot->owner);
         const uint64_t snapshot = ae_load64_acquire(&slot->snapshot);
         open += owner != 0;
+        dead += ae_load32(&slot->limbo_count);
+        commits += ae_load64(&slot->commits);
         if (owner != 0 && snapshot != 0 && snapshot <= oldest) {
             oldest = snapshot;
             began = ae_load64(&slot->began_ns);
@@ -64,7 +68,9 @@ static void add_transactions(stat_list *list, const aero_db *db)
     add(list, "oldest_snapshot_pid", -1, pid);
     add(list, "oldest_snapshot_age_us", -1,
         pid != 0 && now > began && began != 0 ? (now - began) / 1000 : 0);
-    add(list, "commits", -1, ae_load64(&shared->counters[AE_COUNT_COMMITS]));
+    add(list, "oldest_snapshot_lag", -1, clock - oldest);
+    add(list, "dead_versions", -1, dead);
+    add(list, "commits", -1, commits);
     add(list, "rollbacks", -1, ae_load64(&shared->counters[AE_COUNT_ROLLBACKS]));
     add(list, "retries", -1, ae_load64(&shared->counters[AE_COUNT_RETRIES]));
     static const char *const names[] = {NULL,
@@ -73,9 +79,12 @@ static void add_transactions(stat_list *list, const aero_db *db)
                                         "conflicts_predicate",
                                         "conflicts_stalled",
                                         "conflicts_window",
-                                        "conflicts_cancelled"};
+                                        "conflicts_cancelled",
+                                        "conflicts_lock"};
     for (uint32_t reason = 1; reason < sizeof names / sizeof names[0]; reason++)
         add(list, names[reason], -1, ae_load64(&shared->counters[AE_COUNT_CONFLICTS + reason]));
+    add(list, "row_latches", -1, ae_load64(&shared->counters[AE_COUNT_LATCHES]));
+    add(list, "cancelled", -1, ae_load64(&shared->counters[AE_COUNT_CANCELLED]));
     add(list, "reaped_slots", -1, ae_load64(&shared->counters[AE_COUNT_REAPED_SLOTS]));
     add(list, "reaped_sessions", -1, ae_load64(&shared->counters[AE_COUNT_REAPED_MEMBERS]));
 }

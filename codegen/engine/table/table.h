@@ -26,10 +26,12 @@ typedef struct ae_reader {
     uint64_t snapshot;
     uint64_t
         own; /* mark of the own transaction, with the number of its writes that are seen; or 0 */
-    uint64_t epoch; /* of forks: a reader is worth nothing in a child */
-    uint32_t slot;  /* pinned slot, or AE_SLOT_NONE when the transaction or member pins */
+    uint64_t epoch;      /* of forks: a reader is worth nothing in a child */
+    uint32_t slot;       /* pinned slot, or AE_SLOT_NONE when the transaction or member pins */
+    uint64_t generation; /* of the pinned slot */
     bool pins_member;
-    bool noted;          /* what the next scan reads has been noted, finer than the whole table */
+    bool awake; /* counted among what the transaction has at work, or its slot is not resting */
+    bool noted; /* what the next scan reads has been noted, finer than the whole table */
     ae_own_reader watch; /* told when writes that it sees are undone */
 } ae_reader;
 
@@ -40,9 +42,11 @@ typedef struct ae_reader {
  * Errors: NO_SLOT, CANCELLED. */
 aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reader);
 void ae_reader_close(ae_reader *reader);
-/* STALE when the reader was opened before a fork, or in a transaction that has ended: look before
- * each use of a lasting reader. */
-aero_status ae_reader_check(const ae_reader *reader);
+/* STALE when the reader was opened before a fork, or in a transaction that has ended; CANCELLED
+ * when it was open too long: look before each use of a lasting reader. */
+aero_status ae_reader_check(ae_reader *reader);
+/* Until the next check nothing of what a lasting reader found is looked at: it may be cancelled. */
+void ae_reader_rest(ae_reader *reader);
 
 /* Must what is read be noted for validation?  Then look-ups note their keys by themselves, and a
  * scan notes the whole table unless its filter was given here before.  The predicate is released
@@ -93,6 +97,10 @@ aero_status ae_table_change(aero_session *session, uint32_t table, const void *k
 
 aero_status ae_table_delete(aero_session *session, uint32_t table, const void *key_row,
                             bool *found);
+/* Lock a row for the rest of the open transaction: other writers of it queue.  Errors: USAGE
+ * outside a transaction, CONFLICT (LOCK: another has it and keeps it; WRITE: written since the
+ * snapshot). */
+aero_status ae_table_lock(aero_session *session, uint32_t table, const void *key_row, bool *found);
 /* Delete all visible rows. */
 aero_status ae_table_reset(aero_session *session, uint32_t table, uint64_t *deleted);
 

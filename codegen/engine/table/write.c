@@ -41,8 +41,6 @@ static aero_status row_put(const row_write *write, const void *image, enum ae_wr
         *outcome = 2;
         if (anchor == 0)
             status = ae_publish_insert(write, image, &again);
-        else if (state == ROW_CONFLICT)
-            return ae_conflict(write->session, AERO_CONFLICT_WRITE, write->of->name);
         else if (state == ROW_DEAD)
             status = ae_publish_revival(write, anchor, &judged, image, entry, &again);
         else if (mode == AE_WRITE_INSERT)
@@ -79,8 +77,6 @@ static aero_status row_change(aero_session *session, void *context)
         aero_status status = ae_row_locate(&write, &anchor, &entry, &state, &judged);
         if (status != AERO_OK)
             return status;
-        if (anchor != 0 && state == ROW_CONFLICT)
-            return ae_conflict(session, AERO_CONFLICT_WRITE, write.of->name);
         const bool live = anchor != 0 && state == ROW_LIVE;
         body->outcome = live ? 1 : body->create ? 2 : 0;
         if (body->outcome == 0)
@@ -119,8 +115,6 @@ static aero_status row_delete(const row_write *write, bool *found)
         const aero_status status = ae_row_locate(write, &anchor, &entry, &state, &judged);
         if (status != AERO_OK)
             return status;
-        if (anchor != 0 && state == ROW_CONFLICT)
-            return ae_conflict(write->session, AERO_CONFLICT_WRITE, write->of->name);
         *found = anchor != 0 && state == ROW_LIVE;
         if (!*found)
             return AERO_OK;
@@ -132,33 +126,33 @@ static aero_status row_delete(const row_write *write, bool *found)
 
 /* ---- statements ----------------------------------------------------------------------------- */
 
-typedef aero_status (*statement_body)(aero_session *session, void *context);
-
-/* In the open transaction: all of the statement or nothing of it. */
-static aero_status statement_join(aero_session *session, statement_body body, void *context)
+aero_status ae_statement_join(aero_session *session, ae_statement body, void *context)
 {
     ae_txn *txn = &session->txn;
     if (txn->doomed)
-        return ae_fail(&session->error, AERO_USAGE,
-                       "the transaction met a conflict and can only be rolled back");
+        return ae_txn_doomed(session);
     if (txn->isolation == AERO_ISOLATION_READ_ONLY)
         return ae_fail(&session->error, AERO_READ_ONLY, "the transaction is read-only");
+    aero_status status = ae_txn_wake(session);
+    if (status != AERO_OK)
+        return status;
     ae_txn_look(session);
     const uint32_t before = txn->intent_count;
-    const aero_status status = body(session, context);
+    status = body(session, context);
     if (status != AERO_OK && txn->intent_count > before)
         ae_txn_undo_to(session, before);
     if (status == AERO_CONFLICT) {
         txn->doomed = true;
         session->error.aborted = 1;
     }
+    ae_txn_rest(session);
     return status;
 }
 
-static aero_status statement(aero_session *session, statement_body body, void *context)
+static aero_status statement(aero_session *session, ae_statement body, void *context)
 {
     if (session->txn.open)
-        return statement_join(session, body, context);
+        return ae_statement_join(session, body, context);
     uint64_t deadline = 0;
     for (uint32_t attempt = 0;; attempt++) {
         aero_status status = ae_txn_begin(session, AERO_ISOLATION_SERIALIZABLE, false);

@@ -29,6 +29,8 @@ struct aero_db {
     ae_a64 fork_epoch; /* moves in each generation of children */
     ae_a32 sessions;
     ae_a32 synchronous_commit;
+    ae_a64 escalate_after;  /* conflicts on a row until its writers queue; 0: never */
+    ae_a64 lock_timeout_ms; /* longest wait for a locked row */
     ae_a64 checkpoint_interval_secs;
 };
 
@@ -39,9 +41,11 @@ typedef struct ae_savepoint {
 } ae_savepoint;
 
 typedef struct ae_txn {
-    bool open;     /* a transaction is running (explicit, or of one statement) */
-    bool explicit; /* the user began it */
-    bool doomed;   /* can only be rolled back */
+    bool open;      /* a transaction is running (explicit, or of one statement) */
+    bool explicit;  /* the user began it */
+    bool doomed;    /* can only be rolled back */
+    bool cancelled; /* because it was open too long */
+    uint32_t awake; /* calls and cursors at work; 0: the slot says that we rest */
     int32_t isolation;
     uint32_t slot;
     uint64_t generation;
@@ -52,9 +56,20 @@ typedef struct ae_txn {
     uint32_t savepoint_count;
     uint32_t savepoint_capacity;
     ae_own_reader *readers;
+    bool fresh;  /* nothing was read or written yet: the snapshot may still be renewed */
     bool tracks; /* reads are noted, to be validated at commit */
     ae_reads reads;
 } ae_txn;
+
+/* A row that the session's writes met conflicts on, and the latches it holds (latch.h). */
+typedef struct ae_hot {
+    uint32_t table;
+    uint32_t tag;
+    ae_ref anchor;
+    uint32_t conflicts; /* in a row */
+    uint32_t heat;      /* writes for which the row's queue is still used; 0: the row is not hot */
+    bool retry;         /* the last transaction failed on it: queue before the next one looks */
+} ae_hot;
 
 struct aero_session {
     uint64_t magic;
@@ -68,6 +83,9 @@ struct aero_session {
     uint64_t lag_looked;   /* clock when the holders of a horizon far behind were looked at */
     uint64_t random;       /* xorshift state of back-off jitter */
     ae_txn txn;
+    ae_hot hot;
+    ae_ref latches[AE_LATCHES_KEPT]; /* anchors whose latch the transaction may hold */
+    uint32_t latch_count;
     aero_error error;
     ae_session_child *children;
     /* Scratch for row images: the row, and text of values while a statement runs. */

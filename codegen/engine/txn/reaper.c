@@ -51,7 +51,10 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
         return false;
     AE_CRASH_POINT("reap.seized");
     /* It may have died before it had one, or while giving it up; cleaning walks the hash. */
-    if (ae_load64(&at->snapshot) == 0)
+    const bool cancelled = ae_slot_void(at);
+    if (cancelled)
+        ae_store64_release(&at->cancel, 0);
+    if (cancelled || ae_load64(&at->snapshot) == 0)
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
     const bool worked = ae_state_of(ae_load64_acquire(&at->state)) != AE_STATE_IDLE;
     const uint64_t number = worked ? ae_queue_settle(&db->queue, slot) : 0;

@@ -179,6 +179,7 @@ bool ae_reclaim_hard(aero_session *session)
 {
     aero_db *db = session->db;
     (void)ae_reap_all(db, session->member);
+    ae_cancel_overdue(db);
     const uint64_t horizon = ae_horizon_compute(&db->proc);
     session->horizon = horizon;
     uint64_t freed = 0;

@@ -78,7 +78,11 @@ static aero_status session_after_fork(aero_session *session)
     session->reclaim_debt = 0;
     session->txn.open = false;
     session->txn.doomed = false;
+    session->txn.cancelled = false;
+    session->txn.awake = 0;
     session->txn.intent_count = 0;
+    session->latch_count = 0;
+    memset(&session->hot, 0, sizeof session->hot);
     ae_reads_clear(&session->txn.reads);
     while (session->txn.readers != NULL) {
         session->txn.readers->stale = true;
@@ -395,6 +399,8 @@ aero_status ae_db_open(const aero_open_options *options, aero_db **out, aero_err
     db->fork_guard = (_Atomic uint64_t *)ae_os_fork_guard_new();
     ae_store32(&db->synchronous_commit, 1);
     ae_store64(&db->checkpoint_interval_secs, 300);
+    ae_store64(&db->escalate_after, AE_ESCALATE_AFTER);
+    ae_store64(&db->lock_timeout_ms, AE_LOCK_TIMEOUT_MS);
     aero_status status = db->hashes == NULL || db->fork_guard == NULL
                              ? ae_fail(error, AERO_NO_MEMORY, "no memory for a database")
                              : db_setup(db, options, error);

@@ -1,11 +1,10 @@
 /* txn.c — the life of a transaction (see txn.h and README.md). */
-#include "txn/txn.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
 #include "proc/feed.h"
+#include "txn/latch.h"
 
 /* Versions freed per commit beyond what it retired, so that a backlog shrinks while nobody waits
  * long. */
@@ -19,7 +18,8 @@ aero_status ae_conflict(aero_session *session, int32_t reason, const char *table
                                             "a row entered or left what was read",
                                             "stopped too long while committing",
                                             "the snapshot is too old to be validated",
-                                            "cancelled"};
+                                            "cancelled",
+                                            "another transaction has locked the row"};
     ae_fail(&session->error, AERO_CONFLICT, "transaction conflict%s%s: %s; run it again",
             table == NULL ? "" : " in ", table == NULL ? "" : table, sentences[reason]);
     session->error.reason = reason;
@@ -41,6 +41,7 @@ static void reap_when_due(const aero_session *session)
     if (!ae_cas64(place, due, now + AE_REAP_INTERVAL_NS))
         return;
     (void)ae_reap_all(session->db, session->member);
+    ae_cancel_overdue(session->db);
     ae_member_sweep(&session->db->proc, now / AE_REAP_INTERVAL_NS);
     ae_reclaim_idle(session, now / AE_REAP_INTERVAL_NS);
 }
@@ -63,6 +64,8 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->open = true;
     txn->explicit = explicit_;
     txn->doomed = false;
+    txn->cancelled = false;
+    txn->awake = explicit_ ? 1 : 0;
     txn->isolation = isolation;
     txn->tracks = explicit_ && isolation == AERO_ISOLATION_SERIALIZABLE;
     txn->intent_count = 0;
@@ -73,16 +76,18 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->snapshot = 0;
     if (!explicit_)
         ae_txn_look(session);
+    else if (session->hot.retry)
+        ae_latch_begin(session);
     AE_CRASH_POINT("txn.begun");
+    ae_txn_rest(session);
     return AERO_OK;
 }
 
 void ae_txn_look(aero_session *session)
 {
-    ae_txn *txn = &session->txn;
-    if (txn->snapshot == 0)
-        txn->snapshot = ae_snapshot_publish(&session->db->proc,
-                                            &ae_slot_at(&session->db->proc, txn->slot)->snapshot);
+    session->txn.fresh = session->txn.snapshot == 0;
+    if (session->txn.fresh)
+        ae_txn_renew(session);
 }
 
 static void savepoints_drop(ae_txn *txn, uint32_t count)
@@ -105,9 +110,12 @@ static void txn_leave(aero_session *session)
     ae_store32_release(&slot->intent_count, 0);
     if (ae_load32(&slot->chunk_first) != 0)
         ae_intents_trim(session->db, txn->slot, 0);
+    if (session->latch_count != 0)
+        ae_latch_leave(session);
     ae_reclaim_some(session, RECLAIM_PER_COMMIT + 2 * txn->intent_count);
     ae_slot_release(&session->db->proc, txn->slot);
     txn->open = false;
+    txn->awake = 0;
     txn->intent_count = 0;
     if (ae_reads_any(&txn->reads))
         ae_reads_clear(&txn->reads);
@@ -164,6 +172,8 @@ void ae_txn_rollback(aero_session *session)
     ae_txn *txn = &session->txn;
     ae_slot *slot = ae_slot_at(&session->db->proc, txn->slot);
     AE_ALWAYS(txn->open);
+    if (txn->explicit)
+        ae_txn_take_back(session);
     ae_store64_release(&slot->state, AE_STATE(AE_STATE_ABORTED, 0));
     ae_txn_undo_to(session, 0);
     ae_writes_retire(session->db, txn->slot);
@@ -213,6 +223,10 @@ aero_status ae_txn_commit(aero_session *session)
     ae_txn *txn = &session->txn;
     ae_slot *slot = ae_slot_at(&db->proc, txn->slot);
     AE_ALWAYS(txn->open && !txn->doomed);
+    if (ae_txn_wake(session) != AERO_OK) {
+        ae_txn_rollback(session);
+        return ae_txn_cancelled(session);
+    }
     if (txn->intent_count ==
         0) { /* a snapshot is a prefix of the order: reads alone need no validation */
         txn_leave(session);
@@ -250,7 +264,7 @@ aero_status ae_txn_commit(aero_session *session)
     /* Our reads are over: a new snapshot, so that what we replaced ourselves can be freed at
      * once. */
     (void)ae_snapshot_publish(&db->proc, &slot->snapshot);
-    ae_count(&db->proc, AE_COUNT_COMMITS);
+    ae_store64(&slot->commits, ae_load64(&slot->commits) + 1);
     txn_leave(session);
     return AERO_OK;
 }
@@ -267,13 +281,20 @@ static ae_savepoint *savepoint_find(ae_txn *txn, const char *name, size_t length
     return NULL;
 }
 
+aero_status ae_txn_doomed(aero_session *session)
+{
+    return session->txn.cancelled
+               ? ae_txn_cancelled(session)
+               : ae_fail(&session->error, AERO_USAGE,
+                         "the transaction met a conflict and can only be rolled back");
+}
+
 static aero_status savepoint_check(aero_session *session, size_t length)
 {
     if (!session->txn.open)
         return ae_fail(&session->error, AERO_USAGE, "no transaction is open");
     if (session->txn.doomed)
-        return ae_fail(&session->error, AERO_USAGE,
-                       "the transaction met a conflict and can only be rolled back");
+        return ae_txn_doomed(session);
     if (length > AE_NAME_MAX)
         return ae_fail(&session->error, AERO_LIMIT, "a savepoint's name has at most %u bytes",
                        AE_NAME_MAX);
@@ -324,10 +345,13 @@ static aero_status savepoint_known(aero_session *session, const char *name, size
 aero_status ae_txn_rollback_to(aero_session *session, const char *name, size_t length)
 {
     ae_savepoint *point = NULL;
-    const aero_status status = savepoint_known(session, name, length, &point);
+    aero_status status = savepoint_known(session, name, length, &point);
+    if (status == AERO_OK)
+        status = ae_txn_wake(session);
     if (status != AERO_OK)
         return status;
     ae_txn_undo_to(session, point->intent_count);
+    ae_txn_rest(session);
     const uint32_t kept = (uint32_t)(point - session->txn.savepoints) + 1;
     while (session->txn.savepoint_count > kept)
         free(session->txn.savepoints[--session->txn.savepoint_count].name);

@@ -23,6 +23,20 @@ aero_status ae_txn_savepoint(aero_session *session, const char *name, size_t len
 aero_status ae_txn_rollback_to(aero_session *session, const char *name, size_t length);
 aero_status ae_txn_release(aero_session *session, const char *name, size_t length);
 
+/* ---- cancelling (cancel.c) ------------------------------------------------------------------ */
+
+/* Around what an explicit transaction does in the engine, nesting.  Errors: CANCELLED. */
+aero_status ae_txn_wake(aero_session *session);
+void ae_txn_rest(aero_session *session);
+/* Awake for good, to roll back: a snapshot that was given up is replaced. */
+void ae_txn_take_back(aero_session *session);
+/* The error of a cancelled transaction or cursor. */
+aero_status ae_txn_cancelled(aero_session *session);
+/* Why nothing but a rollback can follow: USAGE after a conflict, or CANCELLED. */
+aero_status ae_txn_doomed(aero_session *session);
+/* Cancel what has been open longer than the setting allows. */
+void ae_cancel_overdue(const aero_db *db);
+
 /* Mark of the transaction's next write. */
 static inline uint64_t ae_txn_mark(const aero_session *session)
 {

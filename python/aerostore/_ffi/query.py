@@ -45,10 +45,19 @@ class _Handle:
 
     _number = 0  # until the constructor has one; the destructor looks
 
-    def __init__(self, session: Session, handle: Any, close: Any) -> None:
+    def __init__(self, session: Session, make: Any, arguments: tuple[Any, ...], close: Any) -> None:
+        """Call `make`, whose last argument is the place for the handle, and own that."""
         self.session = session
         self._pid = os.getpid()
-        self._number = session.own(handle, close)
+        out = arguments[-1]
+        try:
+            session.check(make(*arguments))
+            self._number = session.own(out[0], close)
+        except BaseException:
+            # An interrupt, right after the call: nobody else knows the handle.
+            if out[0] and all(handle != out[0] for handle, _ in session.owned.values()):
+                close(out[0])
+            raise
 
     @property
     def handle(self) -> Any:
@@ -85,11 +94,10 @@ class Query(_Handle):
     """A compiled query (an aero_query) of one session."""
 
     def __init__(self, session: Session, plan: Plan) -> None:
-        library = session.library
-        ffi, lib = library.ffi, library.lib
-        out = ffi.new("aero_query **")
-        session.check(lib.aero_query_new(session.handle, plan.table.index, out))
-        super().__init__(session, out[0], lib.aero_query_free)
+        lib = session.library.lib
+        out = session.library.ffi.new("aero_query **")
+        arguments = (session.handle, plan.table.index, out)
+        super().__init__(session, lib.aero_query_new, arguments, lib.aero_query_free)
         self.plan = plan
         for clause in plan.clauses:
             self._add(clause)
@@ -138,9 +146,8 @@ class Cursor(_Handle):
     def __init__(self, query: Query) -> None:
         session = query.session
         ffi, lib = session.library.ffi, session.library.lib
-        out = ffi.new("aero_cursor **")
-        session.check(lib.aero_cursor_open(query.handle, out))
-        super().__init__(session, out[0], lib.aero_cursor_close)
+        arguments = (query.handle, ffi.new("aero_cursor **"))
+        super().__init__(session, lib.aero_cursor_open, arguments, lib.aero_cursor_close)
         self._query = query  # a cursor's query must outlive it
         columns = query.plan.columns
         self._count = len(columns)

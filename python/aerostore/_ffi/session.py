@@ -366,6 +366,14 @@ class Session:
             return False, None
         return True, decode_value(self.library.ffi, self._result)
 
+    def lock_row(self, table: TableInfo, key: object) -> bool:
+        """Lock a row for the open transaction; return whether there is one."""
+        handle = self.handle
+        self._fill_key(table, key)
+        call = self.library.lib.aero_lock_row
+        self.check(call(handle, table.index, self._key.pointer, self._flag))
+        return bool(self._flag[0])
+
     def delete(self, table: TableInfo, key: object) -> bool:
         """Delete a row; return whether there was one."""
         handle = self.handle

@@ -71,7 +71,8 @@ enum aero_conflict {
     AERO_CONFLICT_PREDICATE = 3, /* a row entered or left a range or filter that was read */
     AERO_CONFLICT_STALLED = 4,   /* stopped between entering the commit queue and deciding */
     AERO_CONFLICT_WINDOW = 5,    /* the snapshot is older than the commit queue remembers */
-    AERO_CONFLICT_CANCELLED = 6
+    AERO_CONFLICT_CANCELLED = 6,
+    AERO_CONFLICT_LOCK = 7 /* the row is locked by another transaction */
 };
 
 enum aero_isolation {
@@ -226,6 +227,14 @@ aero_status aero_incr(aero_session *session, uint32_t table, const aero_value *k
                       const aero_value *delta, aero_value *result, int32_t *found);
 aero_status aero_delete(aero_session *session, uint32_t table, const aero_value *key,
                         int32_t *found);
+/* Lock a row until the open transaction ends; *found is 0, and nothing is locked, when there is no
+ * such row.  Other writers of the row wait, each at most aerostore.lock_timeout_ms; readers do not
+ * notice.  As the first statement of a transaction it waits, too, and the transaction then sees the
+ * row as its last writer left it, and can write it without a conflict.  Later in a transaction it
+ * waits for younger transactions only, so that nobody waits in a circle.  The lock dies with its
+ * process.  Errors: USAGE outside a transaction, READ_ONLY, CONFLICT (reason LOCK or WRITE). */
+aero_status aero_lock_row(aero_session *session, uint32_t table, const aero_value *key,
+                          int32_t *found);
 /* Delete every row, in one transaction. */
 aero_status aero_reset(aero_session *session, uint32_t table, uint64_t *deleted);
 /* Rows visible now.  Exact: counted under a snapshot. */
