@@ -109,7 +109,7 @@ class Actor:
     def tell(self, *message: Any) -> Any:
         """Have one message carried out; return (kind, value)."""
         self.pipe.send(message)
-        assert self.pipe.poll(30), f"no answer to {message}: somebody waits for somebody"
+        assert self.pipe.poll(120), f"no answer to {message}: somebody waits for somebody"
         return self.pipe.recv()
 
     def stop(self) -> None:
