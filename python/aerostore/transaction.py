@@ -36,15 +36,16 @@ class Transaction:
     the exception, unless the block named it by `as`.
     """
 
-    _session: Session | None = None  # set while it may be open
+    __slots__ = ("_database", "_depth", "_isolation", "_owner", "_savepoint", "_session")
 
     def __init__(self, database: Database, isolation: str) -> None:
+        self._session: Session | None = None  # set while it may be open
         if isolation not in _ISOLATIONS:
             raise UsageError(f"unknown isolation {isolation!r}; there are {', '.join(_ISOLATIONS)}")
         self._database = database
         self._isolation = isolation
         self._savepoint: bytes | None = None
-        self._owner = (0, 0)
+        self._owner = 0  # process; the thread is the session's
         self._depth = 0
 
     @property
@@ -56,10 +57,12 @@ class Transaction:
         if self._session is not None:
             raise UsageError("this transaction was entered already; make another one")
         session = self._database._session()
-        depth = session.depth()
-        self._owner = (os.getpid(), threading.get_ident())
+        # Without a block around this one nothing is open, which saves asking.
+        depth = session.depth() if session.blocks else 0
+        self._owner = os.getpid()
         self._depth = depth
         self._session = session  # before anything is open: see __del__
+        session.blocks += 1
         try:
             if depth == 0:
                 session.begin(_ISOLATIONS[self._isolation])
@@ -69,9 +72,16 @@ class Transaction:
                 self._savepoint = name
                 session.savepoint(name)
         except Error:
-            self._session = None
+            self._leave(session)
             raise
         return self
+
+    def _leave(self, session: Session) -> None:
+        self._session = None
+        session.blocks -= 1
+
+    def _is_elsewhere(self, session: Session) -> bool:
+        return self._owner != os.getpid() or session.thread != threading.get_ident()
 
     def __exit__(
         self,
@@ -82,35 +92,37 @@ class Transaction:
         session = self._session
         if session is None:
             raise UsageError("this transaction is not open")
-        if self._owner != (os.getpid(), threading.get_ident()):
-            self._session = None
-            if kind is None:
-                raise StaleHandle("the transaction belongs to another thread or process")
-            return  # the parent's, or the other thread's; the exception goes on
         try:
-            if kind is None:
-                self._keep(session)
-            else:
+            if kind is not None:
                 self._undo(session)
+            elif self._savepoint is None:
+                self._commit(session)
+            else:
+                session.release(self._savepoint)
         except Error:
-            self._session = None
-            if kind is None:
-                raise
-            return  # the exception under way is the one to tell
+            # In another thread or in a child of fork nothing of it is open, and this tells so.
+            elsewhere = self._is_elsewhere(session)
+            self._leave(session)
+            if kind is not None:
+                return  # the exception under way is the one to tell
+            if elsewhere:
+                raise StaleHandle(
+                    "the transaction belongs to another thread or process"
+                ) from None
+            raise
         self._session = None
+        session.blocks -= 1
 
     def __del__(self) -> None:
         session = self._session
-        if session is None or self._owner != (os.getpid(), threading.get_ident()):
+        if session is None or self._is_elsewhere(session):
             return
         with contextlib.suppress(Error):
             if session.depth() > self._depth:
                 self._undo(session)
+        self._leave(session)
 
-    def _keep(self, session: Session) -> None:
-        if self._savepoint is not None:
-            session.release(self._savepoint)
-            return
+    def _commit(self, session: Session) -> None:
         try:
             session.commit()
         except Error:

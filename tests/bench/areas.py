@@ -146,6 +146,76 @@ def python(work: Work) -> Outcome:
     return outcome
 
 
+def transactions(work: Work) -> Outcome:
+    """Begin and end; change one row in a transaction; an empty one in Tcl and in Python."""
+    outcome = Outcome("transactions")
+    folder = work.folder("transactions")
+    work.measure(outcome, [str(work.driver("txn_single")), str(work.rows),
+                           str(min(work.operations, 200_000)), str(work.rounds),
+                           str(work.flights()), str(folder)])
+    shutil.rmtree(folder)
+    note_missing(outcome, [("one-row transaction", "lmdb"), ("one-row transaction", "sqlite")])
+    operations = str(min(work.operations, 100_000))
+    folder = work.folder("transactions")
+    work.measure(outcome, work.python("empty_transaction.py", str(folder), operations,
+                                      str(work.rounds)))
+    shutil.rmtree(folder)
+    tclsh = shutil.which("tclsh")
+    if tclsh is not None:
+        folder = work.folder("transactions")
+        work.measure(outcome, [tclsh, str(DRIVERS / "empty_transaction.tcl"), str(ROOT / "tcl"),
+                               null_command(work), str(folder), operations, str(work.rounds)])
+        shutil.rmtree(folder)
+    for what, idle in [("python transaction", "empty manager"),
+                       ("tcl transaction", "empty command")]:
+        full, base = outcome.series.get((what, "aerostore")), outcome.series.get((what, idle))
+        for a, b in zip(full.values if full else [], base.values if base else [], strict=True):
+            outcome.add(what, "net", a - b, "ns/row")
+    outcome.bars = [
+        Bar("begin and end of a read-only snapshot <= 12 x a compare-and-swap", "begin and end",
+            "aerostore", "compare-and-swap", 12.0, False),
+        Bar("the same after 10,000,000 transactions, at most 10 % more", "empty transaction",
+            "after 10,000,000", "after a few", 1.1, False),
+        Bar("read and write a row, serializable, <= 2 x a single-row update",
+            "one-row transaction", "aerostore", "aerostore, statement", 2.0, False),
+        Bar("one-row transaction >= 10 x SQLite (WAL, synchronous=OFF)", "one-row transaction",
+            "sqlite", "aerostore", 10.0),
+        Bar("one-row transaction >= 3 x LMDB (NOSYNC)", "one-row transaction", "lmdb", "aerostore",
+            3.0),
+        Bar("empty `with db.transaction()`, net, <= 1,500 ns", "python transaction", "net", "",
+            1500.0, False),
+        Bar("empty `aerostore::transaction {}`, net, <= 1,500 ns", "tcl transaction", "net", "",
+            1500.0, False),
+    ]
+    return outcome
+
+
+def contention(work: Work) -> Outcome:
+    """Several processes: on rows of their own, on one hot row, and beside a long scan."""
+    outcome = Outcome("contention")
+    rows = min(work.rows, 100_000)
+    quiet = Work(rows, work.rounds, work.operations, work.scratch, work.say)
+    for name in ("pair", "hot", "scan"):
+        folder = work.folder("contention")
+        work.measure(outcome, [str(work.driver("txn_many")), name, str(rows), str(work.rounds),
+                               str(quiet.flights()), str(folder)])
+        shutil.rmtree(folder)
+    hot = "hot row, running number"
+    outcome.bars = [
+        Bar("two processes on disjoint keys >= 1.7 x one", "disjoint keys", "one process",
+            "two processes", 1.7),
+        Bar("16 processes on a hot row, each with ten rows of its own: queueing >= 3 x optimism",
+            hot, "optimistic", "hybrid", 3.0),
+        Bar("the least of the 16 >= 0.5 x the mean", hot, "least of a worker", "", 0.5),
+        Bar("the most of the 16 <= 2 x the mean", hot, "most of a worker", "", 2.0, False),
+        Bar("a scan of 100,000 rows and a write beside a writer: attempts <= 16", "long scan",
+            "most attempts", "", 16.0, False),
+        Bar("validating and committing it <= 30 % of the scan", "long scan", "commit", "scan", 0.3,
+            False),
+    ]
+    return outcome
+
+
 AREAS: dict[str, Callable[[Work], Outcome]] = {
     "ingest": ingest,
     "get": get,
@@ -153,4 +223,6 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "scan": scan,
     "tcl": tcl,
     "python": python,
+    "transactions": transactions,
+    "contention": contention,
 }

@@ -81,7 +81,7 @@ def show(outcomes: list[Outcome], to: Console) -> None:
         for series in outcome.series.values():
             timed = series.unit == "ns/row"
             rate = f"{1e9 / series.median:,.0f}" if timed and series.median > 0 else ""
-            unit = "ns" if timed else "bytes"
+            unit = {"ns/row": "ns", "bytes/row": "bytes"}.get(series.unit, series.unit)
             table.add_row(series.what, series.peer, f"{series.median:,.1f} {unit}",
                           f"{min(series.values):,.1f}", f"{max(series.values):,.1f}", rate)
         for peer in outcome.missing:
@@ -110,7 +110,7 @@ def main(
     operations: Annotated[int, typer.Option(min=100, help="keyed operations a round")] = 500_000,
     cpu: Annotated[bool, typer.Option(help="processor time instead of wall time")] = False,
 ) -> None:
-    """Run the benchmarks: ingest get update scan tcl python."""
+    """Run the benchmarks: ingest get update scan tcl python transactions contention."""
     chosen = names or list(AREAS)
     unknown = [name for name in chosen if name not in AREAS]
     if unknown:

@@ -115,7 +115,7 @@ static void test_forks_in_the_middle_of_other_threads_calls(void **state)
         const pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) {
-            alarm(60);
+            alarm(240);
             _exit(child_life(&store, turn));
         }
         child_join(child);

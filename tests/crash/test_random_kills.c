@@ -77,7 +77,7 @@ static pid_t worker_start(test_store *store, ledger *of, uint32_t number, uint64
     assert_true(child >= 0);
     if (child != 0)
         return child;
-    alarm(120);
+    alarm(600); /* an orphan ends some time */
     /* Where the last one died in the middle of a commit, the database knows. */
     const uint32_t *truth = ledger_truth(store->session, of);
     if (truth != of->committed)

@@ -15,7 +15,7 @@
 
 #include "scenarios.h"
 
-enum { OWN_FIRST = 700, OWN_KEYS = 50, COMMITS = 300, TRIED = 8 };
+enum { OWN_FIRST = 700, OWN_KEYS = 50, COMMITS = 150, TRIED = 8 };
 /* A step of the survivor: far above any wait of the engine, far below waiting for the stopped. */
 enum { STEP_LIMIT_MS = 20000 };
 

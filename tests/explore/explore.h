@@ -14,8 +14,8 @@
  *
  * Memory is sequentially consistent; what the orders of the accesses must add is for
  * ThreadSanitizer.  A model that is `buffered` has a store buffer for each thread as x86 has:
- * stores wait there until a locked operation or a fence, or, when the thread is interrupted, in
- * each possible number.
+ * stores wait there until a locked operation or a fence; when the thread is interrupted, all of them
+ * have reached memory, all but one or two, or none.
  *
  * Plain accesses (the bytes of a row) belong to the access to a shared word before them.
  *
@@ -82,6 +82,8 @@ void world_freeze(void);
 /* Back to where it was frozen. */
 void world_restore(void);
 void world_close(void);
+/* The calling thread's clock goes on by so much. */
+void world_later(uint64_t nanoseconds);
 /* Name a shared word for the listing of a replay. */
 const char *world_place(const void *address, char *text, size_t size);
 

@@ -173,15 +173,20 @@ static inline void world_check(const char *const *keys, uint32_t count)
 }
 
 /* A store in which every session has written, so that its slot has memory at hand. */
-static inline void flights_open(void)
+static inline void flights_open_with(bool asymmetric)
 {
-    world_open(false);
+    world_open(asymmetric);
     for (uint32_t index = 0; index < EXPLORE_THREADS; index++) {
         char key[16];
         snprintf(key, sizeof key, "own%u", index);
         must(index, flight_put(world.sessions[index], key, 0));
         must(index, flight_put(world.sessions[index], key, 1));
     }
+}
+
+static inline void flights_open(void)
+{
+    flights_open_with(false);
 }
 
 static inline void flights_search(const explore_model *model)

@@ -178,11 +178,14 @@ static void switch_to(uint32_t next)
 {
     const uint32_t self = ex.self;
     if (self != EXPLORE_THREADS && ex.threads[self].buffered > 0) {
-        option options[BUFFER_MAX + 1];
+        /* All, all but the last one or two, or none of them. */
+        option options[OPTIONS_MAX];
+        uint32_t count = 0;
         const uint32_t waiting = ex.threads[self].buffered;
         for (uint32_t index = 0; index <= waiting; index++)
-            options[index] = (option){DRAIN, (uint8_t)(waiting - index)};
-        buffer_drain(self, ex.threads[self].over ? waiting : choose(options, waiting + 1).target);
+            if (index < 3 || index == waiting)
+                options[count++] = (option){DRAIN, (uint8_t)(waiting - index)};
+        buffer_drain(self, ex.threads[self].over ? waiting : choose(options, count).target);
     }
     ex.self = next;
     if (self == EXPLORE_THREADS)

@@ -167,6 +167,24 @@ MUTANTS = (
            "return state == AE_STATE_ACTIVE || state == AE_STATE_COMMITTING;",
            "return state <= AE_STATE_ABORTED;",
            "test_latch.c", "test_a_lock_dies_with_its_owner"),
+    # Cancelling.
+    Mutant("the snapshot of one at work is void", "txn/cancel.c",
+           "if (ae_load32_acquire(&slot->resting) != 0)", "if (true)",
+           "test_cancel.c", "test_cancelled_or_seeing"),
+    Mutant("who wakes has no fence", "proc/proc.h",
+           "        atomic_thread_fence(memory_order_seq_cst);\n"
+           "    return ae_load64_acquire(&at->cancel)",
+           "        atomic_signal_fence(memory_order_seq_cst);\n"
+           "    return ae_load64_acquire(&at->cancel)",
+           "test_cancel.c", "test_cancelled_or_seeing_by_fences",
+           seen_by=("txn/cancel.c", "table/read.c")),
+    Mutant("who cancels has no barrier", "txn/cancel.c",
+           "if (proc->asymmetric && !ae_os_barrier())", "if (proc == NULL)",
+           "test_cancel.c", "test_cancelled_or_seeing_by_a_barrier"),
+    Mutant("the cancelled go on", "txn/cancel.c",
+           "    txn->awake = 0;\n    txn->doomed = true;",
+           "    return AERO_OK;\n    txn->doomed = true;",
+           "test_cancel.c", "test_cancelled_or_seeing"),
     # Reclaiming.
     Mutant("the freer looks at the head too early", "txn/reclaim.c",
            "    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);\n"

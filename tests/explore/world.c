@@ -81,6 +81,11 @@ uint64_t ae_os_monotonic_ns(void)
     return ++here.ticks[explore_self()] * TICK_NS;
 }
 
+void world_later(uint64_t nanoseconds)
+{
+    here.ticks[explore_self()] += nanoseconds / TICK_NS;
+}
+
 uint64_t ae_os_coarse_ns(void)
 {
     return 0;

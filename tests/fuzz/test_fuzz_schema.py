@@ -162,7 +162,7 @@ def test_schema_compiler_survives_hostile_declarations(tmp_path):
         generated = random_.random() < 0.7
         text = declaration(random_) if generated else damaged(random_, random_.choice(originals))
         path.write_text(text, encoding="utf-8", errors="surrogatepass")
-        started = time.monotonic()
+        started = time.process_time()
         try:
             schema = lower(load_schema(path), "fleet")
         except SchemaProblems as error:
@@ -176,7 +176,7 @@ def test_schema_compiler_survives_hostile_declarations(tmp_path):
                 check_compiles(files, tmp_path / f"accepted{accepted}")
                 compiled += 1
                 continue
-        assert time.monotonic() - started < ANSWER_S, text
+        assert time.process_time() - started < ANSWER_S, text
     assert accepted
     assert refused
     print(f"{accepted} accepted ({compiled} compiled), {refused} refused")

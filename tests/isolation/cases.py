@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from isolation.actors import Step
 
 ROLLBACK: Step = ("rollback",)
+READS = ("read", "scan", "sweep", "count")
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,14 @@ TWO = {
     "G2 anti-dependency cycle through predicates": Case(
         _TWO, [[("scan", 30, 40), ("write", "v", 30)], [("scan", 30, 40), ("write", "w", 30)]]
     ),
-    "write skew through a range": Case(
+    "write skew through an index range": Case(
         _TWO, [[("scan", 5, 25), ("write", "x", 99)], [("scan", 5, 25), ("write", "y", 99)]]
+    ),
+    "write skew through a scan": Case(
+        _TWO, [[("sweep", 5, 25), ("write", "x", 99)], [("sweep", 5, 25), ("write", "y", 99)]]
+    ),
+    "phantoms through a scan": Case(
+        _TWO, [[("sweep", 30, 40), ("write", "v", 30)], [("sweep", 30, 40), ("write", "w", 30)]]
     ),
     "write skew through a count": Case(
         _TWO, [[("count",), ("write", "v", 50)], [("count",), ("write", "w", 50)]]
@@ -84,19 +91,22 @@ TWO = {
     ),
 }
 
+# Conflicts that stand in TWO already, met by another way of reading.
+OTHER_PATHS = ("write skew through a scan", "phantoms through a scan")
+
 # The same with a reader that also writes a row nobody else touches: it has to be validated then.
 WRITING_READERS = {
     f"{name}, reader writes elsewhere": Case(
         case.before,
         [
             [*steps, ("write", "z", 1)]
-            if all(step[0] in ("read", "scan") for step in steps)
+            if all(step[0] in READS for step in steps)
             else steps
             for steps in case.transactions
         ],
     )
     for name, case in TWO.items()
-    if any(all(step[0] in ("read", "scan") for step in steps) for steps in case.transactions)
+    if any(all(step[0] in READS for step in steps) for steps in case.transactions)
 }
 
 THREE = {
@@ -106,6 +116,14 @@ THREE = {
             [("read", "x"), ("read", "y"), ("add", "x", -11)],
             [("add", "y", 20)],
             [("read", "x"), ("read", "y")],
+        ],
+    ),
+    "OTV observed transaction vanishes, two writers": Case(
+        _TWO,
+        [
+            [("write", "x", 11), ("write", "y", 19)],
+            [("write", "x", 12), ("write", "y", 18)],
+            [("read", "x"), ("read", "y"), ("read", "x"), ("read", "y")],
         ],
     ),
     "cycle of three skews": Case(

@@ -19,7 +19,7 @@ def act(rows: Rows, step: Step) -> Any:
     kind, *rest = step
     if kind == "read":
         return rows.get(rest[0])
-    if kind == "scan":
+    if kind in ("scan", "sweep"):
         return sorted((key, value) for key, value in rows.items() if rest[0] <= value < rest[1])
     if kind == "count":
         return len(rows)

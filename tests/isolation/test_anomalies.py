@@ -11,7 +11,7 @@ import pytest
 
 import aerostore
 from isolation.actors import Actor, History, Step
-from isolation.cases import THREE, TWO, WRITING_READERS, Case
+from isolation.cases import OTHER_PATHS, THREE, TWO, WRITING_READERS, Case
 from isolation.serial import explained
 
 SAMPLE = 120  # of the interleavings of three transactions
@@ -61,7 +61,8 @@ class Stage:
                 self.table.delete(row["flight_id"])
         for key, value in case.before.items():
             self.table.upsert(
-                {"flight_id": key, "lat": 0, "lon": 0, "updated_at": 0, "altitude": value}
+                {"flight_id": key, "lat": 0, "lon": 0, "updated_at": 0, "altitude": value,
+                 "gs": value}
             )
         plans = [plan(steps, isolation) for steps in case.transactions]
         histories = [
@@ -124,7 +125,7 @@ def test_sampled_interleavings_of_three_are_serializable(stage: Stage, name: str
         assert fine, (name, order, histories)
 
 
-@pytest.mark.parametrize("name", ["G2-item write skew", "write skew through a range"])
+@pytest.mark.parametrize("name", ["G2-item write skew", "write skew through a scan"])
 def test_snapshot_isolation_lets_write_skew_through(stage: Stage, name: str) -> None:
     """Goal: the judge can say no; `snapshot` is what it is named.  Method: find a skewed run."""
     case = TWO[name]
@@ -135,11 +136,12 @@ def test_snapshot_isolation_lets_write_skew_through(stage: Stage, name: str) -> 
 def test_aborts_stay_within_the_bar(stage: Stage) -> None:
     """Goal: at most 30 % of attempts abort, at most 10 % for nothing.  Method: count over TWO.
 
-    An abort is for nothing if the transactions, run with snapshot isolation in the same
-    interleaving, all commit and a serial order explains them.
+    Each conflict counts once, not again for another way of reading.  An abort is for nothing if the
+    transactions, run with snapshot isolation in the same interleaving, all commit and a serial
+    order explains them.
     """
     attempts: Counter[str] = Counter()
-    for case in TWO.values():
+    for case in (case for name, case in TWO.items() if name not in OTHER_PATHS):
         for order in schedules(lengths(case)):
             histories, _ = stage.perform(case, order, "serializable")
             attempts.update(h.state for h in histories)

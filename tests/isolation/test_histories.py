@@ -21,6 +21,7 @@ from isolation.histories import Anomaly, Done, Registers, check, check_registers
 WORKERS = 8
 KEYS = 6
 SECONDS = float(os.environ.get("AEROSTORE_HISTORY_SECONDS", "6"))
+ENOUGH = 300_000  # bytes of notes: some thousand transactions
 NEVER = sys.maxsize
 
 
@@ -123,6 +124,11 @@ def work(kind: str, data_dir: str, shm_path: str, log: str, number: int, seed: i
         body(table, db, notes, dice)
 
 
+def volume(logs: list[Path]) -> int:
+    """Return how much the workers have written."""
+    return sum(log.stat().st_size for log in logs)
+
+
 def notes(logs: list[Path]) -> Iterator[dict[str, Any]]:
     """Read the workers' lines, but for the last ones of the killed, that were cut."""
     for log in logs:
@@ -201,13 +207,21 @@ def test_random_histories_with_kills_and_stops_are_strictly_serializable(
         process.start()
         return process
 
+    give_up = time.monotonic() + 10 * SECONDS + 300
     with aerostore.open(store.data_dir, shm_path=store.shm_path, size="256MiB") as db:
         workers = [start(number) for number in range(WORKERS)]
-        deadline = time.monotonic() + SECONDS
+        own = dict(enumerate(logs))
+        until: float | None = None  # the time runs when all are at work
         kills = 0
-        while time.monotonic() < deadline:
+        while until is None or time.monotonic() < until or volume(logs) < ENOUGH:
             time.sleep(dice.uniform(0.02, 0.2))
-            number = dice.randrange(WORKERS)
+            assert time.monotonic() < give_up, "the workers do not get on"
+            working = [number for number in own if own[number].stat().st_size > 0]
+            if until is None and len(working) == WORKERS:
+                until = time.monotonic() + SECONDS
+            if until is None or not working:
+                continue
+            number = dice.choice(working)
             pid = workers[number].pid
             assert pid is not None
             if dice.random() < 0.5:
@@ -218,6 +232,7 @@ def test_random_histories_with_kills_and_stops_are_strictly_serializable(
                 os.kill(pid, signal.SIGKILL)
                 workers[number].join()
                 workers[number] = start(number)
+                own[number] = logs[-1]
                 kills += 1
         for process in workers:
             process.kill()

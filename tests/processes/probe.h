@@ -22,7 +22,7 @@
 
 #include "aerostore/descriptor.h"
 
-enum { PROBE_ALARM_S = 10 }; /* an attempt takes milliseconds; this long is a hang */
+enum { PROBE_ALARM_S = 120 }; /* an attempt takes milliseconds; this long is a hang */
 
 /* How an attempt in a child ended. */
 enum probe_end {

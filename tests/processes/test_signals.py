@@ -17,8 +17,10 @@ INTERRUPTS = int(os.environ.get("AEROSTORE_INTERRUPTS", "200"))
 # Writes two rows alike in each transaction.  The signal may come at any time, and raises once for
 # each turn; then the rows must be alike, nothing may be open, and the next transaction must work.
 WORKER = """
-import signal, sys
+import os, signal, sys
 import aerostore
+
+parent = os.getppid()
 
 def row(key, n):
     return {"flight_id": key, "lat": 0, "lon": 0, "updated_at": 0, "altitude": n}
@@ -26,7 +28,8 @@ def row(key, n):
 def transactions():
     global count, armed
     armed = True
-    while armed:  # an interrupt in a destructor is swallowed, and ends the turn here
+    # An interrupt in a destructor is swallowed, and ends the turn here.
+    while armed and os.getppid() == parent:
         count += 1
         if count % 3:
             with db.transaction():

@@ -17,7 +17,7 @@ from support import cbuild
 
 NAMED = re.compile(r"\bcmocka_unit_test\w*\(\s*(\w+)")
 DEFINE = re.compile(r"^\s*#\s*define(?:.*\\\n)*.*$", re.MULTILINE)
-TIMEOUT_S = int(os.environ.get("AEROSTORE_PROGRAM_SECONDS", "300"))
+TIMEOUT_S = int(os.environ.get("AEROSTORE_PROGRAM_SECONDS", "570"))
 
 
 def comment_words(text: str, label: str) -> list[str]:

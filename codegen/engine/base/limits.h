@@ -42,6 +42,10 @@
 /* A transaction's writes: the mark has 28 bits for the sequence number of a write. */
 #define AE_WRITES_MAX ((1u << 28) - 2u)
 
+/* Commits of a segment: retired blocks keep the number of one in 52 bits.  A million a second last
+ * 70 years; then the database is read-only until it is dumped and loaded. */
+#define AE_COMMITS_MAX ((uint64_t)1 << 51)
+
 /* Objects a slot keeps at hand per pool: one word of a slab's bitmap refills it. */
 #define AE_MAGAZINE_MAX 64u
 /* Pools with objects above this size take from the bitmap directly. */

@@ -232,6 +232,12 @@ aero_status ae_txn_commit(aero_session *session)
         txn_leave(session);
         return AERO_OK;
     }
+    if (__builtin_expect(txn->snapshot >= AE_COMMITS_MAX, 0)) {
+        ae_txn_rollback(session);
+        return ae_fail(
+            &session->error, AERO_LIMIT,
+            "the database has numbered all the commits it can; dump it and load it anew");
+    }
     const bool validates = txn->tracks && ae_reads_any(&txn->reads);
     uint64_t validated = txn->snapshot;
     uint64_t position = 0;

@@ -116,6 +116,7 @@ class Session:
         self.store = store
         self.library = store.library
         self.thread = threading.get_ident()
+        self.blocks = 0  # transaction blocks entered and not left
         self.busy = False  # a C call that calls back into Python is under way
         # C handles of queries and cursors, each with the function that closes it.
         self.owned: dict[int, tuple[Any, Any]] = {}
@@ -125,6 +126,8 @@ class Session:
         self._handle: Any = None
         library = self.library
         ffi, lib = library.ffi, library.lib
+        self._begin = lib.aero_begin
+        self._commit = lib.aero_commit
         out = ffi.new("aero_session **")
         error = ffi.new("aero_error *")
         store.enter(id(self))
@@ -238,11 +241,21 @@ class Session:
 
     def begin(self, isolation: int) -> None:
         """Begin a transaction."""
-        self.check(self.library.lib.aero_begin(self.handle, isolation))
+        handle = self._handle
+        if handle is None or self.store.closed or self.busy or self.parked:
+            handle = self.handle
+        status = self._begin(handle, isolation)  # which checks the thread, too
+        if status:
+            self.fail(status)
 
     def commit(self) -> None:
         """Commit; on SerializationFailure it is rolled back already."""
-        self.check(self.library.lib.aero_commit(self.handle))
+        handle = self._handle
+        if handle is None or self.store.closed or self.busy or self.parked:
+            handle = self.handle
+        status = self._commit(handle)
+        if status:
+            self.fail(status)
 
     def rollback(self) -> None:
         """Roll back the whole transaction."""

@@ -16,18 +16,19 @@ static inline void sqlite_need(int code, sqlite3 *db, const char *what)
         die("sqlite %s: %s", what, sqlite3_errmsg(db));
 }
 
+#define SQLITE_PEER_TABLE \
+    "CREATE TABLE FlightState(flight_id TEXT PRIMARY KEY, lat REAL NOT NULL," \
+    " lon REAL NOT NULL, altitude INTEGER, gs REAL," \
+    " updated_at INTEGER NOT NULL, typ TEXT, dest TEXT) WITHOUT ROWID"
+
 static inline sqlite3 *sqlite_peer_open(void)
 {
     sqlite3 *db = NULL;
     sqlite_need(sqlite3_open(":memory:", &db), db, "open");
-    sqlite_need(
-        sqlite3_exec(db,
-                     "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-                     "CREATE TABLE FlightState(flight_id TEXT PRIMARY KEY, lat REAL NOT NULL,"
-                     " lon REAL NOT NULL, altitude INTEGER, gs REAL,"
-                     " updated_at INTEGER NOT NULL, typ TEXT, dest TEXT) WITHOUT ROWID",
-                     NULL, NULL, NULL),
-        db, "create");
+    sqlite_need(sqlite3_exec(db,
+                             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" SQLITE_PEER_TABLE,
+                             NULL, NULL, NULL),
+                db, "create");
     return db;
 }
 

@@ -1,4 +1,4 @@
-/* txn_many.c — transactions of several processes at once: on rows of their own, on one hot row, and
+/* txn_many.c — transactions of several processes at once: on own rows, on one hot row, and
  * a long scan beside a writer.
  *
  * How it works: children are forked from a process that has loaded the rows, wait for a common
@@ -210,9 +210,11 @@ static pid_t worker_start(const bench *of, uint32_t number, uint32_t workers, jo
     return child;
 }
 
-/* Transactions a second of all workers together (by processor time: as if each had a core for
- * itself); *least and *most of a worker, over the mean. */
-static double run_workers(const bench *of, uint32_t workers, job run, double *least, double *most)
+/* Transactions a second of all workers together, or with `cpu` by processor time, as if each had a
+ * core for itself: waiting then counts for nothing.  *least and *most of a worker, over the
+ * mean. */
+static double run_workers(const bench *of, uint32_t workers, job run, bool cpu, double *least,
+                          double *most)
 {
     pid_t children[WORKERS_MAX];
     memset(of->shared, 0, sizeof *of->shared);
@@ -251,9 +253,9 @@ static double run_workers(const bench *of, uint32_t workers, job run, double *le
     *most = (double)many * workers / (double)all;
     if (getenv("BENCH_TALK") != NULL)
         fprintf(stderr, "%u workers: %.0f a second, %.2f conflicts each, least %.2f, most %.2f\n",
-                workers, by_cpu() ? cpu_rate : (double)all * 1e9 / took,
-                (double)conflicts / (double)all, *least, *most);
-    return by_cpu() ? cpu_rate : (double)all * 1e9 / took;
+                workers, cpu ? cpu_rate : (double)all * 1e9 / took, (double)conflicts / (double)all,
+                *least, *most);
+    return cpu ? cpu_rate : (double)all * 1e9 / took;
 }
 
 /* ---- the benchmarks ------------------------------------------------------------------------- */
@@ -262,8 +264,8 @@ static void pair(const bench *of, int round)
 {
     double least = 0;
     double most = 0;
-    const double one = run_workers(of, 1, transaction_on_own_rows, &least, &most);
-    const double two = run_workers(of, 2, transaction_on_own_rows, &least, &most);
+    const double one = run_workers(of, 1, transaction_on_own_rows, by_cpu(), &least, &most);
+    const double two = run_workers(of, 2, transaction_on_own_rows, by_cpu(), &least, &most);
     report("disjoint keys", "one process", round, 1e9 / one, "ns/row");
     report("disjoint keys", "two processes", round, 1e9 / two, "ns/row");
 }
@@ -277,7 +279,7 @@ static void hot_way(const bench *of, int round, const char *what, job run)
         double most = 0;
         need(aero_config_set(of->session, "aerostore.escalate_after", hybrid ? "2" : "0"),
              of->session, "config");
-        const double rate = run_workers(of, HOT_WORKERS, run, &least, &most);
+        const double rate = run_workers(of, HOT_WORKERS, run, false, &least, &most);
         report(what, ways[hybrid], round, 1e9 / rate, "ns/row");
         if (hybrid) {
             report(what, "least of a worker", round, least, "of the mean");
@@ -292,10 +294,115 @@ static void hot(const bench *of, int round)
     hot_way(of, round, "hot row, read and write", transaction_on_hot_row);
 }
 
+/* ---- a long scan beside a writer ------------------------------------------------------------ */
+
+static uint64_t wall_ns(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
+}
+
+static void update_any_row(worker *work)
+{
+    char key[KEY_LENGTH];
+    int32_t found = 0;
+    static const uint32_t column = COLUMN_ALTITUDE;
+    const uint64_t salt = random_next(&work->seed);
+    flight_key(salt % work->rows, key);
+    const aero_value id = value_text(key, KEY_LENGTH);
+    const aero_value altitude = value_int((int64_t)(salt >> 32) % 45000);
+    need(aero_update(work->session, 0, &id, 1, &column, &altitude, &found), work->session,
+         "update");
+}
+
+/* Count by a filter that no write meets, and write one row; as often as it takes.  The validation
+ * looks at everything that was committed since. */
+static uint32_t scan_and_write(const bench *of, uint64_t *scan_ns, uint64_t *commit_ns)
+{
+    aero_session *session = of->session;
+    aero_query *query = NULL;
+    const aero_value none = value_int(45000);
+    need(aero_query_new(session, 0, &query), session, "query");
+    need(aero_query_clause(query, AERO_OP_GE, COLUMN_ALTITUDE, 1, &none), session, "clause");
+    uint32_t attempts = 0;
+    for (bool done = false; !done;) {
+        char key[KEY_LENGTH];
+        int32_t found = 0;
+        uint64_t count = 0;
+        static const uint32_t column = COLUMN_GS;
+        flight_key(of->rows - 1 - attempts, key);
+        const aero_value id = value_text(key, KEY_LENGTH);
+        const aero_value gs = value_real(1);
+        attempts++;
+        need(aero_begin(session, AERO_ISOLATION_SERIALIZABLE), session, "begin");
+        const uint64_t start = cpu_ns();
+        need(aero_query_count(query, &count), session, "count");
+        *scan_ns = cpu_ns() - start;
+        aero_status status = aero_update(session, 0, &id, 1, &column, &gs, &found);
+        const uint64_t last = cpu_ns();
+        if (status == AERO_OK)
+            status = aero_commit(session);
+        *commit_ns = cpu_ns() - last;
+        done = status == AERO_OK;
+        if (!done && status != AERO_CONFLICT)
+            need(status, session, "scan and write");
+        if (aero_depth(session) > 0)
+            need(aero_rollback(session), session, "rollback");
+    }
+    aero_query_free(query);
+    return attempts;
+}
+
+static double mean(const uint64_t *values, size_t count)
+{
+    double sum = 0;
+    for (size_t index = 0; index < count; index++)
+        sum += (double)values[index];
+    return sum / (double)count;
+}
+
+static void long_scan(const bench *of, int round)
+{
+    enum { SCANS = 51 };
+    uint64_t scans[SCANS];
+    uint64_t commits[SCANS];
+    uint32_t attempts_most = 0;
+    memset(of->shared, 0, sizeof *of->shared);
+    const pid_t child = worker_start(of, 0, 1, update_any_row);
+    while (atomic_load_explicit(&of->shared->ready, memory_order_acquire) < 1)
+        wait_ms(1);
+    board_tell(of->shared, 2);
+    wait_ms(LEAD_MS);
+    const uint64_t from = wall_ns();
+    for (int scan = 0; scan < SCANS; scan++) {
+        const uint32_t attempts = scan_and_write(of, &scans[scan], &commits[scan]);
+        attempts_most = attempts > attempts_most ? attempts : attempts_most;
+    }
+    const uint64_t took = wall_ns() - from;
+    const uint64_t beside = atomic_load(&of->shared->of[0].done);
+    board_tell(of->shared, 3);
+    int status = 0;
+    if (waitpid(child, &status, 0) < 0 || status != 0)
+        die("the writer ended with %x", (unsigned)status);
+    /* Processor time, as a neighbour would only add to the scan; but while we are kept from the
+     * processor the writer goes on, and a commit then has more to look at. */
+    const double scan_ns = mean(scans, SCANS);
+    const double commit_ns = mean(commits, SCANS);
+    if (getenv("BENCH_TALK") != NULL)
+        fprintf(stderr, "%" PRIu64 " commits beside %d scans of %.0f us, %.0f us to commit\n",
+                beside, SCANS, scan_ns / 1e3, commit_ns / 1e3);
+    if (beside == 0)
+        die("the writer made no commit in %" PRIu64 " us", took / 1000);
+    report("long scan", "scan", round, scan_ns / (double)of->rows, "ns/row");
+    report("long scan", "commit", round, commit_ns / (double)of->rows, "ns/row");
+    report("long scan", "most attempts", round, attempts_most, "attempts");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 6)
-        die("usage: txn_many pair|hot ROWS ROUNDS FLIGHTS.TSV DIRECTORY");
+        die("usage: txn_many pair|hot|scan ROWS ROUNDS FLIGHTS.TSV DIRECTORY");
     bench of = {.rows = parse_count(argv[2])};
     const int rounds = (int)parse_count(argv[3]);
     unpin();
@@ -310,6 +417,8 @@ int main(int argc, char **argv)
             pair(&of, round);
         else if (strcmp(argv[1], "hot") == 0)
             hot(&of, round);
+        else if (strcmp(argv[1], "scan") == 0)
+            long_scan(&of, round);
         else
             die("no benchmark %s", argv[1]);
     }
