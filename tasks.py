@@ -239,7 +239,7 @@ def torture(_: Context, rounds: int = 20) -> None:
     """Kill, damage, interleave and ask at random for much longer than the tests do."""
     pytest(
         "--timeout=0", "tests/crash", "tests/explore", "tests/isolation", "tests/processes",
-        "tests/oracle",
+        "tests/oracle", "tests/unit/test_txn.c",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
         AE_EXPLORE_MORE="1",
@@ -247,6 +247,7 @@ def torture(_: Context, rounds: int = 20) -> None:
         AE_EXPLORE_SECONDS=str(10 * rounds),
         AE_KILL_ROUNDS=str(500 * rounds),
         AE_BANK_KILLS=str(10 * rounds),
+        AE_SAVEPOINT_LOOPS=str(500_000 * rounds),
         AE_SURVIVOR_ROUNDS=str(50 * rounds),
         AEROSTORE_INTERRUPTS=str(50 * rounds),
         AEROSTORE_HISTORY_SECONDS=str(6 * rounds),

@@ -14,8 +14,8 @@
  *
  * Memory is sequentially consistent; what the orders of the accesses must add is for
  * ThreadSanitizer.  A model that is `buffered` has a store buffer for each thread as x86 has:
- * stores wait there until a locked operation or a fence; when the thread is interrupted, all of them
- * have reached memory, all but one or two, or none.
+ * stores wait there until a locked operation or a fence; when the thread is interrupted, all of
+ * them have reached memory, all but one or two, or none.
  *
  * Plain accesses (the bytes of a row) belong to the access to a shared word before them.
  *

@@ -116,12 +116,12 @@ static inline uint64_t mix(uint64_t left, uint64_t right)
     return z ^ z >> 31;
 }
 
-/* ---- scheduler.c ------------------------------------------------------------------------------ */
+/* ---- scheduler.c ---------------------------------------------------------------------------- */
 
 /* The running thread is about to access a word: it may be interrupted or die here. */
 void offer(bool contended, bool writes);
 
-/* ---- words.c ---------------------------------------------------------------------------------- */
+/* ---- words.c -------------------------------------------------------------------------------- */
 
 /* Let the first stores of a thread's buffer reach memory. */
 void buffer_drain(uint32_t number, uint32_t count);

@@ -175,8 +175,8 @@ static void test_one_of_two_dies(void **state)
     search("queue: death", 2, 1, 0);
 }
 
-/* Goal: the dead are settled once.  Method: one dies while it commits, two come to clean up and then
- * commit, and one of them may die, too. */
+/* Goal: the dead are settled once.  Method: one dies while it commits, two come to clean up and
+ * then commit, and one of them may die, too. */
 static void test_reapers_beside_committers(void **state)
 {
     (void)state;

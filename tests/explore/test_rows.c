@@ -531,8 +531,8 @@ static void body_reap(uint32_t thread)
     (void)ae_reap_all(world.db, world.sessions[thread]->member);
 }
 
-/* Goal: somebody looks while a dead writer is cleaned away.  Method: one counts and dies, one reaps,
- * one looks. */
+/* Goal: somebody looks while a dead writer is cleaned away.  Method: one counts and dies, one
+ * reaps, one looks. */
 static void test_looking_while_the_dead_are_reaped(void **state)
 {
     (void)state;

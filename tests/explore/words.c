@@ -1,5 +1,5 @@
-/* words.c — the shared words: who uses them, what was done to them, and the accesses themselves (see
- * explore.h).
+/* words.c — the shared words: who uses them, what was done to them, and the accesses themselves
+ * (see explore.h).
  */
 #include <stdio.h>
 #include <string.h>

@@ -75,6 +75,9 @@ def _serve(pipe: Connection, data_dir: Path, shm_path: Path) -> None:
                     block = db.transaction(isolation=rest[0])
                     block.__enter__()
                     answer: Any = ("ok", None)
+                elif kind == "config":
+                    db.set_config(*rest)
+                    answer = ("ok", None)
                 elif kind == "commit":
                     leaving, block = block, None
                     leaving.__exit__(None, None, None)

@@ -247,9 +247,10 @@ bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
     if (!ae_cas64(&at->owner, owner, (owner & AE_OWNER_CLAIM) | AE_OWNER_REAPING | (member + 1)))
         return false;
     /* The dead may not have come to count its claim.  Then the next one would have the same word,
-     * and whoever has judged the dead and is held up could seize the slot from a living owner. */
+     * and whoever has judged the dead and is held up could seize the slot from a living owner.  (A
+     * claim that was long in coming has an older number, and its marks the generation as it is.) */
     const uint64_t generation = ae_load64(&at->generation);
-    if (generation << 33 != (owner & AE_OWNER_CLAIM))
+    if ((generation + 1) << 33 == (owner & AE_OWNER_CLAIM))
         ae_store64_release(&at->generation, generation + 1);
     return true;
 }

@@ -74,9 +74,10 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     if (explicit_)
         ae_store64(&slot->began_ns, ae_os_monotonic_ns());
     txn->snapshot = 0;
+    txn->fresh = false; /* there is none to renew */
     if (!explicit_)
         ae_txn_look(session);
-    else if (session->hot.retry)
+    else if (session->hot.retry && isolation != AERO_ISOLATION_READ_ONLY)
         ae_latch_begin(session);
     AE_CRASH_POINT("txn.begun");
     ae_txn_rest(session);
