@@ -226,11 +226,11 @@ MUTANTS = (
            "const int32_t hit = ae_validate(session, validated, *position);",
            "const int32_t hit = validated > *position ? 1 : AERO_CONFLICT_NONE;",
            "test_serializable.c", "test_write_skew"),
-    Mutant("a write that is not described yet is passed over", "txn/validate.c",
-           "if (slot_copy(session, position, slot, generation, inlined, &count, &ref))",
-           "if (false && slot_copy(session, position, slot, generation, inlined, &count, &ref))",
+    Mutant("a write that is not described yet is passed over", "txn/changes.c",
+           "if (slot_copy(db, position, slot, generation, inlined, &count, &ref))",
+           "if (false && slot_copy(db, position, slot, generation, inlined, &count, &ref))",
            "test_serializable.c", "test_phantom"),
-    Mutant("a slot's writes are believed after it was left", "txn/validate.c",
+    Mutant("a slot's writes are believed after it was left", "txn/changes.c",
            "    return (ae_load64_acquire(&at->generation) & mask) == generation &&\n"
            "           ae_state_of(state) == AE_STATE_COMMITTED &&\n"
            "           !ae_queue_described(&db->queue, position, &what, &ref);",
