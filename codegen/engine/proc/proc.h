@@ -102,8 +102,13 @@ typedef struct ae_slot {
     ae_a32 split_table;
     ae_cache cache;
     ae_a32 write_block; /* copy of the inline intents for validators; 0 unless committing */
+    ae_a32 tree_root;   /* crash registers of the ordered index: the tree at work, 0 none */
+    ae_a32 tree_node;   /* the node being replaced, or whose child is */
+    ae_a32 tree_child;  /* the node that nothing will lead to afterwards */
+    ae_a32 tree_new[2];
+    ae_a32 tree_retired; /* counts nodes retired */
     uint32_t _pad1;
-    uint64_t _pad2[6];
+    uint64_t _pad2[3];
     ae_intent intents[AE_INTENTS_INLINE];
     uint64_t _pad3[8];
 } ae_slot;
