@@ -61,11 +61,14 @@ typedef struct ae_index_read {
     /* The tree's cursor and a batch of entries follow with the implementation. */
 } ae_index_read;
 
-/* Start reading a range.  In a transaction that notes its reads the whole table counts as read
- * unless a predicate was given to the reader just before (as with ae_scan_start).  False when the
- * index is gone: the caller plans anew. */
+/* Start reading a range.  Notes nothing for validation: the caller does, by ae_reader_predicate or
+ * ae_reader_note_table, once for all it reads.  False when the index is gone, or too new for the
+ * reader's snapshot: the caller plans anew. */
 bool ae_index_read_open(ae_index_read *read, ae_reader *reader, uint32_t table, uint32_t number,
                         const ae_index_range *range, bool backward);
+/* Go on with another range, in the same direction.  Never fails: an open read keeps its index, also
+ * one that is being dropped meanwhile, for its snapshot. */
+void ae_index_read_seek(ae_index_read *read, const ae_index_range *range);
 /* Up to `max` more visible rows in key order (equal keys by anchor); 0 at the end.  `entries`
  * grows by the entries looked at. */
 size_t ae_index_read_next(ae_index_read *read, ae_view *views, size_t max);
