@@ -137,10 +137,10 @@ typedef struct ae_tree_cursor {
     bool descending;
     bool done;        /* no further leaf */
     aero_status fail; /* CORRUPT when a reference led nowhere */
-    uint32_t height;  /* levels above the leaves of the parent below: 0 none */
-    /* The innermost inner node on the way, where its next child may be found. */
+    /* The innermost inner node on the way, which may have the next leaf, and what it answers for. */
     const void *parent;
-    uint32_t child;
+    bool parent_low_set;
+    bool parent_high_set;
     ae_tree_key parent_low;
     ae_tree_key parent_high;
     /* The leaf being read: places of its sorted part, and its appended keys of the range. */

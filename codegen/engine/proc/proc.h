@@ -107,7 +107,7 @@ typedef struct ae_slot {
     ae_a32 tree_child;  /* the node that nothing will lead to afterwards */
     ae_a32 tree_new[2];
     ae_a32 tree_retired; /* counts nodes retired */
-    uint32_t _pad1;
+    ae_a32 tree_step;    /* what kind of step it is */
     uint64_t _pad2[3];
     ae_intent intents[AE_INTENTS_INLINE];
     uint64_t _pad3[8];
