@@ -7,19 +7,22 @@
  *
  * Words of texts and bytes: 15 bytes of the value, and last its length if that is all of it, else
  * 16 (in one word: 7 bytes and the length or 8).  So equal words mean equal values but for long
- * ones, and a value that is the beginning of another, or that one with NULs behind, has other words.
- * FIXED and IPV6 have the bytes themselves.  NULL is all ones, after everything.
+ * ones, and a value that is the beginning of another, or that one with NULs behind, has other
+ * words. FIXED and IPV6 have the bytes themselves.  NULL is all ones, after everything.
  *
  * Concurrency: as table.h; a read belongs to its reader, and ends with it.
  */
 #ifndef AE_TABLE_INDEX_READ_H
 #define AE_TABLE_INDEX_READ_H
 
-#include "shm/segment.h"
+#include "index/tree.h"
+#include "index/key.h"
 #include "table/table.h"
 
 #define AE_INDEX_WORDS 4u
 #define AE_INDEX_COLUMNS 4u
+/* Entries read together: enough to overlap the misses on their rows. */
+#define AE_INDEX_BATCH 64u
 
 /* An index that may be read. */
 typedef struct ae_index_info {
@@ -35,6 +38,10 @@ typedef struct ae_index_info {
 /* Indexes of a table that are ready; returns how many there are, writes at most `max`. */
 uint32_t ae_index_list(const aero_session *session, uint32_t table, ae_index_info *infos,
                        uint32_t max);
+/* All columns of an index, also those that are not in its words (AE_KEY_COLUMNS_MAX at most);
+ * returns how many, 0 when it is gone. */
+uint32_t ae_index_columns(const aero_session *session, uint32_t table, uint32_t number,
+                          uint32_t *columns);
 /* Moves whenever an index becomes ready or is dropped: plans made before are looked at again. */
 uint64_t ae_index_epoch(const aero_session *session, uint32_t table);
 
@@ -58,7 +65,14 @@ typedef struct ae_index_read {
     uint32_t number;
     ae_index_range range;
     bool backward;
-    /* The tree's cursor and a batch of entries follow with the implementation. */
+    /* The implementation's: the tree, a walk over it, and a batch of its entries. */
+    ae_key_shape shape;
+    ae_tree tree;
+    ae_tree_cursor cursor;
+    uint32_t taken;
+    uint32_t count;
+    uint64_t words[AE_INDEX_BATCH * AE_INDEX_WORDS]; /* packed: tree.width of each */
+    ae_ref anchors[AE_INDEX_BATCH];
 } ae_index_read;
 
 /* Start reading a range.  Notes nothing for validation: the caller does, by ae_reader_predicate or
@@ -77,6 +91,11 @@ size_t ae_index_read_anchors(ae_index_read *read, ae_ref *anchors, size_t max);
 /* The rows of some anchors that the reader sees: at most `count`, in their order. */
 size_t ae_anchors_read(ae_reader *reader, uint32_t table, const ae_ref *anchors, size_t count,
                        ae_view *views);
+
+/* The least and the greatest non-null value of the first column among the rows seen now; texts are
+ * copied to the session's memory. */
+aero_status ae_index_span(aero_session *session, uint32_t table, const ae_index_info *info,
+                          aero_value *low, aero_value *high, int32_t *found);
 
 /* The words of a row's columns in this index; a row with a NULL has all ones there. */
 void ae_index_words(const aero_table *table, const ae_index_info *info, const void *row,
