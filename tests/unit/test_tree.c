@@ -311,6 +311,46 @@ static void test_leaves_are_filled_whatever_the_order(void **state)
     assert_true(bytes_per_entry("equal, in bulk", count, equal, true) < 20);
 }
 
+/* Goal: T6 where a leaf was given up and its range joined with its neighbour's.  Method: all keys
+ * around one are removed, a split elsewhere has the parent written anew, and the key is put again,
+ * as often as it takes for a number that began anew to meet the old ticket's. */
+static void test_a_ticket_outlives_its_leaf(void **state)
+{
+    enum { SOME = 2000, FROM = 700, TO = 1100, LAPS = 9 };
+    test_store store;
+    tree_place at;
+    uint64_t ticket = 0;
+    (void)state;
+    store_open(&store, 16 << 20);
+    const ae_ref root = tree_start(&at, &store, 1);
+    const ae_tree_key key = key_of(900, 5900);
+    for (uint32_t index = 0; index < SOME; index++) {
+        const ae_tree_key other = key_of(index, 5000 + index);
+        tree_put(&at, &other);
+    }
+    for (uint32_t lap = 0; lap < LAPS / 2; lap++)
+        tree_put(&at, &key);
+    assert_true(ae_tree_find(&at.tree, &key, &ticket));
+    for (uint32_t index = FROM; index < TO; index++) {
+        const ae_tree_key other = key_of(index, 5000 + index);
+        assert_true(tree_take_out(&at, &other));
+    }
+    const uint64_t leaves = tree_shape(&at).leaves;
+    for (uint32_t index = SOME; index < SOME + 200; index++) {
+        const ae_tree_key other = key_of(index, 5000 + index);
+        tree_put(&at, &other);
+    }
+    assert_true(tree_shape(&at).leaves > leaves);
+    for (uint32_t lap = 0; lap < LAPS; lap++) {
+        uint64_t now = 0;
+        tree_put(&at, &key);
+        assert_int_equal(ae_tree_remove(&at.tree, at.slot, &key, ticket, NULL), AERO_OK);
+        assert_true(ae_tree_find(&at.tree, &key, &now));
+    }
+    tree_drop(&at, root);
+    store_close(&store);
+}
+
 /* Goal: L8.  Method: keys move on and on (a queue), come and go at random, and come and go in
  * places far from each other; the nodes stay few, and so does the memory. */
 static void test_endless_churn_keeps_the_nodes_few(void **state)
@@ -498,6 +538,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_three_words_agree_with_a_model),
     cmocka_unit_test(test_four_words_agree_with_a_model),
     cmocka_unit_test(test_leaves_are_filled_whatever_the_order),
+    cmocka_unit_test(test_a_ticket_outlives_its_leaf),
     cmocka_unit_test(test_endless_churn_keeps_the_nodes_few),
     cmocka_unit_test(test_estimates_are_near),
     cmocka_unit_test(test_a_full_segment_is_an_error_and_takes_removals),

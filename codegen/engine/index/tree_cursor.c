@@ -102,6 +102,7 @@ static bool leaf_open(ae_tree_cursor *cursor)
     bool fine = true;
     if (cursor->done || !aei_below(low.words, low.anchor, high.words, high.anchor, width))
         return false;
+    AE_CRASH_POINT("tree.walking");
     if (!way_from_parent(cursor, bound, &way, &fine))
         fine = aei_tree_descend(tree, bound, cursor->descending, &way);
     if (!fine ||

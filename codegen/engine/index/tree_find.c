@@ -1,9 +1,9 @@
 /* tree_find.c — the way down an ordered index, without writing (see tree.h).
  *
- * A reader that reads a child's reference which is not frozen knows that the child was current at
- * that instant (T1: a node is replaced only after all its words are frozen).  One that is frozen
- * sends it to the successor, if there is one by then; otherwise the child was current all the same.
- * So whatever it comes to was not retired when it came, and stays until its snapshot ends.
+ * A node without a successor when a reader comes to it is current at that instant, and answers for
+ * the key.  Whatever its references say then, or later when they are frozen, was linked then or
+ * later: it had not been retired when the reader's snapshot was published, so it stays.  What is put
+ * elsewhere after that instant need not be seen.
  */
 #include "index/tree_node.h"
 
@@ -88,6 +88,7 @@ static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uin
                     return false;
                 continue;
             }
+            AE_CRASH_POINT("tree.passing");
             if (level == 0) {
                 way->leaf = node;
                 return true;
@@ -97,10 +98,7 @@ static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uin
             const uint32_t child = aei_inner_search(node, width, bound, before);
             way->place = &aei_inner_children(node)[child];
             /* Acquire: the child is filled; pairs with the CAS in aei_tree_help. */
-            const uint64_t word = ae_load64_acquire(way->place);
-            if ((word & AE_TREE_FROZEN) != 0 && ae_load64_acquire(&node->successor) != 0)
-                continue;
-            ref = (ae_ref)word;
+            ref = (ae_ref)ae_load64_acquire(way->place);
             if (ref != 0 && level == 1)
                 aei_leaf_prefetch(tree, ref);
             way->parent = node;

@@ -67,6 +67,7 @@ enum put_result { PUT_DONE, PUT_AGAIN, PUT_REPLACE };
 static enum put_result place_confirm(ae_tree_node *leaf, ae_a64 *at)
 {
     const uint64_t word = ae_load64_acquire(at);
+    AE_CRASH_POINT("tree.confirming");
     if ((word & AE_TREE_FROZEN) != 0)
         return PUT_REPLACE;
     /* Release: what the caller published before stands before the entry; pairs with the loads in
@@ -85,6 +86,7 @@ static enum put_result slot_fill(const ae_tree *tree, ae_tree_node *leaf, uint32
 {
     ae_a64 *at = &aei_leaf_words(leaf, tree->width)[place];
     const uint64_t claim = AE_TREE_CLAIMED | key->anchor;
+    AE_CRASH_POINT("tree.claiming");
     if (!ae_cas64(at, 0, claim))
         return PUT_AGAIN;
     AE_CRASH_POINT("tree.claimed");
@@ -145,6 +147,7 @@ aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae
                 return status;
             continue;
         }
+        AE_CRASH_POINT("tree.settled");
         const enum put_result result = leaf_put(tree, way.leaf, key);
         if (result == PUT_DONE)
             return AERO_OK;
@@ -232,13 +235,17 @@ aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *wor
 
 /* ---- removing ------------------------------------------------------------------------------- */
 
+/* Of the only leaf of a tree so many may be dead: keys that come and go in one long transaction
+ * would have it rewritten each time, and the old ones kept for as long. */
+#define ONLY_LEAF_DEAD (AE_TREE_APPEND_MAX / 2)
+
 /* Enough is dead that the leaf should be rewritten, or given up. */
-static bool leaf_is_stale(const ae_tree *tree, const ae_tree_node *leaf, uint32_t dead)
+static bool leaf_is_stale(const ae_tree *tree, const ae_tree_node *leaf, uint32_t dead, bool only)
 {
     const ae_a64 *words = aei_leaf_words(leaf, tree->width);
     const uint32_t limit = aei_leaf_limit(leaf, tree->width);
     uint32_t used = leaf->count;
-    if (dead * 2 < used)
+    if (dead * 2 < used || (only && dead < ONLY_LEAF_DEAD))
         return false;
     while (used < limit && ae_load64(&words[used]) != 0)
         used++;
@@ -271,11 +278,12 @@ aero_status ae_tree_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key,
         }
         /* Acquire-release: the caller looked at the row's versions before; pairs with
          * place_confirm, which comes after a new version. */
+        AE_CRASH_POINT("tree.removing");
         if (!ae_cas64(at, ticket, ticket | AE_TREE_DEAD))
             continue;
         AE_CRASH_POINT("tree.removed");
         const uint32_t dead = ae_add32(&way.leaf->dead, 1) + 1;
-        if (leaf_is_stale(tree, way.leaf, dead)) {
+        if (leaf_is_stale(tree, way.leaf, dead, way.parent == NULL)) {
             /* Not needed for what was asked, so no memory for it is no error. */
             (void)aei_leaf_replace(tree, slot, way.leaf, NULL, &added, NULL);
             (void)aei_tree_settle(tree, slot, bound, &way, NULL);

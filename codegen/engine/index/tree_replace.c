@@ -144,10 +144,13 @@ static uint64_t pair_of(const ae_tree *tree, const ae_tree_node *left, const ae_
 
 static void words_freeze(ae_a64 *words, uint32_t count)
 {
-    for (uint32_t index = 0; index < count; index++)
+    for (uint32_t index = 0; index < count; index++) {
         if ((ae_load64(&words[index]) & AE_TREE_FROZEN) == 0)
             /* From here on nobody changes it (keeps T1). */
             (void)ae_or64(&words[index], AE_TREE_FROZEN);
+        if (index % 16 == 0)
+            AE_CRASH_POINT("tree.freezing");
+    }
     AE_CRASH_POINT("tree.frozen");
 }
 
@@ -366,6 +369,7 @@ aero_status aei_tree_help(ae_tree *tree, uint32_t slot, ae_tree_node *parent, ae
         return parent == NULL ? top_grow(tree, slot, node, successor, error)
                               : aei_inner_replace(tree, slot, parent, node, error);
     step_begin(tree, slot, STEP_LINK, aei_tree_ref(tree, parent), ref);
+    AE_CRASH_POINT("tree.swinging");
     /* Release: hands on the acquire of `successor`; pairs with aei_tree_enter.  Fails when it has
      * been done, or when the parent is frozen: then the parent's successor is what must follow. */
     if (ae_cas64(place, ref, successor == AE_TREE_GONE ? 0 : successor)) {
