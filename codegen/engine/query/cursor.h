@@ -15,6 +15,8 @@ void ae_cursor_close(aero_cursor *cursor);
 aero_session *ae_cursor_session(const aero_cursor *cursor);
 /* STALE when the snapshot is gone: in a child of fork, after the end of its transaction. */
 aero_status ae_cursor_check(const aero_cursor *cursor);
+/* Why the rows ended early: NO_MEMORY, or OK. */
+aero_status ae_cursor_status(const aero_cursor *cursor);
 uint64_t ae_cursor_rows(const aero_cursor *cursor);
 const aero_row *ae_cursor_next(aero_cursor *cursor);
 void ae_row_values(const aero_row *row, uint32_t count, const uint32_t *columns,

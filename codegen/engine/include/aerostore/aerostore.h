@@ -85,13 +85,13 @@ enum aero_isolation {
 /* The type of a value in flight; a column's storage type is its aero_kind (descriptor.h). */
 enum aero_type {
     AERO_TYPE_NULL = 0,
-    AERO_TYPE_BOOL = 1,   /* u.integer is 0 or 1 */
-    AERO_TYPE_INT = 2,    /* u.integer */
-    AERO_TYPE_UINT = 3,   /* u.natural; only for values above INT64_MAX or of unsigned columns */
-    AERO_TYPE_DOUBLE = 4, /* u.real; never NaN or infinite in a row */
-    AERO_TYPE_TEXT = 5,   /* u.data, length bytes of UTF-8, may hold NUL, not NUL-terminated */
-    AERO_TYPE_BYTES = 6,  /* u.data, length bytes */
-    AERO_TYPE_TIME = 7,   /* u.integer: microseconds since 1970-01-01 UTC */
+    AERO_TYPE_BOOL = 1,     /* u.integer is 0 or 1 */
+    AERO_TYPE_INT = 2,      /* u.integer */
+    AERO_TYPE_UINT = 3,     /* u.natural; only for values above INT64_MAX or of unsigned columns */
+    AERO_TYPE_DOUBLE = 4,   /* u.real; never NaN or infinite in a row */
+    AERO_TYPE_TEXT = 5,     /* u.data, length bytes of UTF-8, may hold NUL, not NUL-terminated */
+    AERO_TYPE_BYTES = 6,    /* u.data, length bytes */
+    AERO_TYPE_TIME = 7,     /* u.integer: microseconds since 1970-01-01 UTC */
     AERO_TYPE_PARAMETER = 8 /* only in clauses of a query: u.natural, see aero_query_bind */
 };
 
