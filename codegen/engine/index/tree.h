@@ -42,6 +42,8 @@
 #define AE_TREE_HEIGHT_MAX 16u
 /* Slots of a leaf behind its sorted part: what a reader has to look through one by one. */
 #define AE_TREE_APPEND_MAX 16u
+/* Above every leaf's capacity, so that a set of its places is one word. */
+#define AE_TREE_LEAF_MAX 64u
 
 /* Words beyond the tree's width are ignored. */
 typedef struct ae_tree_key {
@@ -143,13 +145,13 @@ typedef struct ae_tree_cursor {
     bool parent_high_set;
     ae_tree_key parent_low;
     ae_tree_key parent_high;
-    /* The leaf being read: places of its sorted part, and its appended keys of the range. */
+    /* The leaf being read: its places from `next` on (descending: before `end`), or, where
+     * appended ones lie between the sorted ones, what stands there in `order`. */
     const void *leaf;
-    uint32_t base;
-    uint32_t base_end;
-    uint32_t extra;
-    uint32_t extra_end;
-    uint8_t extras[AE_TREE_APPEND_MAX];
+    uint32_t next;
+    uint32_t end;
+    bool merged;
+    uint8_t order[AE_TREE_LEAF_MAX];
 } ae_tree_cursor;
 
 /* Start before the first (descending: behind the last) entry of the range. */

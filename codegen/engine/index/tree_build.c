@@ -53,10 +53,15 @@ void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_ba
     const uint32_t width = tree->width;
     const uint64_t *keys = aei_leaf_keys(leaf);
     const ae_a64 *words = aei_leaf_words(leaf, width);
+    static const uint64_t least[AE_TREE_WORDS_MAX];
+    static const uint64_t most[AE_TREE_WORDS_MAX] = {UINT64_MAX, UINT64_MAX, UINT64_MAX,
+                                                     UINT64_MAX};
     uint8_t extras[AE_TREE_APPEND_MAX];
-    const uint32_t extra_count = aei_leaf_extras(tree, leaf, NULL, NULL, extras);
-    uint32_t base = 0;
-    uint32_t extra = 0;
+    uint8_t order[AE_TREE_LEAF_MAX];
+    const uint32_t extra_count = aei_leaf_extras(leaf, width, (aei_bound){least, 0},
+                                                 (aei_bound){most, UINT32_MAX}, extras);
+    const uint32_t places = aei_leaf_merge(leaf, width, 0, leaf->count, extras, extra_count, order);
+    uint32_t at = 0;
     of->count = of->added = of->new_first = of->new_end = of->new_count = 0;
     const uint32_t live = leaf_survey(tree, leaf, &of->floor);
     const uint32_t room = 2 * leaf_fill_most(tree) - live;
@@ -64,15 +69,9 @@ void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_ba
     /* A new entry's number is above all that its key had: here, or in a leaf that was given up. */
     const uint32_t fresh = aei_sequence_later(of->floor, ae_load32_acquire(&tree->root->floor)) + 1;
     for (;;) {
-        while (base < leaf->count && !aei_is_live(ae_load64(&words[base])))
-            base++;
-        uint32_t place = base < leaf->count ? base : UINT32_MAX;
-        if (extra < extra_count &&
-            (place == UINT32_MAX ||
-             aei_below(keys + (size_t)extras[extra] * width,
-                       (ae_ref)ae_load64(&words[extras[extra]]), keys + (size_t)place * width,
-                       (ae_ref)ae_load64(&words[place]), width)))
-            place = extras[extra];
+        while (at < places && !aei_is_live(ae_load64(&words[order[at]])))
+            at++;
+        const uint32_t place = at < places ? order[at] : UINT32_MAX;
         if (of->added < adding) {
             const uint64_t *key = batch->words + (size_t)of->added * width;
             const ae_ref anchor = batch->anchors[of->added];
@@ -95,8 +94,7 @@ void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_ba
             of->added++;
         }
         gather_push(of, key, word, place >= leaf->count);
-        base += place < leaf->count;
-        extra += place >= leaf->count;
+        at++;
     }
 }
 

@@ -90,11 +90,50 @@ static void way_keep(ae_tree_cursor *cursor, const aei_way *way)
         aei_leaf_prefetch(cursor->tree, ref);
 }
 
+/* Where the sorted part of [from, to) ends, which begins at `first`: mostly it is short, or goes on
+ * to the end. */
+static inline uint32_t base_end(const ae_tree_node *leaf, uint32_t width, uint32_t first,
+                                aei_bound to)
+{
+    const uint64_t *keys = aei_leaf_keys(leaf);
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    const uint32_t count = leaf->count;
+    for (uint32_t place = first; place < first + 3; place++)
+        if (place == count ||
+            !aei_below(keys + (size_t)place * width, (ae_ref)ae_load64(&words[place]), to.words,
+                       to.anchor, width))
+            return place;
+    if (aei_below(keys + (size_t)(count - 1) * width, (ae_ref)ae_load64(&words[count - 1]),
+                  to.words, to.anchor, width))
+        return count;
+    const uint32_t below = aei_leaf_below(leaf, width, to);
+    return below > first ? below : first; /* less where the order is damaged */
+}
+
+/* Read what is in [from, to) of a leaf. */
+static inline __attribute__((always_inline)) void leaf_enter(ae_tree_cursor *cursor,
+                                                             const ae_tree_node *leaf,
+                                                             uint32_t width, aei_bound from,
+                                                             aei_bound to)
+{
+    uint8_t extras[AE_TREE_APPEND_MAX];
+    const uint32_t extra_count = aei_leaf_extras(leaf, width, from, to, extras);
+    cursor->leaf = leaf;
+    cursor->next = aei_leaf_below(leaf, width, from);
+    cursor->end = base_end(leaf, width, cursor->next, to);
+    cursor->merged = extra_count > 0;
+    if (!cursor->merged)
+        return;
+    cursor->end = aei_leaf_merge(leaf, width, cursor->next, cursor->end, extras, extra_count,
+                                 cursor->order);
+    cursor->next = 0;
+}
+
 /* Find the next leaf; cursor->leaf stays NULL where nothing is.  False at the end. */
-static bool leaf_open(ae_tree_cursor *cursor)
+static inline __attribute__((always_inline)) bool leaf_open_as(ae_tree_cursor *cursor,
+                                                               uint32_t width)
 {
     const ae_tree *tree = cursor->tree;
-    const uint32_t width = tree->width;
     const aei_bound low = aei_bound_of(&cursor->left.low);
     const aei_bound high = aei_bound_of(&cursor->left.high);
     const aei_bound bound = cursor->descending ? high : low;
@@ -113,22 +152,15 @@ static bool leaf_open(ae_tree_cursor *cursor)
         return false;
     }
     /* What this leaf answers for, of what is left. */
-    const aei_bound from = way.low.words != NULL && aei_below(low.words, low.anchor, way.low.words,
-                                                              way.low.anchor, width)
-                               ? way.low
-                               : low;
-    const aei_bound to = way.high.words != NULL && aei_below(way.high.words, way.high.anchor,
-                                                             high.words, high.anchor, width)
-                             ? way.high
-                             : high;
-    cursor->done = cursor->descending ? from.words == low.words : to.words == high.words;
-    if (way.leaf != NULL) {
-        cursor->leaf = way.leaf;
-        cursor->base = aei_leaf_below(way.leaf, width, from);
-        cursor->base_end = aei_leaf_below(way.leaf, width, to);
-        cursor->extra = 0;
-        cursor->extra_end = aei_leaf_extras(tree, way.leaf, &from, &to, cursor->extras);
-    }
+    const bool cut_low = way.low.words != NULL &&
+                         aei_below(low.words, low.anchor, way.low.words, way.low.anchor, width);
+    const bool cut_high = way.high.words != NULL && aei_below(way.high.words, way.high.anchor,
+                                                              high.words, high.anchor, width);
+    const aei_bound from = cut_low ? way.low : low;
+    const aei_bound to = cut_high ? way.high : high;
+    cursor->done = cursor->descending ? !cut_low : !cut_high;
+    if (way.leaf != NULL)
+        leaf_enter(cursor, way.leaf, width, from, to);
     if (cursor->done)
         return true;
     way_keep(cursor, &way);
@@ -139,28 +171,10 @@ static bool leaf_open(ae_tree_cursor *cursor)
     return true;
 }
 
-/* The next place in the cursor's order, or UINT32_MAX. */
-static inline uint32_t place_next(ae_tree_cursor *cursor, const uint64_t *keys, const ae_a64 *words,
-                                  uint32_t width)
+static bool leaf_open(ae_tree_cursor *cursor)
 {
-    const bool down = cursor->descending;
-    const bool base = cursor->base < cursor->base_end;
-    if (cursor->extra == cursor->extra_end) {
-        if (!base)
-            return UINT32_MAX;
-        return down ? --cursor->base_end : cursor->base++;
-    }
-    const uint32_t extra = cursor->extras[down ? cursor->extra_end - 1 : cursor->extra];
-    const uint32_t sorted = down ? cursor->base_end - 1 : cursor->base;
-    if (base &&
-        aei_below(keys + (size_t)sorted * width, (ae_ref)ae_load64(&words[sorted]),
-                  keys + (size_t)extra * width, (ae_ref)ae_load64(&words[extra]), width) != down)
-        return down ? --cursor->base_end : cursor->base++;
-    if (down)
-        cursor->extra_end--;
-    else
-        cursor->extra++;
-    return extra;
+    return cursor->tree->width == 1 ? leaf_open_as(cursor, 1)
+                                    : leaf_open_as(cursor, cursor->tree->width);
 }
 
 static inline __attribute__((always_inline)) uint32_t leaf_read(ae_tree_cursor *cursor,
@@ -170,13 +184,13 @@ static inline __attribute__((always_inline)) uint32_t leaf_read(ae_tree_cursor *
     const ae_tree_node *leaf = cursor->leaf;
     const uint64_t *keys = aei_leaf_keys(leaf);
     const ae_a64 *entries = aei_leaf_words(leaf, width);
+    const bool down = cursor->descending;
+    uint32_t next = cursor->next;
+    uint32_t end = cursor->end;
     uint32_t count = 0;
-    while (count < most) {
-        const uint32_t place = place_next(cursor, keys, entries, width);
-        if (place == UINT32_MAX) {
-            cursor->leaf = NULL;
-            break;
-        }
+    while (count < most && next < end) {
+        const uint32_t at = down ? --end : next++;
+        const uint32_t place = cursor->merged ? cursor->order[at] : at;
         /* Acquire: the version that the entry was put for; pairs with slot_fill and
          * place_confirm. */
         const uint64_t word = ae_load64_acquire(&entries[place]);
@@ -185,6 +199,10 @@ static inline __attribute__((always_inline)) uint32_t leaf_read(ae_tree_cursor *
         anchors[count] = (ae_ref)word;
         count += aei_is_live(word);
     }
+    cursor->next = next;
+    cursor->end = end;
+    if (next == end)
+        cursor->leaf = NULL;
     return count;
 }
 
@@ -214,9 +232,8 @@ uint64_t ae_tree_count(const ae_tree *tree, const ae_tree_range *range)
         if (cursor.leaf == NULL)
             continue;
         const ae_a64 *words = aei_leaf_words(cursor.leaf, tree->width);
-        for (uint32_t place = cursor.base; place < cursor.base_end; place++)
-            count += aei_is_live(ae_load64(&words[place]));
-        count += cursor.extra_end;
+        for (uint32_t at = cursor.next; at < cursor.end; at++)
+            count += aei_is_live(ae_load64(&words[cursor.merged ? cursor.order[at] : at]));
         cursor.leaf = NULL;
     }
     return count;

@@ -53,9 +53,10 @@ static uint32_t leaf_live(const ae_tree *tree, const ae_tree_node *leaf, uint32_
 /* Live entries of the leaf below the bound. */
 static uint32_t leaf_live_below(const ae_tree *tree, const ae_tree_node *leaf, aei_bound bound)
 {
+    static const uint64_t least[AE_TREE_WORDS_MAX];
     uint8_t extras[AE_TREE_APPEND_MAX];
     return leaf_live(tree, leaf, 0, aei_leaf_below(leaf, tree->width, bound)) +
-           aei_leaf_extras(tree, leaf, NULL, &bound, extras);
+           aei_leaf_extras(leaf, tree->width, (aei_bound){least, 0}, bound, extras);
 }
 
 static void way_take(const ae_tree *tree, aei_bound bound, estimate_way *way)

@@ -101,6 +101,8 @@ static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uin
             ref = (ae_ref)ae_load64_acquire(way->place);
             if (ref != 0 && level == 1)
                 aei_leaf_prefetch(tree, ref);
+            else if (ref != 0)
+                aei_inner_prefetch(tree, ref);
             way->parent = node;
             way->child = child;
             way->parent_low = way->low;
@@ -135,37 +137,6 @@ bool aei_tree_descend(const ae_tree *tree, aei_bound bound, bool before, aei_way
     way->parent_high.words = NULL;
     /* Acquire: the top is filled; pairs with the CAS in aei_tree_help. */
     return aei_tree_enter(tree, bound, before, (ae_ref)ae_load64_acquire(&tree->root->node), way);
-}
-
-uint32_t aei_leaf_extras(const ae_tree *tree, const ae_tree_node *leaf, const aei_bound *low,
-                         const aei_bound *high, uint8_t *places)
-{
-    const uint32_t width = tree->width;
-    const uint64_t *keys = aei_leaf_keys(leaf);
-    const ae_a64 *words = aei_leaf_words(leaf, width);
-    const uint32_t limit = aei_leaf_limit(leaf, width);
-    uint32_t count = 0;
-    for (uint32_t place = leaf->count; place < limit; place++) {
-        /* Acquire: the key; pairs with the CAS in slot_fill. */
-        const uint64_t word = ae_load64_acquire(&words[place]);
-        const uint64_t *key = keys + (size_t)place * width;
-        if ((word & ~AE_TREE_FROZEN) == 0)
-            break; /* places are claimed in order */
-        if (!aei_is_live(word) ||
-            (low != NULL && aei_below(key, (ae_ref)word, low->words, low->anchor, width)) ||
-            (high != NULL && !aei_below(key, (ae_ref)word, high->words, high->anchor, width)))
-            continue;
-        uint32_t at = count++;
-        for (; at > 0; at--) {
-            const uint32_t other = places[at - 1];
-            if (aei_below(keys + (size_t)other * width, (ae_ref)ae_load64(&words[other]), key,
-                          (ae_ref)word, width))
-                break;
-            places[at] = places[at - 1];
-        }
-        places[at] = (uint8_t)place;
-    }
-    return count;
 }
 
 uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_key *key)

@@ -61,7 +61,6 @@ static inline uint32_t aei_inner_capacity(uint32_t width)
 {
     return (aei_inner_bytes(width) - (uint32_t)sizeof(ae_tree_node)) / (8 * width + 12);
 }
-#define AE_TREE_LEAF_MAX 64u   /* above every leaf capacity */
 #define AE_TREE_INNER_MAX 104u /* above every inner capacity */
 
 static inline const uint64_t *aei_leaf_keys(const ae_tree_node *leaf)
@@ -129,6 +128,16 @@ static inline void aei_leaf_prefetch(const ae_tree *tree, ae_ref ref)
         __builtin_prefetch(at + line);
 }
 
+/* The same for an inner node: all but the anchors, which are hardly ever looked at. */
+static inline void aei_inner_prefetch(const ae_tree *tree, ae_ref ref)
+{
+    const char *at = ae_at(tree->proc->heap->segment, ref);
+    const uint32_t bytes = (uint32_t)sizeof(ae_tree_node) +
+                           aei_inner_capacity(tree->width) * 8 * (tree->width + 1);
+    for (uint32_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch(at + line);
+}
+
 /* ---- order ---------------------------------------------------------------------------------- */
 
 /* A place between entries: key words and an anchor. */
@@ -180,11 +189,13 @@ static inline uint32_t aei_keys_below(const uint64_t *keys, const ae_a64 *words,
     uint32_t low = aei_words_below(keys, count, width, bound.words[0]);
     if (low == count || keys[(size_t)low * width] != bound.words[0])
         return low;
-    /* Equal first words: the rest decides. */
-    uint32_t high = count;
-    if (bound.words[0] != UINT64_MAX)
-        high = low +
-               aei_words_below(keys + (size_t)low * width, count - low, width, bound.words[0] + 1);
+    /* Equal first words: the rest decides.  Mostly there is one such key. */
+    uint32_t high = low + 1;
+    if (high < count && keys[(size_t)high * width] == bound.words[0])
+        high = bound.words[0] == UINT64_MAX
+                   ? count
+                   : low + aei_words_below(keys + (size_t)low * width, count - low, width,
+                                           bound.words[0] + 1);
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
         const ae_ref anchor = words != NULL ? (ae_ref)ae_load64(&words[middle]) : anchors[middle];
@@ -247,6 +258,87 @@ static inline bool aei_has_key(uint64_t word)
     return (word & AE_TREE_LIVE) != 0 && (ae_ref)word != 0;
 }
 
+/* ---- appended places ------------------------------------------------------------------------ */
+
+/* A key word of a place behind the sorted part: whoever claimed it may be writing it. */
+static inline uint64_t aei_extra_word(const ae_tree_node *leaf, uint32_t width, uint32_t place)
+{
+    const ae_a64 *cells = (const ae_a64 *)(const void *)leaf->data;
+    return ae_load64(&cells[(size_t)place * width]);
+}
+
+/* The appended places of a leaf with live keys in [from, to); returns how many. */
+static inline __attribute__((always_inline)) uint32_t aei_leaf_extras(const ae_tree_node *leaf,
+                                                                      uint32_t width,
+                                                                      aei_bound from, aei_bound to,
+                                                                      uint8_t *places)
+{
+    const uint64_t *keys = aei_leaf_keys(leaf);
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    const uint32_t first = leaf->count;
+    const uint32_t limit = aei_leaf_limit(leaf, width);
+    /* First by the first word alone, without a branch; few places pass. */
+    uint32_t mask = 0;
+    for (uint32_t place = first; place < limit; place++) {
+        /* Acquire: the key; pairs with the CAS in slot_fill. */
+        const bool live = aei_is_live(ae_load64_acquire(&words[place]));
+        const uint64_t word = aei_extra_word(leaf, width, place);
+        mask |= (uint32_t)(live & (word >= from.words[0]) & (word <= to.words[0]))
+                << (place - first);
+    }
+    uint32_t count = 0;
+    for (; mask != 0; mask &= mask - 1) {
+        const uint32_t place = first + (uint32_t)__builtin_ctz(mask);
+        const uint64_t *key = keys + (size_t)place * width;
+        const ae_ref anchor = (ae_ref)ae_load64(&words[place]);
+        places[count] = (uint8_t)place;
+        count += !aei_below(key, anchor, from.words, from.anchor, width) &&
+                 aei_below(key, anchor, to.words, to.anchor, width);
+    }
+    return count;
+}
+
+/* Sorted places [base, end) and the given appended ones, in order of their keys; returns how many.
+ * Each appended place goes to where its rank says, and the sorted ones fill the gaps. */
+static inline __attribute__((always_inline)) uint32_t aei_leaf_merge(
+    const ae_tree_node *leaf, uint32_t width, uint32_t base, uint32_t end, const uint8_t *extras,
+    uint32_t extra_count, uint8_t *order)
+{
+    const uint64_t *keys = aei_leaf_keys(leaf);
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    const uint32_t count = end - base + extra_count;
+    uint32_t ranks[AE_TREE_APPEND_MAX];
+    uint64_t taken = 0;
+    AE_ASSERT(base <= end && count <= AE_TREE_LEAF_MAX);
+    for (uint32_t index = 0; index < extra_count; index++) {
+        const uint64_t *key = keys + (size_t)extras[index] * width;
+        const ae_ref anchor = (ae_ref)ae_load64(&words[extras[index]]);
+        uint32_t rank = aei_keys_below(keys + (size_t)base * width, words + base, NULL, end - base,
+                                       width, (aei_bound){key, anchor});
+        for (uint32_t other = 0; other < index; other++) {
+            const uint64_t *than = keys + (size_t)extras[other] * width;
+            const ae_ref than_anchor = (ae_ref)ae_load64(&words[extras[other]]);
+            const uint32_t below = width == 1
+                                       ? (uint32_t)((*than < *key) |
+                                                    ((*than == *key) & (than_anchor < anchor)))
+                                       : aei_below(than, than_anchor, key, anchor, width);
+            rank += below;
+            ranks[other] += 1 - below;
+        }
+        ranks[index] = rank;
+    }
+    for (uint32_t index = 0; index < extra_count; index++) {
+        order[ranks[index]] = extras[index];
+        taken |= (uint64_t)1 << ranks[index];
+    }
+    for (uint32_t at = 0; at < count; at++) {
+        const bool is_taken = (taken >> at & 1) != 0;
+        order[at] = is_taken ? order[at] : (uint8_t)(base < end ? base : 0); /* 0: damage */
+        base += !is_taken;
+    }
+    return count;
+}
+
 /* ---- the module's functions ----------------------------------------------------------------- */
 
 /* Where a way down ended. */
@@ -266,10 +358,6 @@ typedef struct aei_way {
 bool aei_tree_descend(const ae_tree *tree, aei_bound bound, bool before, aei_way *way);
 /* On from a child of a known parent. */
 bool aei_tree_enter(const ae_tree *tree, aei_bound bound, bool before, ae_ref ref, aei_way *way);
-/* Put the appended places of a leaf with live keys into order; returns how many there are.  Only
- * those in [low, high), where these are given. */
-uint32_t aei_leaf_extras(const ae_tree *tree, const ae_tree_node *leaf, const aei_bound *low,
-                         const aei_bound *high, uint8_t *places);
 /* The place of a key in a leaf, or UINT32_MAX. */
 uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_key *key);
 

@@ -51,6 +51,8 @@ aero_status aei_tree_settle(ae_tree *tree, uint32_t slot, aei_bound bound, aei_w
             place = &aei_inner_children(node)[child];
             if (node->level == 1)
                 aei_leaf_prefetch(tree, (ae_ref)ae_load64(place));
+            else
+                aei_inner_prefetch(tree, (ae_ref)ae_load64(place));
             if (child + 1 < node->count)
                 way->high = (aei_bound){aei_inner_keys(node, width) + (size_t)(child + 1) * width,
                                         aei_inner_anchors(node, width)[child + 1]};
@@ -91,7 +93,8 @@ static enum put_result slot_fill(const ae_tree *tree, ae_tree_node *leaf, uint32
         return PUT_AGAIN;
     AE_CRASH_POINT("tree.claimed");
     for (uint32_t word = 0; word < tree->width; word++)
-        leaf->data[(size_t)place * tree->width + word] = key->words[word];
+        ae_store64((ae_a64 *)(void *)&leaf->data[(size_t)place * tree->width + word],
+                   key->words[word]);
     /* Read after the leaf was found under a place that its predecessor had left: the floor is above
      * the numbers of a leaf that was given up there; pairs with floor_raise. */
     const uint32_t floor = aei_sequence_later(leaf->floor, ae_load32_acquire(&tree->root->floor));
@@ -167,6 +170,9 @@ aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae
 
 /* ---- many entries --------------------------------------------------------------------------- */
 
+/* For fewer, a leaf is not rewritten as long as it has free places. */
+#define BATCH_FEW 4u
+
 /* How many keys from the first on are below the leaf's upper fence; no more than `most`. */
 static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint64_t *words,
                              const ae_ref *anchors, size_t count, uint32_t most)
@@ -187,47 +193,160 @@ static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint
     return low;
 }
 
+/* Keys whose leaves are looked for, and fetched, together. */
+#define GUESS_KEYS 16u
+
+/* The inner node above a key's leaf, if the way to it is quiet; else 0.  It is not touched, unless it
+ * is the top.  *high: where it ends. */
+static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
+{
+    const uint32_t width = tree->width;
+    /* Acquire: the node is filled; pairs with the CAS in aei_tree_help. */
+    ae_ref ref = (ae_ref)ae_load64_acquire(&tree->root->node);
+    high->words = NULL;
+    for (uint32_t level = 0; level < AE_TREE_HEIGHT_MAX && ref != 0; level++) {
+        ae_tree_node *node = aei_tree_node(tree, ref);
+        if (node == NULL || node->level == 0 || node->count == 0)
+            return 0;
+        if (node->level == 1)
+            return ref;
+        const uint32_t child = aei_inner_search(node, width, bound, false);
+        ref = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[child]);
+        if (child + 1 < node->count)
+            *high = (aei_bound){aei_inner_keys(node, width) + (size_t)(child + 1) * width,
+                                aei_inner_anchors(node, width)[child + 1]};
+        if (node->level == 2)
+            return ref;
+    }
+    return 0;
+}
+
+/* Bring some nodes near, all at once.  The first line of each is read, not prefetched: where the
+ * translation of its page is missing as well, processors drop a prefetch. */
+static void nodes_fetch(const ae_tree *tree, const ae_ref *refs, uint32_t count, uint32_t bytes)
+{
+    uint32_t replaced = 0;
+    for (uint32_t at = 0; at < count; at++)
+        if (refs[at] != 0 && (at == 0 || refs[at] != refs[at - 1])) {
+            const ae_tree_node *node = ae_at(tree->proc->heap->segment, refs[at]);
+            replaced += ae_load64(&node->successor) != 0;
+        }
+    for (uint32_t at = 0; at < count && replaced < count; at++)
+        if (refs[at] != 0 && (at == 0 || refs[at] != refs[at - 1]))
+            for (uint32_t line = 64; line < bytes; line += 64)
+                __builtin_prefetch((const char *)ae_at(tree->proc->heap->segment, refs[at]) + line);
+}
+
+/* The leaves of the next keys, or 0 where it is not so simple: first the nodes above them, then
+ * they are fetched.  Separators never change, so a leaf that is found below any node, current or
+ * replaced, answers for the key for as long as it is not frozen (T3).  Returns for how many keys. */
+static inline __attribute__((always_inline)) uint32_t leaves_guess(
+    const ae_tree *tree, const uint32_t width, const uint64_t *words, const ae_ref *anchors,
+    size_t count, ae_ref refs[GUESS_KEYS])
+{
+    const uint32_t some = count < GUESS_KEYS ? (uint32_t)count : GUESS_KEYS;
+    aei_bound high = {.words = NULL};
+    for (uint32_t at = 0; at < some; at++) {
+        const aei_bound bound = {words + (size_t)at * width, anchors[at]};
+        if (at > 0 && high.words != NULL &&
+            aei_below(bound.words, bound.anchor, high.words, high.anchor, width))
+            refs[at] = refs[at - 1];
+        else
+            refs[at] = inner_guess(tree, bound, &high);
+    }
+    nodes_fetch(tree, refs, some, aei_inner_bytes(width));
+    for (uint32_t at = 0; at < some; at++) {
+        const aei_bound bound = {words + (size_t)at * width, anchors[at]};
+        ae_tree_node *node = refs[at] == 0 ? NULL : aei_tree_node(tree, refs[at]);
+        refs[at] = 0;
+        if (node == NULL || node->level != 1 || node->count == 0)
+            continue;
+        const uint32_t child = aei_inner_search(node, width, bound, false);
+        refs[at] = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[child]);
+    }
+    nodes_fetch(tree, refs, some, aei_leaf_bytes(width));
+    return some;
+}
+
+/* Put one key into the leaf that was guessed for it. */
+static enum put_result guess_put(const ae_tree *tree, ae_ref ref, const uint64_t *words,
+                                 ae_ref anchor)
+{
+    ae_tree_node *leaf = ref == 0 ? NULL : aei_tree_node(tree, ref);
+    ae_tree_key key = {.anchor = anchor};
+    if (leaf == NULL || leaf->level != 0 || ae_load64_acquire(&leaf->successor) != 0)
+        return PUT_AGAIN;
+    for (uint32_t word = 0; word < tree->width; word++)
+        key.words[word] = words[word];
+    return leaf_put(tree, leaf, &key);
+}
+
+/* Rewrite the leaf of the first key together with those of the others that belong there; *added of
+ * them are in. */
+static aero_status batch_put(ae_tree *tree, uint32_t slot, const uint64_t *words,
+                             const ae_ref *anchors, size_t count, uint32_t *added,
+                             aero_error *error)
+{
+    aei_batch batch = {words, anchors, 0};
+    const aei_bound bound = {words, anchors[0]};
+    aei_way way;
+    aero_status status = aei_tree_settle(tree, slot, bound, &way, error);
+    *added = 0;
+    if (status != AERO_OK)
+        return status;
+    if (way.leaf == NULL)
+        return aei_leaf_first(tree, slot, way.parent, way.place, error);
+    batch.count = batch_length(tree, &way, words, anchors, count, 2 * AE_TREE_LEAF_MAX);
+    if (batch.count <= BATCH_FEW) {
+        const enum put_result result = guess_put(tree, aei_tree_ref(tree, way.leaf), words,
+                                                 anchors[0]);
+        *added = result == PUT_DONE;
+        if (result != PUT_REPLACE)
+            return AERO_OK;
+    }
+    return aei_leaf_replace(tree, slot, way.leaf, &batch, added, error);
+}
+
 aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *words,
                                const ae_ref *anchors, size_t count, aero_error *error)
 {
     const uint32_t width = tree->width;
-    /* For fewer, a leaf is not rewritten as long as it has free places. */
-    const uint32_t few = 4;
-    aei_way way;
+    ae_ref leaves[GUESS_KEYS];
+    size_t first = 0;
+    size_t end = 0;
     uint32_t turn = 0;
     for (size_t done = 0; done < count && turn < TURNS_MAX; turn++) {
-        aei_batch batch = {words + done * width, anchors + done, 0};
-        const aei_bound bound = {batch.words, batch.anchors[0]};
-        AE_ASSERT(bound.anchor != 0 && bound.anchor != UINT32_MAX);
-        AE_ASSERT(done == 0 || aei_below(batch.words - width, anchors[done - 1], bound.words,
-                                         bound.anchor, width));
-        aero_status status = aei_tree_settle(tree, slot, bound, &way, error);
-        if (status == AERO_OK && way.leaf == NULL) {
-            status = aei_leaf_first(tree, slot, way.parent, way.place, error);
-        } else if (status == AERO_OK) {
-            enum put_result result = PUT_REPLACE;
-            uint32_t added = 0;
-            batch.count = batch_length(tree, &way, batch.words, batch.anchors, count - done,
-                                       2 * AE_TREE_LEAF_MAX);
-            if (batch.count <= few) {
-                ae_tree_key key = {.anchor = bound.anchor};
-                for (uint32_t word = 0; word < width; word++)
-                    key.words[word] = bound.words[word];
-                result = leaf_put(tree, way.leaf, &key);
-                added = result == PUT_DONE;
-            }
-            if (result == PUT_REPLACE)
-                status = aei_leaf_replace(tree, slot, way.leaf, &batch, &added, error);
-            done += added;
-            turn = added > 0 ? 0 : turn;
+        const uint64_t *key = words + done * width;
+        uint32_t added = 0;
+        AE_ASSERT(anchors[done] != 0 && anchors[done] != UINT32_MAX);
+        AE_ASSERT(done == 0 ||
+                  aei_below(key - width, anchors[done - 1], key, anchors[done], width));
+        if (done >= end) {
+            first = done;
+            end = done +
+                  (width == 1
+                       ? leaves_guess(tree, 1, key, anchors + done, count - done, leaves)
+                       : leaves_guess(tree, width, key, anchors + done, count - done, leaves));
         }
+        const ae_ref leaf = leaves[done - first];
+        const bool crowd = done + BATCH_FEW < end && leaves[done + BATCH_FEW - first] == leaf;
+        if (!crowd && guess_put(tree, leaf, key, anchors[done]) == PUT_DONE) {
+            done++;
+            turn = 0;
+            continue;
+        }
+        const aero_status status = batch_put(tree, slot, key, anchors + done, count - done, &added,
+                                             error);
         if (status != AERO_OK)
             return status;
+        done += added;
+        turn = added > 0 ? 0 : turn;
     }
     if (turn == TURNS_MAX)
         return aei_tree_damaged(tree, error);
     if (count > 0) {
         const aei_bound last = {words + (count - 1) * width, anchors[count - 1]};
+        aei_way way;
         (void)aei_tree_settle(tree, slot, last, &way, NULL);
     }
     return AERO_OK;
