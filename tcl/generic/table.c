@@ -45,6 +45,7 @@ static const struct subcommand subcommands[] = {
     {"write_tabsep", aetcl_write_tabsep, false},
     {"reset", aetcl_reset, false},
     {"explain", aetcl_explain, true},
+    {"index", aetcl_index, true},
     {NULL, NULL, false},
 };
 
