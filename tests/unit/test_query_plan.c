@@ -473,6 +473,58 @@ static void orders_of_indexes_stop_early(void **state)
     fake_close(session);
 }
 
+/* Goal: NULLs come last in every group of a backward order, not only at its end; method: two columns
+ * with NULLs, every pair of directions. */
+static void nulls_of_later_columns_come_last(void **state)
+{
+    (void)state;
+    uint64_t random = new_seed();
+    aero_session *session = fake_session();
+    fake_fill(session, TRADE, ROWS, &random);
+    fake_index_make(session, TRADE, "urgency venue gateway");
+    for (int directions = 0; directions < 8; directions++) {
+        search what = {.table = TRADE, .limit = -1, .sort_count = 3};
+        size_t rows[ROWS];
+        const char *const names[] = {"urgency", "venue", "gateway"};
+        for (int i = 0; i < 3; i++) {
+            what.sorts[i] = fake_column(TRADE, names[i]);
+            what.descending[i] = directions >> i & 1;
+        }
+        ask_judge(session, &what);
+        aero_query *query = query_of(session, &what);
+        assert_int_equal(aero_query_using(query, "index urgency", 13), AERO_OK);
+        assert_non_null(strstr(plan_of(query), "in its order"));
+        const size_t count = run(session, query, TRADE, rows);
+        check_rows(session, &what, rows, count, plan_of(query));
+        aero_query_free(query);
+    }
+    fake_close(session);
+}
+
+/* Goal: an order that held for one value of `in` is not believed of two; method: bind both. */
+static void more_values_may_need_a_sort(void **state)
+{
+    (void)state;
+    aero_session *session = trades(ROWS);
+    search what = {.table = TRADE, .limit = -1, .sort_count = 1, .clause_count = 1};
+    what.sorts[0] = fake_column(TRADE, "placed_at");
+    what.clauses[0] = (clause){.op = AERO_OP_IN, .column = fake_column(TRADE, "venue")};
+    for (int i = 0; i < 5; i++)
+        what.clauses[0].raw[i] = (aero_value){.type = AERO_TYPE_INT, .u.integer = 9 - i};
+    aero_query *query = prepare(session, &what);
+    assert_int_equal(aero_query_using(query, "index venue", 11), AERO_OK);
+    for (uint32_t i = 0; i < 12; i++) {
+        size_t rows[ROWS];
+        what.clauses[0].count = i % 4 == 0 ? 1 : i % 5;
+        ask_judge(session, &what);
+        bind_all(session, query, &what);
+        const size_t count = run(session, query, TRADE, rows);
+        check_rows(session, &what, rows, count, plan_of(query));
+    }
+    aero_query_free(query);
+    fake_close(session);
+}
+
 /* Goal: a search that an index answers alone is noted with all its clauses, one without any as the
  * whole table; method: look at what was noted. */
 static void noted_reads_have_all_clauses(void **state)
@@ -510,6 +562,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(wrong_bindings_are_refused),
     cmocka_unit_test(cheap_ways_are_taken),
     cmocka_unit_test(orders_of_indexes_stop_early),
+    cmocka_unit_test(nulls_of_later_columns_come_last),
+    cmocka_unit_test(more_values_may_need_a_sort),
     cmocka_unit_test(noted_reads_have_all_clauses),
 };
 AE_TEST_MAIN(tests)
