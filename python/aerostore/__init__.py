@@ -8,7 +8,7 @@
 ...         print(row.flight_id, row.altitude)
 """
 
-from aerostore._model import Column
+from aerostore._model import Column, Index, Parameter
 from aerostore.database import Database, VerifyReport, open  # noqa: A004 - the contract's name
 from aerostore.errors import (
     AccessDenied,
@@ -38,7 +38,7 @@ from aerostore.errors import (
     ValueTooLong,
 )
 from aerostore.ingest import IngestReport
-from aerostore.query import SearchResult
+from aerostore.query import PreparedSearch, SearchResult
 from aerostore.rows import Row
 from aerostore.table import Table
 from aerostore.transaction import Transaction
@@ -51,6 +51,7 @@ __all__ = [
     "Database",
     "Error",
     "Event",
+    "Index",
     "IngestReport",
     "InternalError",
     "Interrupted",
@@ -59,7 +60,9 @@ __all__ = [
     "LockTimeout",
     "NotNullViolation",
     "OutOfMemory",
+    "Parameter",
     "ParseError",
+    "PreparedSearch",
     "ReadOnlyError",
     "Row",
     "RowNotFound",

@@ -89,6 +89,38 @@ class TableInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """An ordered index of a table.
+
+    Attributes:
+        columns: names of its columns, in order.
+        unique: whether two rows may not have equal values.
+        entries: about how many entries it has: one a row, and some that older snapshots need.
+        distinct: about how many different values they have.
+    """
+
+    columns: tuple[str, ...]
+    unique: bool
+    entries: int
+    distinct: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value that a prepared search is given when it is run; see `Table.prepare`.
+
+    Attributes:
+        name: what the value is called when it is given.
+
+    Example:
+        >>> above = flights.prepare([(">", "altitude", Parameter("floor"))])
+        >>> above(floor=10000).count()
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackageInfo:
     """A compiled package: its name, versions, fingerprint and tables."""
 

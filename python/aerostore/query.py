@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import operator
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from aerostore._ffi.query import Clause, Plan, Query
 from aerostore._ffi.session import Session
-from aerostore._model import TableInfo
+from aerostore._model import Parameter, TableInfo
 from aerostore.errors import UsageError
 from aerostore.rows import Row, maker, row_class
 
@@ -77,6 +79,7 @@ def make_plan(
     limit: int | None,
     offset: int,
     fields: Sequence[str] | None,
+    using: str = "",
 ) -> Plan:
     """Resolve names and check shapes; values are checked by the engine, with their columns."""
     if isinstance(sort, str):
@@ -99,6 +102,7 @@ def make_plan(
         limit=-1 if limit is None else _natural("limit", limit),
         offset=_natural("offset", offset),
         columns=tuple(columns),
+        using=using,
     )
 
 
@@ -144,6 +148,8 @@ def _clause(table: TableInfo, clause: object) -> Clause | str:
     column = table.column_index(parts[1])
     values = parts[2:]
     if word == "in":
+        if len(values) == 1 and isinstance(values[0], Parameter):
+            return Clause(_OPERATORS[word], column, values)
         if len(values) != 1 or not _lists_values(values[0]):
             raise UsageError(
                 f'"in" takes one list of values: ("in", "{parts[1]}", [...])', table=table.name
@@ -289,7 +295,7 @@ class SearchResult(Iterable[Row]):
         """Return the first row, or None."""
         plan = self._plan
         limit = 1 if plan.limit < 0 else min(1, plan.limit)
-        only = Plan(plan.table, plan.clauses, plan.sort, limit, plan.offset, plan.columns)
+        only = dataclasses.replace(plan, limit=limit)
         return next(iter(SearchResult(self._session, only)), None)
 
     def explain(self, *, execute: bool = False) -> str:
@@ -302,3 +308,79 @@ class SearchResult(Iterable[Row]):
 
     def __repr__(self) -> str:
         return f"<search of {self._plan.table.name}: {len(self._plan.clauses)} clauses>"
+
+
+class PreparedSearch:
+    """A search planned once and run with many values.  Made by `Table.prepare`.
+
+    Calling it with a value for each parameter gives a SearchResult.  It may be used from several
+    threads, and again while an earlier result is still being read.
+
+    Example:
+        >>> above = flights.prepare([(">", "altitude", Parameter("floor"))], limit=10)
+        >>> for row in above(floor=30000): ...
+    """
+
+    def __init__(self, session: Callable[[], Session], plan: Plan) -> None:
+        self._session = session
+        self._plan = plan
+        self._own = threading.local()
+        self._own.query = Query(session(), plan)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the values it takes."""
+        return self._plan.parameters
+
+    def __call__(self, **values: object) -> SearchResult:
+        """Return the search's result for these values; a list for a parameter of `in`.
+
+        Raises:
+            UsageError: a value is missing, or there is no such parameter.
+            TypeMismatch: a value does not convert to its column's type.
+        """
+        if set(values) != set(self.parameters):
+            raise UsageError(
+                f"the search takes the values {', '.join(self.parameters) or '(none)'}, "
+                f"given are {', '.join(values) or '(none)'}",
+                table=self._plan.table.name,
+            )
+        return _BoundResult(self, values)
+
+    def _query(self) -> Query:
+        """Return a query of the calling thread's session that no cursor is using."""
+        session = self._session()
+        query: Query | None = getattr(self._own, "query", None)
+        if query is None or query.session is not session or not query.usable or query.running:
+            query = self._own.query = Query(session, self._plan)
+        return query
+
+    def __repr__(self) -> str:
+        return f"<prepared search of {self._plan.table.name}: {', '.join(self.parameters)}>"
+
+
+class _BoundResult(SearchResult):
+    """A prepared search with its values."""
+
+    def __init__(self, prepared: PreparedSearch, values: dict[str, object]) -> None:
+        self._session = prepared._session
+        self._plan = prepared._plan
+        self._prepared = prepared
+        self._values = {
+            name: list(value) if isinstance(value, set | frozenset | range) else value
+            for name, value in values.items()
+        }
+        self._query()  # a value that does not fit is an error of the call
+
+    def _query(self) -> Query:
+        query = self._prepared._query()
+        query.bind(self._values)
+        return query
+
+    def first(self) -> Row | None:
+        """Return the first row, or None."""
+        found = iter(self)
+        try:
+            return next(found, None)
+        finally:
+            del found  # gives the transaction slot back

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aerostore._model import Column, TableInfo
+from aerostore._model import Column, Index, TableInfo
 from aerostore.errors import Error, RowNotFound, UsageError
 from aerostore.ingest import IngestReport, Progress, Source, ingest
-from aerostore.query import Condition, SearchResult, make_plan
+from aerostore.query import Condition, PreparedSearch, SearchResult, make_plan
 from aerostore.rows import Row, row_class
 from aerostore.watch import Watch
 
@@ -101,6 +101,7 @@ class Table:
         limit: int | None = None,
         offset: int = 0,
         fields: Sequence[str] | None = None,
+        using: str = "",
     ) -> SearchResult:
         """Search for rows that meet every clause.
 
@@ -115,9 +116,12 @@ class Table:
             limit: most rows wanted; None for all.
             offset: rows to skip first.
             fields: columns the rows shall have; None for all.
+            using: a way to the rows to be preferred: "scan", "key", "index altitude" (an index
+                that begins with this column) or "intersection".  The planner chooses well by
+                itself; the rows are the same.
 
         Returns:
-            The rows, read when they are asked for.
+            The rows, read when they are asked for.  Without `sort` their order is not specified.
 
         Raises:
             UnknownName: there is no such column.
@@ -128,7 +132,7 @@ class Table:
         Example:
             >>> for row in flights.search([("<", "altitude", 1000)], sort=["-gs"], limit=5): ...
         """
-        plan = make_plan(self._info, clauses, sort, limit, offset, fields)
+        plan = make_plan(self._info, clauses, sort, limit, offset, fields, using)
         return SearchResult(self._session, plan)
 
     def watch(
@@ -160,6 +164,94 @@ class Table:
         """
         plan = make_plan(self._info, clauses, (), None, 0, None)
         return Watch(self._session, plan, start, timeout)
+
+    def prepare(
+        self,
+        clauses: Iterable[Condition],
+        *,
+        sort: Sequence[str] | str = (),
+        limit: int | None = None,
+        offset: int = 0,
+        fields: Sequence[str] | None = None,
+        using: str = "",
+    ) -> PreparedSearch:
+        """Prepare a search that is run many times: parsed and planned once, bound at each run.
+
+        Args:
+            clauses: as for `search`; values may be `Parameter("name")`, also the whole list of an
+                `in`.
+            sort: as for `search`.
+            limit: as for `search`.
+            offset: as for `search`.
+            fields: as for `search`.
+            using: as for `search`.
+
+        Returns:
+            A function of the parameters that returns a SearchResult.
+
+        Raises:
+            UnknownName, UsageError, TypeMismatch: as for `search`.
+
+        Example:
+            >>> near = flights.prepare([("range", "lat", Parameter("south"), Parameter("north"))])
+            >>> near(south=46, north=48).count()
+        """
+        plan = make_plan(self._info, clauses, sort, limit, offset, fields, using)
+        return PreparedSearch(self._session, plan)
+
+    # ---- indexes ----
+
+    def create_index(self, *columns: str, unique: bool = False) -> None:
+        """Make an ordered index while the table is in use; searches use it by themselves.
+
+        Indexes declared in the schema are there from the beginning.
+
+        Args:
+            columns: its columns, in order.
+            unique: refuse rows with equal values; None equals nothing.
+
+        Raises:
+            UniqueViolation: there is such an index, or two rows have equal values.
+            UsageError: inside a transaction.
+            UnknownName: there is no such column.
+
+        Example:
+            >>> flights.create_index("dest", "altitude")
+        """
+        self._session().index_create(self._info, self._column_numbers(columns), unique)
+
+    def drop_index(self, *columns: str) -> None:
+        """Take the index over these columns down.
+
+        Raises:
+            RowNotFound: there is no index over just these columns.
+            UsageError: inside a transaction.
+        """
+        self._session().index_drop(self._info, self._column_numbers(columns))
+
+    def indexes(self) -> tuple[Index, ...]:
+        """Return the indexes that searches can use now."""
+        return tuple(self._session().index_list(self._info))
+
+    def span(self, *columns: str) -> tuple[Any, Any] | None:
+        """Return the least and the greatest value of a column, read from its index.
+
+        Args:
+            columns: the columns of an index; the values are those of the first.
+
+        Returns:
+            (least, greatest), or None when every row has None there.
+
+        Raises:
+            RowNotFound: there is no index over just these columns.
+
+        Example:
+            >>> lowest, highest = flights.span("altitude")
+        """
+        return self._session().index_span(self._info, self._column_numbers(columns))
+
+    def _column_numbers(self, columns: Sequence[str]) -> list[int]:
+        return [self._info.column_index(name) for name in columns]
 
     # ---- writing ----
 

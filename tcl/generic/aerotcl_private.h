@@ -180,7 +180,7 @@ int aetcl_table_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj 
 
 /* A subcommand: arguments[0] is the command's name, arguments[1] the subcommand's. */
 typedef int aetcl_subcommand(aetcl_table *table, int count, Tcl_Obj *const arguments[]);
-aetcl_subcommand aetcl_search, aetcl_explain, aetcl_ingest_tsv, aetcl_ingest_file,
+aetcl_subcommand aetcl_search, aetcl_explain, aetcl_index, aetcl_ingest_tsv, aetcl_ingest_file,
     aetcl_read_tabsep, aetcl_write_tabsep;
 aetcl_subcommand aetcl_watch;
 aetcl_subcommand aetcl_get, aetcl_array_get, aetcl_array_get_with_nulls, aetcl_exists, aetcl_count,

@@ -154,11 +154,18 @@ static int set_buffer(struct search *search, Tcl_Obj *value)
     return aetcl_boolean_of(interp_of(search), value, "-buffer", &ignored);
 }
 
-/* A hint in speedtables; here the planner decides. */
+/* An index that begins with this field is to be used, if there is one. */
 static int set_index(struct search *search, Tcl_Obj *value)
 {
-    uint32_t ignored;
-    return aetcl_column_of(search->table, value, &ignored);
+    uint32_t column;
+    if (aetcl_column_of(search->table, value, &column) != TCL_OK)
+        return TCL_ERROR;
+    Tcl_Obj *way = Tcl_ObjPrintf("index %s", search->table->info->columns[column].name);
+    Tcl_IncrRefCount(way);
+    const char *text = Tcl_GetString(way);
+    const aero_status status = aero_query_using(search->walk.query, text, strlen(text));
+    Tcl_DecrRefCount(way);
+    return status == AERO_OK ? TCL_OK : aetcl_fail_session(search->table->state);
 }
 
 static int set_poll_interval(struct search *search, Tcl_Obj *value)

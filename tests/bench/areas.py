@@ -216,6 +216,29 @@ def contention(work: Work) -> Outcome:
     return outcome
 
 
+def tree(work: Work) -> Outcome:
+    """The ordered index by itself: look-ups, scans, several writers, readers beside them."""
+    outcome = Outcome("tree")
+    folder = work.folder("tree")
+    work.measure(outcome, [str(work.engine_driver("tree")), str(work.rows), str(work.operations),
+                           str(work.rounds), str(folder)])
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("look-up in the ordered index <= 2.5 x a plain sorted array", "tree find",
+            "aerostore", "sorted array", 2.5, False),
+        Bar("look-up in the ordered index <= 2.5 x a plain B-tree of one thread", "tree find",
+            "aerostore", "plain B-tree", 2.5, False),
+        Bar("scan of 100 entries <= 3 x the plain B-tree", "tree scan of 100", "aerostore",
+            "plain B-tree", 3.0, False),
+        Bar("two forked writers on one index >= 1.6 x one", "tree put", "one writer",
+            "two writers", 1.6),
+        Bar("99th percentile of look-ups under two writers <= 2 x without", "tree find p99",
+            "under two writers", "no writers", 2.0, False),
+        Bar("an entry takes <= 31 bytes", "tree size", "aerostore", "", 31.0, False),
+    ]
+    return outcome
+
+
 AREAS: dict[str, Callable[[Work], Outcome]] = {
     "ingest": ingest,
     "get": get,
@@ -225,4 +248,5 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "python": python,
     "transactions": transactions,
     "contention": contention,
+    "tree": tree,
 }

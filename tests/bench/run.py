@@ -110,7 +110,7 @@ def main(
     operations: Annotated[int, typer.Option(min=100, help="keyed operations a round")] = 500_000,
     cpu: Annotated[bool, typer.Option(help="processor time instead of wall time")] = False,
 ) -> None:
-    """Run the benchmarks: ingest get update scan tcl python transactions contention."""
+    """Run the benchmarks: ingest get update scan tcl python transactions contention tree."""
     chosen = names or list(AREAS)
     unknown = [name for name in chosen if name not in AREAS]
     if unknown:

@@ -8,7 +8,7 @@
  * the query as it was; what is accepted counts as many rows as it gives, and can be explained; time
  * and memory are bounded by libFuzzer's options.
  *
- * links: base row !row/version* query api/api_query.c generated/market
+ * links: base shm row index/key.c !row/version* query api/api_query.c generated/market
  */
 #include "query_fake.h"
 

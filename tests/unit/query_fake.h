@@ -1,4 +1,4 @@
-/* query_fake.h — a session, a reader and a scan over plain arrays, so that the query module is
+/* query_fake.h — a session, a reader, a scan and indexes over plain arrays, so that the query module is
  * tested by itself: rows are private images, everything is visible, readers are counted.
  *
  * The tables are those of the package `market`, which have nearly every kind between them.
@@ -13,10 +13,23 @@
 #include <time.h>
 
 #include "aerostore/gen.h"
+#include "index/key.h"
 #include "market.h"
+#include "table/index_read.h"
 #include "table/table.h"
 
 enum { INSTRUMENT = 0, TRADE = 1 };
+
+enum { FAKE_INDEXES = 8 };
+
+/* An index: the rows' numbers, sorted when it was made. */
+typedef struct fake_index {
+    ae_index_info info;
+    uint32_t table;
+    uint32_t *rows;
+    uint64_t (*words)[AE_INDEX_WORDS];
+    size_t count;
+} fake_index;
 
 struct aero_session {
     aero_error error;
@@ -30,6 +43,13 @@ struct aero_session {
     int reader_stale; /* ae_reader_check refuses */
     int notes;        /* reads are to be noted */
     ae_predicate noted;
+    int noted_tables;
+    fake_index indexes[FAKE_INDEXES];
+    uint32_t index_count;
+    uint64_t epoch;
+    int gone;             /* so many opens of an index fail */
+    uint64_t lie;         /* estimates are this, unless 0 */
+    uint64_t entries_met; /* by reads of indexes */
 };
 
 aero_status ae_session_enter(aero_session *session)
@@ -105,6 +125,12 @@ void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate)
     reader->session->noted = *predicate;
 }
 
+void ae_reader_note_table(ae_reader *reader, uint32_t table)
+{
+    (void)table;
+    reader->session->noted_tables++;
+}
+
 static inline char *fake_row(const aero_session *session, uint32_t table, size_t index)
 {
     return session->rows[table] + index * ae_session_table(session, table)->row_size;
@@ -137,6 +163,139 @@ size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
     return count;
 }
 
+uint64_t ae_table_size(const aero_session *session, uint32_t table)
+{
+    return session->row_count[table];
+}
+
+/* ---- indexes -------------------------------------------------------------------------------- */
+
+static inline const fake_index *fake_index_at(const aero_session *session, uint32_t table,
+                                              uint32_t number)
+{
+    for (uint32_t i = 0; i < session->index_count; i++) {
+        const fake_index *index = &session->indexes[i];
+        if (index->table == table && index->info.number == number)
+            return index;
+    }
+    abort();
+}
+
+static inline int fake_order(const uint64_t *left, const uint64_t *right)
+{
+    for (int i = 0; i < (int)AE_INDEX_WORDS; i++) {
+        if (left[i] != right[i])
+            return left[i] < right[i] ? -1 : 1;
+    }
+    return 0;
+}
+
+uint32_t ae_index_list(const aero_session *session, uint32_t table, ae_index_info *infos,
+                       uint32_t max)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < session->index_count; i++) {
+        if (session->indexes[i].table != table)
+            continue;
+        if (count < max)
+            infos[count] = session->indexes[i].info;
+        count++;
+    }
+    return count;
+}
+
+uint64_t ae_index_epoch(const aero_session *session, uint32_t table)
+{
+    (void)table;
+    return session->epoch;
+}
+
+static inline bool fake_inside(const fake_index *index, const ae_index_range *range, size_t at)
+{
+    uint64_t high[AE_INDEX_WORDS] = {0}; /* words beyond the index's width count for nothing */
+    uint64_t low[AE_INDEX_WORDS] = {0};
+    memcpy(high, range->high, index->info.word_count * sizeof *high);
+    memcpy(low, range->low, index->info.word_count * sizeof *low);
+    return fake_order(low, index->words[at]) <= 0 && fake_order(index->words[at], high) <= 0;
+}
+
+uint64_t ae_index_estimate(aero_session *session, uint32_t table, uint32_t number,
+                           const ae_index_range *range)
+{
+    const fake_index *index = fake_index_at(session, table, number);
+    uint64_t count = 0;
+    for (size_t i = 0; i < index->count; i++)
+        count += fake_inside(index, range, i);
+    return session->lie != 0 ? session->lie : count;
+}
+
+void ae_index_size(aero_session *session, uint32_t table, uint32_t number, uint64_t *entries,
+                   uint64_t *distinct)
+{
+    const fake_index *index = fake_index_at(session, table, number);
+    *entries = index->count;
+    *distinct = index->count > 0;
+    for (size_t i = 1; i < index->count; i++)
+        *distinct += fake_order(index->words[i - 1], index->words[i]) != 0;
+}
+
+void ae_index_read_seek(ae_index_read *read, const ae_index_range *range)
+{
+    read->range = *range;
+    read->entries = 0; /* here: places of the range that were looked at */
+}
+
+bool ae_index_read_open(ae_index_read *read, ae_reader *reader, uint32_t table, uint32_t number,
+                        const ae_index_range *range, bool backward)
+{
+    memset(read, 0, sizeof *read);
+    read->reader = reader;
+    read->table = table;
+    read->number = number;
+    read->backward = backward;
+    ae_index_read_seek(read, range);
+    return reader->session->gone == 0 || reader->session->gone-- == 0;
+}
+
+size_t ae_index_read_anchors(ae_index_read *read, ae_ref *anchors, size_t max)
+{
+    aero_session *session = read->reader->session;
+    const fake_index *index = fake_index_at(session, read->table, read->number);
+    size_t count = 0;
+    while (count < max && read->entries < index->count) {
+        const size_t step = (size_t)read->entries++;
+        const size_t at = read->backward ? index->count - 1 - step : step;
+        if (fake_inside(index, &read->range, at))
+            anchors[count++] = index->rows[at] + 1;
+    }
+    session->entries_met += count;
+    return count;
+}
+
+size_t ae_anchors_read(ae_reader *reader, uint32_t table, const ae_ref *anchors, size_t count,
+                       ae_view *views)
+{
+    for (size_t i = 0; i < count; i++)
+        views[i] = (ae_view){.row = fake_row(reader->session, table, anchors[i] - 1)};
+    return count;
+}
+
+size_t ae_index_read_next(ae_index_read *read, ae_view *views, size_t max)
+{
+    ae_ref anchors[256];
+    const size_t count = ae_index_read_anchors(read, anchors, max < 256 ? max : 256);
+    return ae_anchors_read(read->reader, read->table, anchors, count, views);
+}
+
+void ae_index_words(const aero_table *table, const ae_index_info *info, const void *row,
+                    const char *base, uint64_t words[AE_INDEX_WORDS])
+{
+    ae_key_shape shape = {.column_count = info->column_count};
+    memcpy(shape.columns, info->columns, sizeof info->columns);
+    ae_key_shape_finish(table, &shape, false);
+    ae_key_words(table, &shape, row, base, words);
+}
+
 /* ---- what tests do with it ------------------------------------------------------------------ */
 
 static inline aero_session *fake_session(void)
@@ -157,6 +316,10 @@ static inline void fake_close(aero_session *session)
     for (size_t i = 0; i < session->text_count; i++)
         free(session->texts[i]);
     free(session->texts);
+    for (uint32_t i = 0; i < session->index_count; i++) {
+        free(session->indexes[i].rows);
+        free(session->indexes[i].words);
+    }
     free(session->rows[0]);
     free(session->rows[1]);
     free(session);
@@ -194,6 +357,45 @@ static inline uint32_t fake_column(uint32_t table, const char *name)
     }
     fprintf(stderr, "no column %s\n", name);
     abort();
+}
+
+/* An index over the rows that are there; `names` are separated by spaces. */
+static inline void fake_index_make(aero_session *session, uint32_t table, const char *names)
+{
+    fake_index *index = &session->indexes[session->index_count++];
+    const aero_table *about = ae_session_table(session, table);
+    ae_key_shape shape = {0};
+    char copy[128];
+    char *rest = copy;
+    snprintf(copy, sizeof copy, "%s", names);
+    for (const char *name; (name = strtok_r(rest, " ", &rest)) != NULL;)
+        shape.columns[shape.column_count++] = fake_column(table, name);
+    ae_key_shape_finish(about, &shape, false);
+    index->table = table;
+    index->info = (ae_index_info){.name = "fake",
+                                  .number = session->index_count - 1,
+                                  .word_count = shape.word_count,
+                                  .column_count = shape.worded_count};
+    for (uint32_t i = 0; i < shape.worded_count; i++) {
+        index->info.columns[i] = shape.columns[i];
+        index->info.word_at[i + 1] = index->info.word_at[i] +
+                                     ae_key_column_words(&about->columns[shape.columns[i]]);
+    }
+    index->count = session->row_count[table];
+    index->rows = calloc(index->count + 1, sizeof *index->rows);
+    index->words = calloc(index->count + 1, sizeof *index->words);
+    for (size_t i = 0; i < index->count; i++) { /* insertion: few rows */
+        uint64_t words[AE_INDEX_WORDS];
+        size_t at = i;
+        ae_index_words(about, &index->info, fake_row(session, table, i), NULL, words);
+        for (; at > 0 && fake_order(words, index->words[at - 1]) < 0; at--) {
+            memcpy(index->words[at], index->words[at - 1], sizeof words);
+            index->rows[at] = index->rows[at - 1];
+        }
+        memcpy(index->words[at], words, sizeof words);
+        index->rows[at] = (uint32_t)i;
+    }
+    session->epoch++;
 }
 
 static inline uint64_t random_word(uint64_t *state)
@@ -261,19 +463,23 @@ static inline aero_value fake_value(aero_session *session, const aero_column *co
         break;
     case AERO_KIND_TEXT:
     case AERO_KIND_BYTES:
+        if (column->max_length > 40 && word % 3 == 0)
+            length = 12 + word % 23; /* around what the words of an index hold */
         break;
     default: /* the small unsigned kinds and INET */
         return value;
     }
     /* Some texts share a long beginning, and some hold NUL. */
     const bool alike = random_word(random) % 3 == 0;
-    const bool zeros = column->kind == AERO_KIND_TEXT || column->kind == AERO_KIND_BYTES;
+    const bool zeros = column->kind != AERO_KIND_IPV6 && column->kind != AERO_KIND_MAC;
     for (size_t i = 0; i < length; i++) {
         const uint64_t letter = random_word(random);
         text[i] = alike ? 'a' : letters[letter % 6];
         if (zeros && letter / 6 % 16 == 0)
             text[i] = '\0';
     }
+    if (column->kind == AERO_KIND_IPV6 && word % 5 == 0)
+        memset(text, 0xff, length); /* the words of a NULL */
     value.type = column->kind == AERO_KIND_TEXT || column->kind == AERO_KIND_FIXED
                      ? AERO_TYPE_TEXT
                      : AERO_TYPE_BYTES;

@@ -1,6 +1,6 @@
 /* Cursors: rows one by one and by column, TSV, plans in words, key look-ups, lifetimes.
  *
- * links: base row !row/version* query api/api_query.c generated/market
+ * links: base shm row index/key.c !row/version* query api/api_query.c generated/market
  */
 #include "harness.h"
 
@@ -317,13 +317,19 @@ static void tsv_direct_equals_by_cell(void **state)
 
 /* ---- plans ---------------------------------------------------------------------------------- */
 
+/* Compare the plan's text, but for its last line: what is expected. */
 static void check_plan(aero_query *query, const char *wanted)
 {
     const char *text;
     size_t length;
+    char plan[1024];
     assert_int_equal(aero_query_explain(query, 0, &text, &length), AERO_OK);
-    assert_string_equal(text, wanted);
     assert_int_equal(length, strlen(text));
+    snprintf(plan, sizeof plan, "%s", text);
+    char *expected = strstr(plan, "  expected: ");
+    if (expected != NULL)
+        *expected = '\0';
+    assert_string_equal(plan, wanted);
     aero_query_free(query);
 }
 
@@ -331,7 +337,7 @@ static void check_plan(aero_query *query, const char *wanted)
 static void plans_in_words(void **state)
 {
     (void)state;
-    aero_session *session = filled(INSTRUMENT, 10, 8);
+    aero_session *session = filled(INSTRUMENT, ROWS, 8);
     check_plan(query_on(session, INSTRUMENT, NULL), "Instrument: scan of the table\n");
     check_plan(query_on(session, INSTRUMENT, "= ticker S00003"),
                "Instrument: key look-up, 1 key: symbol = \"S00003\"\n");
@@ -368,7 +374,7 @@ static void plans_in_words(void **state)
     const char *text;
     size_t length;
     assert_int_equal(aero_query_explain(query, 1, &text, &length), AERO_OK);
-    assert_non_null(strstr(text, "  actual: 10 candidates read, 4 rows given, "));
+    assert_non_null(strstr(text, "  actual: 8 candidates read, 4 rows given, "));
     assert_int_equal(session->readers, 0);
     aero_query_free(query);
     fake_close(session);

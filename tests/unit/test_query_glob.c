@@ -1,6 +1,6 @@
 /* Glob patterns and lower case: Tcl's rules, a plain matcher and Tcl itself as judges, linear time.
  *
- * links: base row !row/version* query api/api_query.c generated/market
+ * links: base shm row index/key.c !row/version* query api/api_query.c generated/market
  */
 #include "harness.h"
 

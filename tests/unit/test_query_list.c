@@ -1,6 +1,6 @@
 /* The parser of Tcl lists: shapes, escapes, positions of errors, Tcl itself as the judge, bounds.
  *
- * links: base row !row/version* query api/api_query.c generated/market
+ * links: base shm row index/key.c !row/version* query api/api_query.c generated/market
  */
 #include "harness.h"
 

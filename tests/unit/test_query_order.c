@@ -1,6 +1,6 @@
 /* Sorting: against a plain stable sort, NULLs last, top rows equal the full sort's first, windows.
  *
- * links: base row !row/version* query api/api_query.c generated/market
+ * links: base shm row index/key.c !row/version* query api/api_query.c generated/market
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* The -compare text: both forms, every message with its byte, all or nothing, limits in bounded
  * time.
  *
- * links: base row !row/version* query api/api_query.c generated/market
+ * links: base shm row index/key.c !row/version* query api/api_query.c generated/market
  */
 #include "harness.h"
 

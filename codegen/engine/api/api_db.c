@@ -29,7 +29,8 @@ const aero_layout_entry *aero_layout(void)
         LAYOUT(aero_event),         LAYOUT(aero_layout_entry),
         LAYOUT(aero_cell),          LAYOUT(aero_column),
         LAYOUT(aero_index),         LAYOUT(aero_table),
-        LAYOUT(struct aero_schema), {NULL, 0, 0}};
+        LAYOUT(struct aero_schema), LAYOUT(aero_index_info),
+        {NULL, 0, 0}};
     return entries;
 }
 

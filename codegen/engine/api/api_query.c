@@ -90,6 +90,27 @@ aero_status aero_query_limit(aero_query *query, int64_t limit, int64_t offset)
     return status != AERO_OK ? status : ae_query_limit(query, limit, offset);
 }
 
+aero_status aero_query_bind(aero_query *query, uint32_t parameter, uint32_t count,
+                            const aero_value *values)
+{
+    const aero_status status = enter_query(query);
+    if (status != AERO_OK)
+        return status;
+    if (values == NULL && count > 0)
+        return missing(ae_query_session(query), "the parameter's values");
+    return ae_query_bind(query, parameter, count, values);
+}
+
+aero_status aero_query_using(aero_query *query, const char *way, size_t length)
+{
+    const aero_status status = enter_query(query);
+    if (status != AERO_OK)
+        return status;
+    if (way == NULL && length > 0)
+        return missing(ae_query_session(query), "the way to the rows");
+    return ae_query_using(query, way == NULL ? "" : way, length);
+}
+
 aero_status aero_query_count(aero_query *query, uint64_t *count)
 {
     const aero_status status = enter_query(query);
@@ -141,7 +162,7 @@ aero_status aero_cursor_next(aero_cursor *cursor, const aero_row **row)
     if (row == NULL)
         return missing(ae_cursor_session(cursor), "the place for the row");
     *row = ae_cursor_next(cursor);
-    return AERO_OK;
+    return *row != NULL ? AERO_OK : ae_cursor_status(cursor);
 }
 
 void aero_row_values(const aero_row *row, uint32_t count, const uint32_t *columns,

@@ -105,9 +105,16 @@ typedef struct ae_slot {
     ae_a32 write_block; /* copy of the inline intents for validators; 0 unless committing */
     ae_a32 resting;     /* 1: the owner is not in the engine, nothing it reads is in its hands */
     ae_a64 commits;     /* since the segment was made; owner writes, for statistics */
-    uint64_t _pad2[5];
+    ae_a32 tree_root;   /* crash registers of the ordered index: the tree at work, 0 none */
+    ae_a32 tree_node;   /* the node being replaced, or whose child is */
+    ae_a32 tree_child;  /* the node that nothing will lead to afterwards */
+    ae_a32 tree_new[2];
+    ae_a32 tree_retired; /* counts nodes retired */
+    ae_a32 tree_step;    /* what kind of step it is */
+    uint32_t _pad2;
+    uint64_t _pad3[2];
     ae_intent intents[AE_INTENTS_INLINE];
-    uint64_t _pad3[8];
+    uint64_t _pad4[8];
 } ae_slot;
 _Static_assert(sizeof(ae_slot) == 448, "seven cache lines");
 _Static_assert(offsetof(ae_slot, limbo_head) == 64, "the second line");

@@ -77,9 +77,9 @@ static aero_status reserve_scratch(aero_query *query, size_t size, aero_error *e
 }
 
 /* Bytes of a value into the pool. */
-static aero_status keep_bytes(aero_query *query, aero_value *value, aero_error *error)
+static aero_status keep_bytes(aei_pool *pool, aero_value *value, aero_error *error)
 {
-    value->u.data = aei_pool_copy(&query->pool, value->u.data, value->length, error);
+    value->u.data = aei_pool_copy(pool, value->u.data, value->length, error);
     return value->u.data == NULL ? error->code : AERO_OK;
 }
 
@@ -106,8 +106,8 @@ static bool whole_bound(int32_t op, const aero_value *in, aero_value *whole)
     return true;
 }
 
-static aero_status convert_text(aero_query *query, uint32_t column, const aero_value *in,
-                                aero_value *out, aero_error *error)
+static aero_status convert_text(aero_query *query, aei_pool *pool, uint32_t column,
+                                const aero_value *in, aero_value *out, aero_error *error)
 {
     const char *reason = "";
     if (ae_text_check(in->u.data, in->length, UINT32_MAX, &reason) != AERO_OK) {
@@ -117,12 +117,12 @@ static aero_status convert_text(aero_query *query, uint32_t column, const aero_v
         return status;
     }
     *out = (aero_value){.type = AERO_TYPE_TEXT, .length = in->length, .u.data = in->u.data};
-    return keep_bytes(query, out, error);
+    return keep_bytes(pool, out, error);
 }
 
 /* One constant to a raw value of its column. */
-static aero_status convert(aero_query *query, int32_t op, uint32_t column, const aero_value *in,
-                           aero_value *out, aero_error *error)
+static aero_status convert(aero_query *query, aei_pool *pool, int32_t op, uint32_t column,
+                           const aero_value *in, aero_value *out, aero_error *error)
 {
     const aero_column *about = &query->table->columns[column];
     if (in->type == AERO_TYPE_NULL) {
@@ -133,7 +133,7 @@ static aero_status convert(aero_query *query, int32_t op, uint32_t column, const
         return status;
     }
     if (aei_kind_is_text(about->kind) && in->type == AERO_TYPE_TEXT)
-        return convert_text(query, column, in, out, error);
+        return convert_text(query, pool, column, in, out, error);
     const bool bytes = in->type == AERO_TYPE_TEXT || in->type == AERO_TYPE_BYTES;
     aero_status status = reserve_scratch(query, AE_TEXT_MAX + (bytes ? (size_t)in->length : 0),
                                          error);
@@ -145,14 +145,15 @@ static aero_status convert(aero_query *query, int32_t op, uint32_t column, const
         whole_bound(op, in, &whole))
         status = ae_convert(query->table, column, &whole, query->scratch, out, error);
     if (status == AERO_OK && (out->type == AERO_TYPE_TEXT || out->type == AERO_TYPE_BYTES))
-        status = keep_bytes(query, out, error);
+        status = keep_bytes(pool, out, error);
     if (status == AERO_OK && aei_kind_is_real(about->kind))
         out->u.real += 0.0; /* -0.0 is 0.0 */
     return status;
 }
 
 /* A pattern: text is text, numbers stand for their text. */
-static aero_status convert_pattern(aero_query *query, aei_clause *clause, aero_error *error)
+static aero_status convert_pattern(aero_query *query, aei_pool *pool, aei_clause *clause,
+                                   aero_error *error)
 {
     const aero_value *in = clause->values;
     const aero_column *about = &query->table->columns[clause->column];
@@ -166,13 +167,13 @@ static aero_status convert_pattern(aero_query *query, aei_clause *clause, aero_e
         ae_error_place(error, query->table->name, about->name);
         return status;
     }
-    aero_value *kept = aei_pool_take(&query->pool, sizeof *kept, error);
-    if (kept == NULL || keep_bytes(query, &pattern, error) != AERO_OK)
+    aero_value *kept = aei_pool_take(pool, sizeof *kept, error);
+    if (kept == NULL || keep_bytes(pool, &pattern, error) != AERO_OK)
         return error->code;
     *kept = pattern;
     clause->values = kept;
     const bool fold = clause->op == AERO_OP_MATCH || clause->op == AERO_OP_NOTMATCH;
-    clause->glob = aei_glob_compile(pattern.u.data, pattern.length, fold, &query->pool, error);
+    clause->glob = aei_glob_compile(pattern.u.data, pattern.length, fold, pool, error);
     if (clause->glob == NULL)
         return error->code;
     const char *literal;
@@ -188,18 +189,19 @@ static aero_status convert_pattern(aero_query *query, aei_clause *clause, aero_e
     return AERO_OK;
 }
 
-static aero_status convert_values(aero_query *query, aei_clause *clause, aero_error *error)
+aero_status aei_clause_convert(aero_query *query, aei_pool *pool, aei_clause *clause,
+                               aero_error *error)
 {
     if (is_pattern(clause->op))
-        return convert_pattern(query, clause, error);
+        return convert_pattern(query, pool, clause, error);
     if (clause->count == 0)
         return AERO_OK;
-    aero_value *kept = aei_pool_array(&query->pool, clause->count, sizeof *kept, error);
+    aero_value *kept = aei_pool_array(pool, clause->count, sizeof *kept, error);
     if (kept == NULL)
         return error->code;
     for (uint32_t i = 0; i < clause->count; i++) {
-        const aero_status status = convert(query, clause->op, clause->column, &clause->values[i],
-                                           &kept[i], error);
+        const aero_status status = convert(query, pool, clause->op, clause->column,
+                                           &clause->values[i], &kept[i], error);
         if (status != AERO_OK)
             return status;
     }
@@ -252,9 +254,13 @@ aero_status aei_clause_add(aero_query *query, int32_t op, uint32_t column, uint6
         query->clause_room = room;
     }
     aei_clause clause = {.op = op, .column = column, .count = (uint32_t)count, .values = values};
-    status = convert_values(query, &clause, error);
+    if (aei_clause_is_open(&clause))
+        status = aei_clause_leave_open(query, &clause, error);
+    else
+        status = aei_clause_convert(query, &query->pool, &clause, error);
     if (status != AERO_OK)
         return status;
+    query->open_count += clause.given != NULL;
     query->clauses[query->clause_count++] = clause;
     query->value_count += count;
     return AERO_OK;

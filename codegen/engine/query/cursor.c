@@ -1,8 +1,10 @@
 /* cursor.c — open, step, close.
  *
- * Unsorted, rows stream: a batch of candidates is filtered, then given one by one, and the next
- * batch is read when it is used up; a limit stops the reading.  Sorted, all candidates pass when
- * the cursor opens, and entries stay.
+ * Unsorted, or in the order of an index, rows stream: a batch of candidates is filtered, then given
+ * one by one, and the next batch is read when it is used up; a limit stops the reading.  Sorted, all
+ * candidates pass when the cursor opens, and entries stay.  Between the two are rows that come in
+ * groups (order.h of this module sorts one at a time): a group is complete when a row with other
+ * words is met.
  *
  * Invariants: I1 views are used only while the reader is open: it keeps their versions alive.  So
  *                the reader is closed not with the last row, but by the call after it.
@@ -68,10 +70,7 @@ static aero_status prepare_row(aero_cursor *cursor, aero_error *error)
 
 static aero_status sort_all(aero_cursor *cursor, aero_error *error)
 {
-    const aero_query *query = cursor->query;
     aero_status status = AERO_OK;
-    aei_order_open(&cursor->order, query->table, query->sorts, query->sort_count,
-                   aei_rows_wanted(query));
     while (status == AERO_OK && aei_stream_next(&cursor->stream))
         status = aei_order_add(&cursor->order, cursor->stream.views, cursor->stream.selection,
                                cursor->stream.count, error);
@@ -81,24 +80,75 @@ static aero_status sort_all(aero_cursor *cursor, aero_error *error)
     return status;
 }
 
+/* ---- groups --------------------------------------------------------------------------------- */
+
+/* Have a row in the stream that is not taken; false at the end. */
+static bool stream_ready(aei_stream *stream)
+{
+    return stream->at < stream->count || aei_stream_next(stream);
+}
+
+/* Words by which the next row's group is told from others. */
+static bool group_words(const aero_cursor *cursor, const aei_access *access, uint64_t *words)
+{
+    const aei_stream *stream = &cursor->stream;
+    const ae_view *view = &stream->views[stream->selection[stream->at]];
+    ae_index_words(cursor->query->table, &access->info, view->row, view->base, words);
+    return aei_access_sorts(cursor->query->table, access, words);
+}
+
+/* Bring the next rows in order: one group that has to be sorted, or as many rows of the batch as
+ * are in order already.  At the end there are none. */
+static aero_status load_group(aero_cursor *cursor, aero_error *error)
+{
+    aei_stream *stream = &cursor->stream;
+    uint64_t first[AE_INDEX_WORDS];
+    uint64_t words[AE_INDEX_WORDS];
+    aero_status status = AERO_OK;
+    aei_order_clear(&cursor->order, cursor->skip > UINT64_MAX - cursor->left
+                                        ? UINT64_MAX
+                                        : cursor->skip + cursor->left);
+    cursor->order_at = 0;
+    if (!stream_ready(stream))
+        return AERO_OK;
+    const aei_access *access = stream->source.plan->accesses;
+    const bool sorts = group_words(cursor, access, first);
+    do {
+        const bool other = group_words(cursor, access, words) != sorts ||
+                           (sorts && memcmp(first, words, access->group_words * 8) != 0);
+        if (other)
+            break;
+        status = aei_order_add(&cursor->order, stream->views, &stream->selection[stream->at], 1,
+                               error);
+        stream->at++;
+    } while (status == AERO_OK && (sorts ? stream_ready(stream) : stream->at < stream->count));
+    return status == AERO_OK && sorts ? aei_order_finish(&cursor->order, error) : status;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
 static aero_status start(aero_cursor *cursor, aero_error *error)
 {
     aero_query *query = cursor->query;
-    aei_plan *plan;
-    aero_status status = aei_plan_get(query, &plan, error);
-    if (status == AERO_OK)
-        status = prepare_row(cursor, error);
+    aero_status status = prepare_row(cursor, error);
     if (status != AERO_OK || query->limit == 0)
         return status;
     status = ae_reader_open(query->session, true, &cursor->reader);
     if (status != AERO_OK)
         return status;
     cursor->reading = true;
-    cursor->sorted = query->sort_count > 0;
     cursor->skip = (uint64_t)query->offset;
     cursor->left = query->limit < 0 ? UINT64_MAX : (uint64_t)query->limit;
-    aei_source_open(&cursor->stream.source, query, plan, &cursor->reader);
-    return cursor->sorted ? sort_all(cursor, error) : AERO_OK;
+    status = aei_stream_open(&cursor->stream, query, &cursor->reader, false, error);
+    if (status != AERO_OK)
+        return status;
+    const enum aei_sorting sorting = cursor->stream.source.plan->sorting;
+    cursor->ordered = sorting != AEI_SORTING_NONE;
+    cursor->grouped = sorting == AEI_SORTING_GROUP;
+    if (cursor->ordered)
+        aei_order_open(&cursor->order, query->table, query->sorts, query->sort_count,
+                       aei_rows_wanted(query));
+    return sorting == AEI_SORTING_ALL ? sort_all(cursor, error) : AERO_OK;
 }
 
 aero_status ae_cursor_open(aero_query *query, aero_cursor **cursor)
@@ -111,6 +161,8 @@ aero_status ae_cursor_open(aero_query *query, aero_cursor **cursor)
     /* The batch at the end needs no clearing. */
     memset(fresh, 0, offsetof(aero_cursor, stream));
     fresh->stream.count = fresh->stream.at = 0;
+    fresh->stream.source.plan = NULL;
+    fresh->stream.source.anchors = NULL;
     fresh->stream.source.seen = 0;
     fresh->query = query;
     query->cursors++;
@@ -150,6 +202,11 @@ void ae_cursor_rest(aero_cursor *cursor)
 aero_status ae_cursor_check(aero_cursor *cursor)
 {
     return cursor->reading ? ae_reader_check(&cursor->reader) : AERO_OK;
+}
+
+aero_status ae_cursor_status(const aero_cursor *cursor)
+{
+    return cursor->failed;
 }
 
 uint64_t ae_cursor_rows(const aero_cursor *cursor)
@@ -194,15 +251,33 @@ static size_t take_streamed(aero_cursor *cursor, ae_view *views, size_t max)
     return count;
 }
 
+/* Have a row in the order that is not to be skipped; false at the end, or without memory for a
+ * group: cursor->failed tells. */
+static bool order_ready(aero_cursor *cursor)
+{
+    const aei_order *order = &cursor->order;
+    for (;;) {
+        if (cursor->skip > 0) {
+            const size_t there = order->count - cursor->order_at;
+            const size_t skipped = cursor->skip < there ? (size_t)cursor->skip : there;
+            cursor->order_at += skipped;
+            cursor->skip -= skipped;
+        }
+        if (cursor->order_at < order->count)
+            return true;
+        if (!cursor->grouped || !cursor->reading || cursor->failed != AERO_OK)
+            return false;
+        cursor->failed = load_group(cursor, ae_session_error_buffer(cursor->session));
+        if (cursor->failed != AERO_OK || order->count == 0)
+            return false;
+    }
+}
+
 static size_t take_sorted(aero_cursor *cursor, ae_view *views, size_t max)
 {
     const aei_order *order = &cursor->order;
     size_t count = 0;
-    if (cursor->skip > 0) {
-        cursor->order_at = cursor->skip < order->count ? (size_t)cursor->skip : order->count;
-        cursor->skip = 0;
-    }
-    while (count < max && cursor->order_at < order->count && cursor->left > 0) {
+    while (count < max && cursor->left > 0 && order_ready(cursor)) {
         const aei_entry *entry = aei_order_at(order, cursor->order_at++);
         if (cursor->order_at + 8 < order->count) /* rows lie anywhere: fetch ahead */
             __builtin_prefetch(aei_order_at(order, cursor->order_at + 8)->row);
@@ -214,13 +289,15 @@ static size_t take_sorted(aero_cursor *cursor, ae_view *views, size_t max)
 
 size_t aei_cursor_read(aero_cursor *cursor, ae_view *views, size_t max)
 {
-    return cursor->sorted ? take_sorted(cursor, views, max) : take_streamed(cursor, views, max);
+    return cursor->ordered ? take_sorted(cursor, views, max) : take_streamed(cursor, views, max);
 }
 
 void aei_cursor_stop(aero_cursor *cursor)
 {
-    if (cursor->reading)
+    if (cursor->reading) {
+        aei_stream_close(&cursor->stream);
         ae_reader_close(&cursor->reader);
+    }
     cursor->reading = false;
 }
 
@@ -239,7 +316,7 @@ size_t aei_cursor_take(aero_cursor *cursor, ae_view *views, size_t max)
 const aero_row *ae_cursor_next(aero_cursor *cursor)
 {
     aei_stream *stream = &cursor->stream;
-    if (!cursor->sorted && stream->at < stream->count && cursor->left > 0 &&
+    if (!cursor->ordered && stream->at < stream->count && cursor->left > 0 &&
         cursor->held_at == cursor->held_count) {
         cursor->row.view = stream->views[stream->selection[stream->at++]];
         cursor->left--;

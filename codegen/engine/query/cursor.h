@@ -17,6 +17,8 @@ aero_session *ae_cursor_session(const aero_cursor *cursor);
 aero_status ae_cursor_check(aero_cursor *cursor);
 /* No row of the cursor is in the caller's hands: it may be cancelled until the next check. */
 void ae_cursor_rest(aero_cursor *cursor);
+/* Why the rows ended early: NO_MEMORY, or OK. */
+aero_status ae_cursor_status(const aero_cursor *cursor);
 uint64_t ae_cursor_rows(const aero_cursor *cursor);
 /* The snapshot it reads, published until it is closed or has given its last row. */
 uint64_t ae_cursor_snapshot(const aero_cursor *cursor);

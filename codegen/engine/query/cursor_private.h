@@ -4,7 +4,7 @@
 
 #include "query/cursor.h"
 #include "query/order.h"
-#include "query/plan.h"
+#include "query/source.h"
 
 /* The row the cursor stands on. */
 struct aero_row {
@@ -32,12 +32,14 @@ struct aero_cursor {
     aero_query *query;     /* NULL once let go */
     ae_reader reader;
     bool reading; /* the reader is open */
-    bool sorted;
+    bool ordered; /* rows are taken from `order`: all of them, or group by group */
+    bool grouped;
     uint64_t skip; /* rows of the offset still to be left out */
     uint64_t left; /* rows of the limit still to be given */
     uint64_t rows; /* given */
     aei_order order;
     size_t order_at;
+    aero_status failed; /* while a group was sorted: the rows end with this error */
     aero_row row;
     uint32_t *slots;
     ae_view *held; /* rows read for a fetch but not given: held[held_at..held_count) */

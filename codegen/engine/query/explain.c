@@ -87,22 +87,62 @@ static void put_clause(text_out *out, const aero_table *table, const aei_clause 
         put(out, " … (%u values)", clause->count);
 }
 
+/* The clauses an access answers or narrows, once each; those it does not decide are filters, too. */
+static void put_access(text_out *out, const aero_query *query, const aei_access *access)
+{
+    const char *between = ":";
+    for (uint32_t i = 0; i < access->info.column_count; i++)
+        put(out, "%s %s", i == 0 ? "" : ",", query->table->columns[access->info.columns[i]].name);
+    for (uint32_t i = 0; i < query->clause_count; i++) {
+        if (access->used[i] == 0)
+            continue;
+        put(out, "%s ", between);
+        put_clause(out, query->table, &query->clauses[i]);
+        between = " and";
+    }
+    if (access->range_count > 1)
+        put(out, " (%zu ranges)", access->range_count);
+}
+
 static void put_source(text_out *out, const aero_query *query, const aei_plan *plan)
 {
     put(out, "%s: ", query->table->name);
     switch (plan->source) {
     case AEI_SOURCE_NOTHING:
         put(out, "nothing to read, the conditions exclude every row\n");
-        break;
+        return;
     case AEI_SOURCE_KEYS:
         put(out, "key look-up, %zu key%s: ", plan->key_count, plan->key_count == 1 ? "" : "s");
         put_clause(out, query->table, plan->driver);
-        put(out, "\n");
+        break;
+    case AEI_SOURCE_INDEX:
+        put(out, "index on");
+        put_access(out, query, plan->accesses);
+        if (plan->in_order)
+            put(out, ", in its order%s", plan->accesses->backward ? ", backward" : "");
+        break;
+    case AEI_SOURCE_INTERSECTION:
+        put(out, "intersection of indexes");
+        for (uint32_t i = 0; i < plan->access_count; i++) {
+            put(out, "\n  index on");
+            put_access(out, query, &plan->accesses[i]);
+            put(out, ", about %" PRIu64 " entries", plan->accesses[i].estimate);
+        }
         break;
     case AEI_SOURCE_SCAN:
-        put(out, "scan of the table\n");
+        put(out, "scan of the table");
         break;
     }
+    put(out, "\n");
+}
+
+/* What was expected when the way was chosen. */
+static void put_estimates(text_out *out, const aei_plan *plan)
+{
+    if (plan->source == AEI_SOURCE_NOTHING)
+        return;
+    put(out, "  expected: %.0f candidates, %.0f rows, %.3f ms\n", plan->candidates, plan->rows,
+        plan->cost_ns / 1e6);
 }
 
 static void put_filters(text_out *out, const aero_query *query, const aei_plan *plan)
@@ -121,15 +161,15 @@ static void put_filters(text_out *out, const aero_query *query, const aei_plan *
     }
 }
 
-static void put_order(text_out *out, const aero_query *query)
+static void put_order(text_out *out, const aero_query *query, const aei_plan *plan)
 {
-    if (query->sort_count > 0) {
-        put(out, "  sort:");
+    if (query->sort_count > 0 && plan->sorting != AEI_SORTING_NONE) {
+        put(out, plan->sorting == AEI_SORTING_GROUP ? "  sort within equal keys:" : "  sort:");
         for (uint32_t i = 0; i < query->sort_count; i++)
             put(out, "%s %s%s", i > 0 ? "," : "",
                 query->table->columns[query->sorts[i].column].name,
                 query->sorts[i].descending ? " descending" : "");
-        if (query->limit >= 0)
+        if (query->limit >= 0 && plan->sorting == AEI_SORTING_ALL)
             put(out, " (only the first %" PRIu64 " rows are kept)", aei_rows_wanted(query));
         put(out, "\n");
     }
@@ -153,7 +193,10 @@ static aero_status put_actual(text_out *out, aero_query *query)
     while ((count = aei_cursor_take(cursor, views, AEI_BATCH)) > 0)
         rows += count;
     const uint64_t seen = cursor->stream.source.seen;
+    const aero_status ended = ae_cursor_status(cursor);
     ae_cursor_close(cursor);
+    if (ended != AERO_OK)
+        return ended;
     const double elapsed_ms = (double)(ae_os_monotonic_ns() - begin) / 1e6;
     put(out, "  actual: %" PRIu64 " candidates read, %" PRIu64 " rows given, %.3f ms\n", seen, rows,
         elapsed_ms);
@@ -167,12 +210,13 @@ aero_status ae_query_explain(aero_query *query, bool execute, const char **text,
     text_out out = {0};
     *text = "";
     *length = 0;
-    aero_status status = aei_plan_get(query, &plan, error);
+    aero_status status = aei_plan_get(query, false, &plan, error);
     if (status != AERO_OK)
         return status;
     put_source(&out, query, plan);
     put_filters(&out, query, plan);
-    put_order(&out, query);
+    put_order(&out, query, plan);
+    put_estimates(&out, plan);
     if (execute)
         status = put_actual(&out, query);
     if (status == AERO_OK && out.failed)

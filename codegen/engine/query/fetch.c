@@ -298,7 +298,7 @@ static aero_status hold_rows(aero_cursor *cursor, size_t max_rows, aero_error *e
     }
     if (cursor->held_count == 0)
         aei_cursor_stop(cursor);
-    return AERO_OK;
+    return cursor->held_count == 0 ? cursor->failed : AERO_OK;
 }
 
 static void fill_column(const aero_column *column, const ae_view *views, size_t rows,

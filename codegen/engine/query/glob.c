@@ -260,3 +260,13 @@ bool aei_glob_folds(const aei_glob *glob)
 {
     return glob->fold;
 }
+
+bool aei_glob_is_prefix(const aei_glob *glob)
+{
+    if (glob->fold || glob->never || glob->piece_count != 2)
+        return false;
+    const aei_glob_piece *first = &glob->pieces[0];
+    const aei_glob_piece *last = &glob->pieces[1];
+    return first->literal != NULL && first->literal_length == glob->prefix_length &&
+           last->literal != NULL && last->literal_length == 0;
+}

@@ -27,5 +27,7 @@ bool aei_glob_literal(const aei_glob *glob, const char **data, size_t *length);
 /* The bytes every match begins with (of its lower case, when folded). */
 void aei_glob_prefix(const aei_glob *glob, const char **data, size_t *length);
 bool aei_glob_folds(const aei_glob *glob);
+/* True when exactly the texts that begin with the prefix match: a prefix and a star. */
+bool aei_glob_is_prefix(const aei_glob *glob);
 
 #endif

@@ -31,6 +31,16 @@
 #define AEI_FETCH_TEXT_MAX ((size_t)64 << 20)
 /* Up to this many rows wanted, the rows kept while sorting are twice as many, but at least this. */
 #define AEI_TOP_SLACK 1024u
+/* Ranges of one index: each costs a descent, and beyond this many a scan is hardly worse. */
+#define AEI_RANGES_MAX ((size_t)65536)
+/* Indexes of a table that are looked at, as many as a table may have. */
+#define AEI_INDEXES_MAX 64u
+/* Indexes that are intersected: a fourth has little left to exclude. */
+#define AEI_INTERSECT_MAX 3u
+/* Runs of a prepared search until its plan is weighed again against the table as it is. */
+#define AEI_RUNS_MAX 64u
+/* Parameters of a prepared search. */
+#define AEI_PARAMETERS_MAX 256u
 /* A constant is shown by explain up to this many bytes. */
 #define AEI_EXPLAIN_VALUE_MAX 60u
 #define AEI_EXPLAIN_VALUES_MAX 4u

@@ -141,6 +141,14 @@ void aei_order_open(aei_order *order, const aero_table *table, const aei_sort_ke
     }
 }
 
+void aei_order_clear(aei_order *order, uint64_t wanted)
+{
+    order->wanted = wanted;
+    order->count = 0;
+    order->sequence = 0;
+    order->full = false;
+}
+
 static aei_entry *entry_at(const aei_order *order, size_t index)
 {
     return (aei_entry *)(void *)(order->entries + index * order->words);

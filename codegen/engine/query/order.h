@@ -51,6 +51,8 @@ typedef struct aei_order {
 /* Sort columns of a query; wanted = offset + limit. */
 void aei_order_open(aei_order *order, const aero_table *table, const aei_sort_key *keys,
                     uint32_t count, uint64_t wanted);
+/* Forget the rows, for as many others that are wanted. */
+void aei_order_clear(aei_order *order, uint64_t wanted);
 /* Take in the selected rows of a batch.  NO_MEMORY, LIMIT. */
 aero_status aei_order_add(aei_order *order, const ae_view *views, const uint16_t *selection,
                           size_t count, aero_error *error);

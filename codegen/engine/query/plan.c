@@ -1,79 +1,73 @@
-/* plan.c — choose the source.  The rule of today: a look-up by key beats a scan; of several clauses
- * on the key `=` beats `in`, and of those the shorter list wins.
+/* plan.c — a plan's life: made when it is needed, shared by sources and noted reads, made anew when
+ * the table has become another one.
  */
 #include "query/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The clause to drive a key look-up, UINT32_MAX when there is none. */
-static uint32_t choose_driver(const aero_query *query)
+/* A table that grew or shrank by this factor, and candidates beyond the expected ones by this
+ * factor, are reasons to weigh again. */
+#define MUCH 4.0
+
+/* Does the plan still fit the table? */
+static bool is_current(const aero_query *query, const aei_plan *plan)
 {
-    uint32_t best = UINT32_MAX;
-    for (uint32_t i = 0; i < query->clause_count; i++) {
-        const aei_clause *clause = &query->clauses[i];
-        if (clause->column != query->table->key_column)
-            continue;
-        if (clause->op != AERO_OP_EQ && clause->op != AERO_OP_IN)
-            continue;
-        if (best == UINT32_MAX || clause->count < query->clauses[best].count)
-            best = i;
-    }
-    return best;
+    if (plan->epoch != ae_index_epoch(query->session, query->table_index))
+        return false;
+    if (plan->runs < AEI_RUNS_MAX && plan->misjudged < MUCH)
+        return true;
+    if (plan->misjudged >= MUCH)
+        return false;
+    const double now = (double)ae_table_size(query->session, query->table_index) + 64;
+    const double then = (double)plan->size + 64;
+    return now < then * MUCH && then < now * MUCH;
 }
 
-static aero_status plan_keys(aei_plan *plan, const aero_query *query, aero_error *error)
+aero_status aei_plan_get(aero_query *query, bool counting, aei_plan **plan, aero_error *error)
 {
-    const aero_column *column = &query->table->columns[query->table->key_column];
-    size_t count;
-    aero_value *keys = (aero_value *)(uintptr_t)aei_values_sorted(column->kind, plan->driver,
-                                                                  &plan->pool, &count, error);
-    plan->key_row = aei_pool_take(&plan->pool, query->table->row_size, error);
-    if (keys == NULL || plan->key_row == NULL)
-        return error->code;
-    memset(plan->key_row, 0, query->table->row_size);
-    plan->keys = keys;
-    for (size_t i = 0; i < count; i++) {
-        /* Texts longer than the column are no row's key, and do not fit its image. */
-        if (column->max_length == 0 || keys[i].length <= column->max_length)
-            keys[plan->key_count++] = keys[i];
-    }
-    plan->source = plan->key_count > 0 ? AEI_SOURCE_KEYS : AEI_SOURCE_NOTHING;
-    return AERO_OK;
-}
-
-static aero_status plan_fill(aei_plan *plan, const aero_query *query, aero_error *error)
-{
-    const uint32_t driver = choose_driver(query);
-    aero_status status = aei_program_build(&plan->program, query, driver, &plan->pool, error);
+    aero_status status = aei_bound_check(query, error);
     if (status != AERO_OK)
         return status;
-    plan->source = AEI_SOURCE_SCAN;
-    if (driver != UINT32_MAX) {
-        plan->driver = &query->clauses[driver];
-        status = plan_keys(plan, query, error);
-    }
-    if (plan->program.never)
-        plan->source = AEI_SOURCE_NOTHING;
-    return status;
-}
-
-aero_status aei_plan_get(aero_query *query, aei_plan **plan, aero_error *error)
-{
     *plan = query->plan;
-    if (query->plan != NULL)
-        return AERO_OK;
+    if (query->plan != NULL && is_current(query, query->plan) &&
+        (query->plan->counting == counting || query->sort_count == 0)) {
+        bool fits = !query->rebound;
+        if (!fits && query->plan->references == 1)
+            status = aei_plan_again(query->plan, query, &fits, error);
+        if (status != AERO_OK) {
+            aei_plan_drop(query);
+            return status;
+        }
+        if (fits) {
+            query->rebound = false;
+            query->plan->runs = query->plan->runs >= AEI_RUNS_MAX ? 0 : query->plan->runs + 1;
+            return AERO_OK;
+        }
+    }
     aei_plan *fresh = calloc(1, sizeof *fresh);
     if (fresh == NULL)
         return ae_fail(error, AERO_NO_MEMORY, "no memory for a query");
     fresh->references = 1;
-    const aero_status status = plan_fill(fresh, query, error);
+    fresh->counting = counting;
+    fresh->epoch = ae_index_epoch(query->session, query->table_index);
+    fresh->size = ae_table_size(query->session, query->table_index);
+    status = aei_plan_choose(fresh, query, error);
     if (status != AERO_OK) {
         aei_plan_release(fresh);
         return status;
     }
+    aei_plan_drop(query);
     *plan = query->plan = fresh;
+    query->rebound = false;
     return AERO_OK;
+}
+
+void aei_plan_drop(aero_query *query)
+{
+    if (query->plan != NULL)
+        aei_plan_release(query->plan);
+    query->plan = NULL;
 }
 
 void aei_plan_release(aei_plan *plan)
@@ -83,6 +77,18 @@ void aei_plan_release(aei_plan *plan)
         aei_pool_free(&plan->pool);
         free(plan);
     }
+}
+
+aei_program *aei_plan_whole(aei_plan *plan, const aero_query *query)
+{
+    aero_error ignored;
+    if (plan->whole != NULL)
+        return plan->whole;
+    aei_program *whole = aei_pool_take(&plan->pool, sizeof *whole, &ignored);
+    if (whole == NULL || aei_program_build(whole, query, NULL, &plan->pool, &ignored) != AERO_OK)
+        return NULL;
+    plan->whole = whole;
+    return whole;
 }
 
 uint64_t aei_rows_wanted(const aero_query *query)

@@ -1,70 +1,77 @@
-/* plan.h — how a query will be run: where its candidates come from, and what filters them.
+/* plan.h — how a query will be run: where its candidates come from, in which order, and what
+ * filters them.
  *
- * A source hands out candidates in batches, each visible row at most once.  Sources today: the rows
- * of a few keys, and a scan of the table.  Another kind (an ordered index) is one more enum member,
- * its choice in plan.c, and its `next` in source.c; whatever a source has decided exactly is left
- * out of the program.
+ * A source hands out candidates in batches, each visible row at most once.  Whatever a source has
+ * decided exactly is left out of the program.
  *
  * Concurrency: private to the query's thread.
  */
 #ifndef AE_QUERY_PLAN_H
 #define AE_QUERY_PLAN_H
 
+#include "query/access.h"
 #include "query/program.h"
 
 enum aei_source_kind {
     AEI_SOURCE_NOTHING, /* the conditions contradict each other */
     AEI_SOURCE_KEYS,
+    AEI_SOURCE_INDEX,
+    AEI_SOURCE_INTERSECTION, /* rows met in each of several indexes */
     AEI_SOURCE_SCAN
 };
 
+enum aei_sorting {
+    AEI_SORTING_NONE,  /* the rows come as they shall be given */
+    AEI_SORTING_GROUP, /* groups come in order; each may need to be sorted */
+    AEI_SORTING_ALL
+};
+
 typedef struct aei_plan {
-    uint32_t references; /* the query's, and those of reads kept for validation */
+    uint32_t references; /* the query's, those of sources, and of reads kept for validation */
     aei_pool pool;
     enum aei_source_kind source;
-    const aei_clause *driver; /* the clause the source answers, or NULL */
-    const aero_value *keys;   /* of AEI_SOURCE_KEYS: sorted, each once */
+    enum aei_sorting sorting;
+    bool counting; /* made for a count: the sort is left out */
+    /* What was chosen; with other constants the rest is made again from these. */
+    enum aei_source_kind chosen;
+    uint32_t driver_number; /* of the clause the key look-ups answer */
+    bool sorts;             /* the rows must be brought in order */
+    bool in_order;          /* … and come in that of the index, at least in groups */
+    ae_index_info infos[AEI_INTERSECT_MAX];
+    const aei_clause *driver;
+    const aero_value *keys; /* of AEI_SOURCE_KEYS: sorted, each once */
     size_t key_count;
-    void *key_row; /* scratch: an image that holds one key */
+    void *key_row;              /* scratch: a row image */
+    const aei_access *accesses; /* one for an index, several for an intersection */
+    uint32_t access_count;
     aei_program program;
+    aei_program *whole; /* all clauses, for validation; NULL until it is needed */
+    double candidates;  /* expected */
+    double rows;
+    double cost_ns;
+    double misjudged; /* candidates met by the last run beyond the expected ones, as a factor */
+    uint32_t runs;
+    uint64_t epoch; /* of the table's indexes */
+    uint64_t size;  /* of the table */
 } aei_plan;
 
-/* The plan of the query as it is now, made if needed.  LIMIT, NO_MEMORY. */
-aero_status aei_plan_get(aero_query *query, aei_plan **plan, aero_error *error);
+/* The plan of the query as it is now, made if needed; a counted result is not sorted.  It lives
+ * until the query changes or is planned again; whoever needs it longer takes a reference.  USAGE
+ * when a parameter has no value, LIMIT, NO_MEMORY. */
+aero_status aei_plan_get(aero_query *query, bool counting, aei_plan **plan, aero_error *error);
 /* Give back a reference. */
 void aei_plan_release(aei_plan *plan);
+/* Forget the query's plan. */
+void aei_plan_drop(aero_query *query);
+/* A program of all clauses, or NULL when there is no memory for it. */
+aei_program *aei_plan_whole(aei_plan *plan, const aero_query *query);
 
 /* Rows wanted of a sorted or counted result: offset + limit, UINT64_MAX for all. */
 uint64_t aei_rows_wanted(const aero_query *query);
 
-/* source.c */
-typedef struct aei_source {
-    size_t (*next)(struct aei_source *source, ae_view *views, size_t max);
-    const aei_plan *plan;
-    ae_reader *reader;
-    uint32_t table;
-    ae_scan scan;
-    size_t key_at;
-    uint64_t seen; /* candidates handed out */
-} aei_source;
-
-/* Start reading.  In a serializable transaction this notes what is read: the keys looked up (the
- * table does), or the program as a predicate, which keeps query and plan until the transaction
- * ends. */
-void aei_source_open(aei_source *source, aero_query *query, aei_plan *plan, ae_reader *reader);
-/* Up to `max` more candidates; 0 at the end. */
-size_t aei_source_next(aei_source *source, ae_view *views, size_t max);
-
-/* Candidates through the program, a batch at a time. */
-typedef struct aei_stream {
-    aei_source source;
-    ae_view views[AEI_BATCH];
-    uint16_t selection[AEI_BATCH]; /* numbers of views that passed */
-    size_t count;
-    size_t at; /* taken by the caller */
-} aei_stream;
-
-/* Load the next batch in which some row passed; false at the end. */
-bool aei_stream_next(aei_stream *stream);
+/* choose.c: decide source, accesses and sorting, and build the program. */
+aero_status aei_plan_choose(aei_plan *plan, const aero_query *query, aero_error *error);
+/* Make the same choice for the constants as they are now.  *fits is false when they need another. */
+aero_status aei_plan_again(aei_plan *plan, const aero_query *query, bool *fits, aero_error *error);
 
 #endif

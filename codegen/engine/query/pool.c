@@ -91,6 +91,32 @@ void aei_pool_free(aei_pool *pool)
     memset(pool, 0, sizeof *pool);
 }
 
+void aei_pool_reset(aei_pool *pool)
+{
+    aei_chunk *chunk = pool->chunks;
+    if (chunk == NULL)
+        return;
+    while (chunk->next != NULL) {
+        aei_chunk *next = chunk->next;
+        free(chunk);
+        chunk = next;
+    }
+    pool->chunks = chunk;
+    pool->next = (char *)(chunk + 1);
+    pool->left = pool->bytes = chunk->size;
+}
+
+void aei_pool_move(aei_pool *pool, aei_pool *from)
+{
+    aei_chunk **end = &from->chunks;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = pool->chunks;
+    pool->chunks = from->chunks;
+    pool->bytes += from->bytes;
+    memset(from, 0, sizeof *from);
+}
+
 void *aei_array_resize(void *old, size_t count, size_t size, aero_error *error)
 {
     size_t total;

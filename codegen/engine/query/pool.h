@@ -23,6 +23,10 @@ void *aei_pool_array(aei_pool *pool, size_t count, size_t size, aero_error *erro
 /* A copy of `length` bytes; a NULL `data` is allowed when length is 0. */
 char *aei_pool_copy(aei_pool *pool, const char *data, size_t length, aero_error *error);
 void aei_pool_free(aei_pool *pool);
+/* Forget the pieces, but keep a chunk for the next ones. */
+void aei_pool_reset(aei_pool *pool);
+/* Give all pieces of `from` to `pool`; they stay where they are. */
+void aei_pool_move(aei_pool *pool, aei_pool *from);
 
 /* malloc and realloc for an array, with NO_MEMORY in *error; NULL on failure, `old` stays then. */
 void *aei_array_resize(void *old, size_t count, size_t size, aero_error *error);

@@ -292,12 +292,13 @@ static aero_status build_step(aei_program *program, aei_step *step, aei_pool *po
 }
 
 /* The clauses in order of cost; those on one column stay together. */
-static uint32_t order_clauses(const aero_query *query, uint32_t skip, const aei_clause **ordered)
+static uint32_t order_clauses(const aero_query *query, const uint8_t *skip,
+                              const aei_clause **ordered)
 {
     const aero_column *columns = query->table->columns;
     uint32_t count = 0;
     for (uint32_t i = 0; i < query->clause_count; i++) {
-        if (i == skip)
+        if (skip != NULL && skip[i] != 0)
             continue;
         const aei_clause *clause = &query->clauses[i];
         const int cost = cost_of(&columns[clause->column], clause);
@@ -350,7 +351,7 @@ static aero_status add_steps(aei_program *program, const aero_query *query,
     return AERO_OK;
 }
 
-aero_status aei_program_build(aei_program *program, const aero_query *query, uint32_t skip,
+aero_status aei_program_build(aei_program *program, const aero_query *query, const uint8_t *skip,
                               aei_pool *pool, aero_error *error)
 {
     *program = (aei_program){0};

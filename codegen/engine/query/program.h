@@ -71,9 +71,9 @@ typedef struct aei_program {
     bool never; /* no row can pass */
 } aei_program;
 
-/* Compile clauses (without the one at index `skip`, UINT32_MAX for none) into the pool.  Errors:
- * LIMIT, NO_MEMORY. */
-aero_status aei_program_build(aei_program *program, const aero_query *query, uint32_t skip,
+/* Compile clauses (without those marked in `skip`, an array over the clauses, or NULL) into the
+ * pool.  Errors: LIMIT, NO_MEMORY. */
+aero_status aei_program_build(aei_program *program, const aero_query *query, const uint8_t *skip,
                               aei_pool *pool, aero_error *error);
 /* Fill `selection` with the numbers of views that pass; returns how many.  count <= AEI_BATCH. */
 size_t aei_program_run(const aei_program *program, const ae_view *views, size_t count,

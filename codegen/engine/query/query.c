@@ -7,8 +7,10 @@
 #include "query/query.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "query/plan.h"
+#include "query/source.h"
+#include "row/convert.h"
 
 static aero_query *query_of(ae_session_child *child)
 {
@@ -40,18 +42,12 @@ aero_status ae_query_new(aero_session *session, uint32_t table, aero_query **que
     return AERO_OK;
 }
 
-static void drop_plan(aero_query *query)
-{
-    if (query->plan != NULL)
-        aei_plan_release(query->plan);
-    query->plan = NULL;
-}
-
 static void destroy(aero_query *query)
 {
     if (query->session != NULL)
         ae_session_disown(&query->child);
-    drop_plan(query);
+    aei_plan_drop(query);
+    aei_bound_free(query);
     aei_pool_free(&query->pool);
     free(query->clauses);
     free(query->scratch);
@@ -80,6 +76,8 @@ void aei_query_release(aero_query *query)
 {
     AE_ASSERT(query->holders > 0);
     query->holders--;
+    if (query->holders == 0)
+        aei_bound_settle(query);
     if (query->holders == 0 && query->freed)
         destroy(query);
 }
@@ -90,7 +88,7 @@ static aero_status begin_change(aero_query *query)
     if (query->cursors > 0)
         return ae_fail(ae_session_error_buffer(query->session), AERO_USAGE,
                        "the search cannot change while a cursor of it is open");
-    drop_plan(query);
+    aei_plan_drop(query);
     return AERO_OK;
 }
 
@@ -159,33 +157,79 @@ aero_status ae_query_limit(aero_query *query, int64_t limit, int64_t offset)
     return AERO_OK;
 }
 
+/* Does the text begin with a word and a space?  Then *rest is what follows. */
+static bool begins(const char *text, size_t length, const char *word, const char **rest)
+{
+    const size_t size = strlen(word);
+    *rest = text + size;
+    return length > size && memcmp(text, word, size) == 0;
+}
+
+aero_status ae_query_using(aero_query *query, const char *way, size_t length)
+{
+    static const char *const words[] = {[AEI_USING_ANY] = "",
+                                        [AEI_USING_SCAN] = "scan",
+                                        [AEI_USING_KEY] = "key",
+                                        [AEI_USING_INTERSECTION] = "intersection"};
+    aero_error *error = ae_session_error_buffer(query->session);
+    const char *name;
+    const aero_status status = begin_change(query);
+    if (status != AERO_OK)
+        return status;
+    if (begins(way, length, "index ", &name)) {
+        const size_t size = length - (size_t)(name - way);
+        const int32_t column = ae_column_lookup(query->table, name, size);
+        if (column < 0)
+            return ae_fail(error, AERO_NAME, "unknown field '%.*s'", (int)(size < 64 ? size : 64),
+                           name);
+        query->using = AEI_USING_INDEX;
+        query->using_column = (uint32_t)column;
+        return AERO_OK;
+    }
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (words[i] != NULL && strlen(words[i]) == length &&
+            (length == 0 || memcmp(words[i], way, length) == 0)) {
+            query->using = (enum aei_using)i;
+            return AERO_OK;
+        }
+    }
+    return ae_fail(error, AERO_USAGE,
+                   "a way to the rows is scan, key, index COLUMN or intersection, not '%.*s'",
+                   (int)(length < 64 ? length : 64), way);
+}
+
 /* Count the rows that pass, up to `wanted`. */
-static uint64_t count_rows(aero_query *query, aei_plan *plan, ae_reader *reader, uint64_t wanted)
+static aero_status count_rows(aero_query *query, ae_reader *reader, uint64_t wanted,
+                              uint64_t *matched)
 {
     aei_stream stream;
-    uint64_t matched = 0;
-    aei_source_open(&stream.source, query, plan, reader);
-    while (matched < wanted && aei_stream_next(&stream))
-        matched += stream.count;
-    return matched < wanted ? matched : wanted;
+    const aero_status status = aei_stream_open(&stream, query, reader, true,
+                                               ae_session_error_buffer(query->session));
+    if (status != AERO_OK)
+        return status;
+    while (*matched < wanted && aei_stream_next(&stream))
+        *matched += stream.count;
+    if (*matched > wanted)
+        *matched = wanted;
+    aei_stream_close(&stream);
+    return AERO_OK;
 }
 
 aero_status ae_query_count(aero_query *query, uint64_t *count)
 {
-    aei_plan *plan;
     ae_reader reader;
+    uint64_t matched = 0;
     *count = 0;
-    aero_status status = aei_plan_get(query, &plan, ae_session_error_buffer(query->session));
-    if (status != AERO_OK)
-        return status;
     const uint64_t wanted = aei_rows_wanted(query);
     if (wanted == 0 || query->limit == 0)
         return AERO_OK;
-    status = ae_reader_open(query->session, false, &reader);
+    aero_status status = ae_reader_open(query->session, false, &reader);
     if (status != AERO_OK)
         return status;
-    const uint64_t matched = count_rows(query, plan, &reader, wanted);
+    status = count_rows(query, &reader, wanted, &matched);
     ae_reader_close(&reader);
+    if (status != AERO_OK)
+        return status;
     const uint64_t offset = (uint64_t)query->offset;
     *count = matched > offset ? matched - offset : 0;
     return AERO_OK;

@@ -27,6 +27,15 @@ aero_status ae_query_glob(aero_query *query, const char *pattern, size_t length)
 aero_status ae_query_sort(aero_query *query, uint32_t column, int32_t descending);
 aero_status ae_query_limit(aero_query *query, int64_t limit, int64_t offset);
 
+/* Give a parameter its values: one, or for `in` any number.  Errors: USAGE, TYPE, LIMIT, NO_MEMORY;
+ * the clauses that it is in cannot be used then until it is bound again. */
+aero_status ae_query_bind(aero_query *query, uint32_t parameter, uint32_t count,
+                          const aero_value *values);
+
+/* Ask for a way to the rows: "scan", "key", "index COLUMN", "intersection", or "" for the cheapest.
+ * Where there is no such way the planner chooses.  Errors: USAGE, NAME. */
+aero_status ae_query_using(aero_query *query, const char *way, size_t length);
+
 /* Rows after filters, offset and limit.  Errors: those of ae_reader_open, NO_MEMORY. */
 aero_status ae_query_count(aero_query *query, uint64_t *count);
 /* The plan in words; the text lives until the query's next call. */

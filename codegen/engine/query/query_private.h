@@ -20,7 +20,23 @@ typedef struct aei_clause {
     uint32_t count;
     const aero_value *values;
     const aei_glob *glob;
+    /* Of a clause with parameters (bind.c): */
+    const aero_value *given; /* as it was added; NULL when all its values are constants */
+    int32_t given_op;
+    uint32_t given_count;
+    aei_pool bound; /* its constants as they are now */
+    bool unbound;   /* a parameter has no value yet, or one that did not fit */
 } aei_clause;
+
+/* A parameter's value: several where an `in` takes it. */
+typedef struct aei_parameter {
+    bool bound;
+    uint32_t count;
+    aero_value *values;
+    size_t room;
+    char *bytes; /* of texts */
+    size_t bytes_room;
+} aei_parameter;
 
 typedef struct aei_sort_key {
     uint32_t column;
@@ -28,6 +44,16 @@ typedef struct aei_sort_key {
 } aei_sort_key;
 
 struct aei_plan;
+
+/* Which way to the rows the user asked for.  The planner takes it if there is such a one. */
+enum aei_using {
+    AEI_USING_ANY,
+    AEI_USING_SCAN,
+    AEI_USING_KEY,
+    AEI_USING_INDEX, /* one that begins with using_column */
+    AEI_USING_INTERSECTION,
+    AEI_USING_ONLY_SCAN /* no index is to be looked at */
+};
 
 struct aero_query {
     ae_session_child child; /* tells when the session closes */
@@ -46,6 +72,13 @@ struct aero_query {
     uint32_t sort_count;
     int64_t limit; /* < 0: none */
     int64_t offset;
+    aei_parameter *parameters;
+    uint32_t parameter_count;
+    uint32_t open_count; /* clauses with parameters */
+    bool rebound;        /* the plan was made for other values */
+    aei_pool kept;       /* constants that noted reads still need */
+    enum aei_using using;
+    uint32_t using_column;
     struct aei_plan *plan; /* NULL until needed, and after a change */
     char *scratch;         /* for converting one value */
     size_t scratch_size;
@@ -72,6 +105,20 @@ const aei_operator *aei_operator_numbered(int32_t op);
 /* Check, convert and copy; leaves the query as it was on failure. */
 aero_status aei_clause_add(aero_query *query, int32_t op, uint32_t column, uint64_t count,
                            const aero_value *values, aero_error *error);
+
+/* Turn given values into the column's, in `pool`. */
+aero_status aei_clause_convert(aero_query *query, aei_pool *pool, aei_clause *clause,
+                               aero_error *error);
+
+/* bind.c */
+bool aei_clause_is_open(const aei_clause *clause);
+/* Keep a clause's values as given; they are converted when they are bound. */
+aero_status aei_clause_leave_open(aero_query *query, aei_clause *clause, aero_error *error);
+/* USAGE while a parameter has no value. */
+aero_status aei_bound_check(const aero_query *query, aero_error *error);
+/* Nothing refers to the query's constants any more. */
+void aei_bound_settle(aero_query *query);
+void aei_bound_free(aero_query *query);
 
 /* stapi.c */
 aero_status aei_stapi_add(aero_query *query, const char *text, size_t length, aero_error *error);

@@ -154,7 +154,8 @@ static void take_back(aero_query *query, uint32_t count)
 {
     while (query->clause_count > count) {
         query->clause_count--;
-        query->value_count -= query->clauses[query->clause_count].count;
+        query->value_count -=
+            query->clauses[query->clause_count].count; /* a text has no parameters */
     }
 }
 

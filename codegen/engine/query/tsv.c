@@ -205,7 +205,7 @@ static aero_status write_rows(aero_cursor *cursor, const tsv_format *format, ae_
             cursor->rows++;
         }
     }
-    return flush(out, writer, context, error);
+    return cursor->failed != AERO_OK ? cursor->failed : flush(out, writer, context, error);
 }
 
 aero_status ae_cursor_write_tsv(aero_cursor *cursor, const aero_tsv_options *options,

@@ -30,7 +30,14 @@
 /* A place in the segment in units of 16 bytes; 0 is none. */
 typedef uint32_t ae_ref;
 
-enum ae_root { AE_ROOT_PROC, AE_ROOT_QUEUE, AE_ROOT_POOLS, AE_ROOT_TABLES, AE_ROOT_COUNT = 8 };
+enum ae_root {
+    AE_ROOT_PROC,
+    AE_ROOT_QUEUE,
+    AE_ROOT_POOLS,
+    AE_ROOT_TABLES,
+    AE_ROOT_INDEXES,
+    AE_ROOT_COUNT = 8
+};
 
 /* Byte offsets are part of the format: never change these numbers. */
 typedef struct ae_segment_header {

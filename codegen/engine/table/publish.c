@@ -2,8 +2,9 @@
  *
  * A write looks the row up, judges its newest version against the transaction's snapshot (first
  * updater wins), makes a new version, notes the intent, and only then publishes: the old version's
- * `end` by compare-and-swap, then the anchor's head, or the hash entry of a new row.  A failed
- * publication undoes the intent, and the caller judges again.
+ * `end` by compare-and-swap, then the anchor's head, or the hash entry of a new row; last come the
+ * entries of ordered indexes (entry.c).  A failed publication undoes the intent, and the caller
+ * judges again.
  */
 #include <string.h>
 
@@ -303,7 +304,10 @@ aero_status ae_publish_update(const row_write *write, ae_ref anchor, const row_j
     AE_CRASH_POINT("write.pushed");
     if (entry != NULL)
         ae_store32(&entry->hint, parts.version);
-    return AERO_OK;
+    status = ae_entries_put(write, anchor, image, judged->version);
+    if (status != AERO_OK)
+        ae_txn_undo_to(session, before);
+    return status;
 }
 
 /* The row was deleted, and its anchor is still here: begin a new life on top of the old one. */
@@ -329,7 +333,10 @@ aero_status ae_publish_revival(const row_write *write, ae_ref anchor, const row_
     AE_CRASH_POINT("write.revived");
     if (entry != NULL)
         ae_store32(&entry->hint, parts.version);
-    return AERO_OK;
+    status = ae_entries_put(write, anchor, image, NULL);
+    if (status != AERO_OK)
+        ae_txn_undo_to(session, before);
+    return status;
 }
 
 /* No anchor has the key: make one and enter it.  *again when somebody entered the key meanwhile. */
@@ -362,9 +369,12 @@ aero_status ae_publish_insert(const row_write *write, const void *image, bool *a
                              (void *)(uintptr_t)write, parts.anchor, parts.version, &found, &entry,
                              &session->error);
     AE_CRASH_POINT("write.entered");
-    if (status != AERO_OK || found != 0) {
+    const bool lost = status == AERO_OK && found != 0;
+    if (status == AERO_OK && !lost)
+        status = ae_entries_put(write, parts.anchor, image, NULL);
+    if (status != AERO_OK || lost) {
         ae_txn_undo_to(session, before);
-        *again = status == AERO_OK;
+        *again = lost;
     }
     return status;
 }
@@ -441,6 +451,7 @@ void ae_write_start(row_write *write, aero_session *session, uint32_t table, con
     write->of = &session->db->schema->tables[table];
     write->hash = &session->db->hashes[table];
     write->key_row = key_row;
+    write->batch = NULL;
     const uint64_t hash = write->of->hash_key(key_row, NULL);
     write->tag = ae_hash_tag(hash);
     /* A write looks before it acts, and its outcome tells: that is a read, also when it is

@@ -5,6 +5,8 @@
 
 #include "table/table_private.h"
 
+struct ae_entry_batch;
+
 /* One write in hand. */
 typedef struct row_write {
     aero_session *session;
@@ -13,6 +15,8 @@ typedef struct row_write {
     uint32_t table;
     uint32_t tag;
     const void *key_row;
+    struct ae_entry_batch
+        *batch; /* where index entries are collected; NULL: they are put at once */
 } row_write;
 
 enum row_state {
@@ -55,6 +59,18 @@ aero_status ae_publish_revival(const row_write *write, ae_ref anchor, const row_
                                const void *image, ae_hash_entry *entry, bool *again);
 /* No anchor has the key: make one and enter it.  *again when somebody entered it meanwhile. */
 aero_status ae_publish_insert(const row_write *write, const void *image, bool *again);
+/* ---- index entries (entry.c) ---------------------------------------------------------------- */
+
+/* The version of `image` has been published: enter its keys into the indexes, but for those that
+ * the replaced version (NULL: none) has as well.  Errors: FULL, CORRUPT, EXISTS, CONFLICT; the
+ * caller undoes the write then. */
+aero_status ae_entries_put(const row_write *write, ae_ref anchor, const void *image,
+                           const ae_version *replaced);
+/* Collect the entries of many writes of one table; NULL when there is no memory, or no index. */
+struct ae_entry_batch *ae_entry_batch_start(aero_session *session, uint32_t table);
+/* Enter what was collected, in order; before the statement ends.  Errors as ae_entries_put. */
+aero_status ae_entry_batch_flush(struct ae_entry_batch *batch);
+
 /* End the newest version. */
 aero_status ae_publish_delete(const row_write *write, ae_ref anchor, const row_judged *judged,
                               bool *again);

@@ -129,6 +129,11 @@ void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate)
     reader->noted = true;
 }
 
+void ae_reader_note_table(ae_reader *reader, uint32_t table)
+{
+    ae_reads_table(&reader->session->txn.reads, table);
+}
+
 /* ---- look-ups ------------------------------------------------------------------------------- */
 
 static inline void view_fill(const aero_db *db, ae_view *view, ae_version *version)
@@ -301,6 +306,25 @@ size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
         }
     }
     return count;
+}
+
+uint64_t ae_table_size(const aero_session *session, uint32_t table)
+{
+    const ae_heap *heap = &session->db->heap;
+    const ae_pool *pool = &heap->pools[ae_heap_version_pool(table)];
+    const uint32_t slabs = ae_pool_slab_count(pool);
+    uint64_t size = 0;
+    /* Slabs grow every AE_SLABS_PER_SIZE, eight times: one of a size tells for all of it. */
+    for (uint32_t index = 0; index < slabs;) {
+        const uint32_t alike = index < 7 * AE_SLABS_PER_SIZE && slabs - index > AE_SLABS_PER_SIZE
+                                   ? AE_SLABS_PER_SIZE
+                                   : slabs - index;
+        const ae_slab *slab = ae_pool_slab(heap, pool, index);
+        size += slab == NULL ? 0 : (uint64_t)slab->object_count * alike;
+        index += alike;
+    }
+    const ae_slab *last = slabs == 0 ? NULL : ae_pool_slab(heap, pool, slabs - 1);
+    return last == NULL ? size : size - last->object_count + ae_load32(&last->high);
 }
 
 aero_status ae_table_count(aero_session *session, uint32_t table, uint64_t *count)

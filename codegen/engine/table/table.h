@@ -53,6 +53,8 @@ void ae_reader_rest(ae_reader *reader);
  * when the transaction ends. */
 bool ae_reader_notes(const ae_reader *reader);
 void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate);
+/* All of the table counts as read. */
+void ae_reader_note_table(ae_reader *reader, uint32_t table);
 
 /* The row whose key equals that of `key_row` (a private image of which only the key column
  * counts). */
@@ -69,6 +71,9 @@ typedef struct ae_scan {
 void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table);
 /* Up to `max` more rows; 0 at the end. */
 size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max);
+
+/* Versions that a scan would look at, about: cheap, and no count of rows. */
+uint64_t ae_table_size(const aero_session *session, uint32_t table);
 
 /* Rows visible now, or in the transaction. */
 aero_status ae_table_count(aero_session *session, uint32_t table, uint64_t *count);

@@ -27,6 +27,7 @@ typedef struct verify_state {
     uint64_t cached[AE_SLOTS]; /* objects whose word names the slot */
     uint64_t dead_versions;
     uint64_t live_rows;
+    uint64_t rows[AE_TABLES_MAX]; /* of them, by table */
     uint64_t anchors[AE_TABLES_MAX];
     uint64_t owned_overflow;
     uint64_t owned_other;
@@ -126,6 +127,7 @@ static aero_status version_check(verify_state *state, uint32_t table, const ae_v
         return AERO_OK;
     }
     state->live_rows++;
+    state->rows[table]++;
     const ae_anchor *row = ae_at(&db->segment, anchor);
     const ae_ref overflow = ae_load32(&version->overflow);
     const char *base = overflow == 0 ? NULL : ae_at(&db->segment, overflow + 1);
@@ -307,6 +309,10 @@ static aero_status slots_check(verify_state *state)
         if (entries != state->anchors[table])
             return broken(state, "key entries of table", table, entries);
         shards += count;
+        const aero_status indexes = ae_verify_indexes(db, table, state->rows[table], &others,
+                                                      state->error);
+        if (indexes != AERO_OK)
+            return indexes;
     }
     if (dead != state->dead_versions)
         return broken(state, "dead versions outside limbo", dead, state->dead_versions);
@@ -342,6 +348,22 @@ aero_status ae_verify_hash(const aero_db *db, uint32_t table, uint64_t *entries,
     return ae_hash_check(&db->hashes[table], entry_leads_to_row, &context, entries, shards, error);
 }
 
+/* Under a snapshot: replaced shards and nodes stay while they are walked. */
+static aero_status slots_check_pinned(verify_state *state)
+{
+    ae_reader reader;
+    if (state->session->txn.open) {
+        ae_txn_look(state->session);
+        return slots_check(state);
+    }
+    aero_status status = ae_reader_open(state->session, false, &reader);
+    if (status == AERO_OK) {
+        status = slots_check(state);
+        ae_reader_close(&reader);
+    }
+    return status;
+}
+
 aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
 {
     aero_status status = AERO_OK;
@@ -361,7 +383,7 @@ aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
         if (status == AERO_OK)
             status = pools_check(&state);
         if (status == AERO_OK)
-            status = slots_check(&state);
+            status = slots_check_pinned(&state);
         if (rows != NULL)
             *rows = state.live_rows;
         if (blocks != NULL)

@@ -13,6 +13,8 @@
 /* Rows of a batch whose memory is fetched ahead together: enough to overlap the misses, few enough
  * to stay in the first-level cache. */
 #define PREFETCH_ROWS 16u
+/* From this many rows on index entries are collected and sorted. */
+#define BATCH_LEAST 32u
 
 /* ---- one row -------------------------------------------------------------------------------- */
 
@@ -190,6 +192,7 @@ typedef struct write_body {
 typedef struct batch {
     aero_session *session;
     write_body *body;
+    struct ae_entry_batch *entries;
     size_t groups;
     row_write writes[3][PREFETCH_ROWS];
 } batch;
@@ -207,6 +210,7 @@ static void group_start(batch *rows, size_t group)
     const size_t count = group_size(rows, group);
     for (size_t index = 0; index < count; index++, row += rows->body->stride) {
         ae_write_start(&writes[index], rows->session, rows->body->table, row);
+        writes[index].batch = rows->entries;
         ae_hash_prefetch(writes[index].hash, writes[index].tag);
     }
 }
@@ -252,6 +256,8 @@ static aero_status rows_write(aero_session *session, void *context)
     rows.body->inserted = 0;
     rows.body->updated = 0;
     rows.groups = (rows.body->count + PREFETCH_ROWS - 1) / PREFETCH_ROWS;
+    if (rows.body->count >= BATCH_LEAST)
+        rows.entries = ae_entry_batch_start(session, rows.body->table);
     aero_status status = AERO_OK;
     for (size_t step = 0; step < rows.groups + 2 && status == AERO_OK; step++) {
         if (step < rows.groups)
@@ -261,6 +267,8 @@ static aero_status rows_write(aero_session *session, void *context)
         if (step >= 2)
             status = group_write(&rows, step - 2);
     }
+    if (status == AERO_OK && rows.entries != NULL)
+        status = ae_entry_batch_flush(rows.entries);
     return status;
 }
 

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "index/catalog.h"
 #include "index/hash.h"
 #include "txn/queue.h"
 #include "txn/reads.h"
@@ -20,6 +21,8 @@ struct aero_db {
     ae_queue queue;
     const struct aero_schema *schema;
     ae_hash *hashes; /* one a table */
+    ae_catalog catalog;
+    _Atomic(struct ae_index_name *) index_names; /* of the table module; freed with the handle */
     char *data_dir;
     char *shm_path;
     const char *profile;
@@ -33,6 +36,12 @@ struct aero_db {
     ae_a64 lock_timeout_ms; /* longest wait for a locked row */
     ae_a64 checkpoint_interval_secs;
 };
+
+/* A name of an index that was asked for: it lives as long as the handle. */
+typedef struct ae_index_name {
+    struct ae_index_name *next;
+    char text[];
+} ae_index_name;
 
 typedef struct ae_savepoint {
     char *name;
@@ -79,7 +88,8 @@ struct aero_session {
     uint32_t member;
     uint32_t slot_hint;
     uint64_t horizon;      /* last seen; may lag */
-    uint32_t reclaim_debt; /* versions retired since the horizon was computed */
+    uint32_t reclaim_debt; /* versions and blocks retired since the horizon was computed */
+    uint32_t tree_retired; /* of the slot's count of tree nodes, seen so far */
     uint64_t lag_looked;   /* clock when the holders of a horizon far behind were looked at */
     uint64_t random;       /* xorshift state of back-off jitter */
     ae_txn txn;
@@ -97,6 +107,9 @@ struct aero_session {
     size_t key_text_capacity;
     char config_text[64];
     aero_stat *stats;
+    /* Of the table module: keys collected by a statement, and how they are freed. */
+    struct ae_entry_batch *entry_batch;
+    void (*entry_batch_free)(struct ae_entry_batch *batch);
 };
 
 #define AE_SESSION_MAGIC 0x4145524f53455353ull

@@ -5,6 +5,7 @@
  * both be begun by the owner and taken up by a reaper at any point: every step looks whether it has
  * been done.
  */
+#include "txn/entries.h"
 #include "txn/visibility_inline.h"
 
 ae_intent *ae_intent_at(const aero_db *db, ae_slot *slot, uint32_t index)
@@ -180,8 +181,12 @@ static void intent_undo(aero_db *db, uint32_t slot, uint64_t mark, const ae_inte
         (void)ae_cas64(&old->end, mark, AE_STAMP_INFINITY);
         AE_CRASH_POINT("undo.end");
     }
-    if (mine)
+    if (mine) {
+        /* The version cannot wait: for want of memory an entry that leads nowhere stays. */
+        if (!ae_entries_drop(db, slot, table, version))
+            ae_entries_abandon(db, table);
         ae_version_free(db, slot, ae_heap_version_pool(table), created);
+    }
 }
 
 void ae_intents_undo(aero_db *db, uint32_t slot, uint32_t from, uint32_t to)

@@ -7,10 +7,12 @@
  *   1 settle the commit queue, so that the outcome is known: after the decision it is finished,
  *   else undone
  *   2 repair lists that a store tore, and the allocator's registers, before anything is given back
- *   3 finish a split of the hash, then a half-freed version: their registers are needed next
+ *   3 finish a split of the hash, a step of a tree, then a half-freed version: their registers are
+ *     needed next
  *   4 finish or undo the intents
  *   5 give back what the slot kept at hand and what nobody sees any more
  */
+#include "index/tree.h"
 #include "txn/txn.h"
 
 typedef struct reap_context {
@@ -66,6 +68,8 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
                     &context);
     for (uint32_t table = 0; table < db->schema->table_count; table++)
         ae_hash_recover(&db->hashes[table], slot);
+    ae_tree_recover(&db->proc, slot);
+    ae_catalog_recover(&db->catalog, slot);
     /* Before the intents: undoing them uses the same registers for other rows. */
     ae_reclaim_recover(db, slot);
     if (number != 0 && ae_load32(&at->intent_count) != 0)

@@ -3,6 +3,7 @@
  * A version that was replaced or deleted waits in the limbo of the slot that did it until the
  * horizon has passed its `end`.  Freeing is a sequence that a reaper can take up at any step:
  *
+ *   0 its entries are removed from the ordered indexes, where no other version needs them
  *   1 the version's word says cached (nobody sees it any more; it is still the limbo's head)
  *   2 if it is its anchor's head, the row is deleted: close the anchor, take it out of the hash,
  *   give it
@@ -10,12 +11,16 @@
  *   4 it is named in the magazine's register, then taken off the limbo
  *   5 it counts as stock
  */
+#include "txn/entries.h"
 #include "txn/visibility_inline.h"
 
 /* How many versions may wait before the horizon is computed again: the cost of a barrier system
  * call, some
  * 400 ns, is spread over them, and they stay within a second-level cache. */
 #define RECLAIM_BATCH 128u
+
+/* A node of a tree weighs as much as so many versions. */
+#define TREE_NODE_DEBT 8u
 
 /* Versions of an idle slot freed in one go: below a millisecond. */
 #define RECLAIM_IDLE 4096u
@@ -104,9 +109,12 @@ static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, uint
         const ae_ref ref = ae_load32(&at->limbo_head);
         if (ref == 0)
             break;
-        ae_version *version = ae_at(&db->segment, ref);
+        const ae_version *version = ae_at(&db->segment, ref);
         if (ae_load64(&version->end) > horizon)
             break;
+        const uint32_t table = db->heap.pools[ae_heap_slab(&db->heap, ref)->pool].table;
+        if (!ae_entries_drop(db, slot, table, version))
+            break; /* no memory: it waits */
         version_reclaim(db, slot, ref);
     }
     return freed;
@@ -134,10 +142,19 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
     ae_slot *at = ae_slot_at(&db->proc, slot);
+    const uint32_t retired = ae_tree_retired(&db->proc, slot);
+    session->reclaim_debt += TREE_NODE_DEBT * (retired - session->tree_retired);
+    session->tree_retired = retired;
+    /* Freeing walks the indexes: what it meets there must not be reused meanwhile.  A transaction
+     * that did not do anything has no snapshot yet. */
+    if (ae_load64(&at->snapshot) == 0)
+        (void)ae_snapshot_publish(&db->proc, &at->snapshot);
     if (session->reclaim_debt >= RECLAIM_BATCH) {
         session->reclaim_debt = 0;
         session->horizon = ae_horizon_compute(&db->proc);
         laggards_reap(session);
+        if (ae_catalog_untidy(&db->catalog))
+            (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
     }
     (void)limbo_reclaim(db, slot, session->horizon, most);
     if (ae_load32(&at->block_head) != 0)
@@ -152,7 +169,8 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
         const uint32_t index = (uint32_t)((turn + step) % high);
         const ae_slot *at = ae_slot_at(&db->proc, index);
         uint32_t slot = 0;
-        if (ae_load32(&at->limbo_head) == 0 || ae_load64_acquire(&at->owner) != 0 ||
+        if ((ae_load32(&at->limbo_head) == 0 && ae_load32(&at->block_head) == 0) ||
+            ae_load64_acquire(&at->owner) != 0 ||
             ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
             continue;
         /* Freeing walks the hash: its shards must not be reused meanwhile. */
@@ -160,6 +178,8 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
         const uint64_t horizon = ae_horizon_compute(&db->proc);
         (void)limbo_reclaim(db, slot, horizon, RECLAIM_IDLE);
         (void)ae_block_reclaim(&db->proc, slot, horizon);
+        if (ae_catalog_untidy(&db->catalog))
+            (void)ae_catalog_tend(&db->catalog, slot, horizon);
         ae_slot_release(&db->proc, slot);
         return;
     }

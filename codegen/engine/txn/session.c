@@ -202,6 +202,8 @@ void ae_session_free(aero_session *session)
     ae_reads_free(&session->txn.reads);
     ae_add32(&db->sessions, 0u - 1u);
     session->magic = 0;
+    if (session->entry_batch != NULL)
+        session->entry_batch_free(session->entry_batch);
     free(session->row);
     free(session->text);
     free(session->key_text);
@@ -231,6 +233,7 @@ static uint64_t layout_fingerprint(void)
                               sizeof(ae_version),
                               sizeof(ae_anchor),
                               sizeof(ae_hash_root),
+                              sizeof(ae_catalog_table),
                               AE_PAGE_SHIFT,
                               AE_MAGAZINE_MAX,
                               ae_heap_class_count(),
@@ -271,6 +274,8 @@ static aero_status db_carve(aero_db *db, aero_error *error)
     ae_hash_root *roots = ae_at(&db->segment, root);
     for (uint32_t table = 0; table < schema->table_count && status == AERO_OK; table++)
         status = ae_hash_create(&db->segment, &roots[table], schema->table_count, error);
+    if (status == AERO_OK)
+        status = ae_catalog_create(&db->segment, schema->tables, schema->table_count, error);
     return status;
 }
 
@@ -287,6 +292,9 @@ static aero_status db_views(aero_db *db, aero_error *error)
     ae_hash_root *roots = ae_at(&db->segment, db->segment.header->roots[AE_ROOT_TABLES]);
     for (uint32_t table = 0; table < schema->table_count && status == AERO_OK; table++)
         status = ae_hash_open(&db->hashes[table], &db->proc, &roots[table], table, error);
+    if (status == AERO_OK)
+        status = ae_catalog_open(&db->catalog, &db->proc, schema->tables, schema->table_count,
+                                 error);
     return status;
 }
 
@@ -427,6 +435,12 @@ void ae_db_free(aero_db *db)
     if (db->segment.base != NULL)
         ae_segment_detach(&db->segment);
     ae_os_fork_guard_free((uint64_t *)db->fork_guard);
+    for (ae_index_name *name = atomic_load_explicit(&db->index_names, memory_order_relaxed);
+         name != NULL;) { /* relaxed: nobody else has the handle any more */
+        ae_index_name *next = name->next;
+        free(name);
+        name = next;
+    }
     free(db->hashes);
     free(db->data_dir);
     free(db->shm_path);

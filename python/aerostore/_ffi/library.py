@@ -59,6 +59,7 @@ _TYPES = (
     "aero_cursor **",
     "aero_db **",
     "aero_error *",
+    "aero_index_info[]",
     "aero_ingest **",
     "aero_ingest_report *",
     "aero_open_options *",

@@ -11,7 +11,7 @@ from typing import Any
 
 from aerostore._ffi.session import Session
 from aerostore._ffi.values import ValueBuffer, decode_column
-from aerostore._model import TableInfo
+from aerostore._model import Parameter, TableInfo
 from aerostore.errors import StaleHandle, UsageError
 
 
@@ -34,6 +34,19 @@ class Plan:
     limit: int
     offset: int
     columns: tuple[int, ...]
+    using: str = ""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of its parameters, each once, in the order they occur."""
+        values = (
+            value
+            for clause in self.clauses
+            if isinstance(clause, Clause)
+            for value in clause.values
+            if isinstance(value, Parameter)
+        )
+        return tuple(dict.fromkeys(value.name for value in values))
 
 
 class _Handle:
@@ -99,11 +112,23 @@ class Query(_Handle):
         arguments = (session.handle, plan.table.index, out)
         super().__init__(session, lib.aero_query_new, arguments, lib.aero_query_free)
         self.plan = plan
+        self.running = 0  # open cursors: nothing can be bound meanwhile
+        self._numbers = {name: number for number, name in enumerate(plan.parameters)}
+        self._names = {  # a column for each parameter, for messages
+            value.name: plan.table.columns[clause.column].name
+            for clause in plan.clauses
+            if isinstance(clause, Clause)
+            for value in clause.values
+            if isinstance(value, Parameter)
+        }
         for clause in plan.clauses:
             self._add(clause)
         for column, descending in plan.sort:
             session.check(lib.aero_query_sort(self.handle, column, descending))
         session.check(lib.aero_query_limit(self.handle, plan.limit, plan.offset))
+        if plan.using:
+            way = plan.using.encode("utf-8", "surrogatepass")
+            session.check(lib.aero_query_using(self.handle, way, len(way)))
 
     def _add(self, clause: Clause | str) -> None:
         session, lib = self.session, self.session.library.lib
@@ -114,12 +139,26 @@ class Query(_Handle):
         table = self.plan.table
         values = ValueBuffer(session.library.ffi, len(clause.values))
         name = table.columns[clause.column].name
-        session.fill(values, clause.values, [name] * max(1, len(clause.values)), table)
+        constants = [None if isinstance(value, Parameter) else value for value in clause.values]
+        session.fill(values, constants, [name] * max(1, len(constants)), table)
+        for place, value in enumerate(clause.values):
+            if isinstance(value, Parameter):
+                values.fill_parameter(place, self._numbers[value.name])
         session.check(
             lib.aero_query_clause(
                 self.handle, clause.operator, clause.column, len(clause.values), values.pointer
             )
         )
+
+    def bind(self, values: dict[str, object]) -> None:
+        """Give the parameters their values: a tuple or list for one that `in` takes."""
+        session, lib = self.session, self.session.library.lib
+        for name, number in self._numbers.items():
+            value = values[name]
+            given = tuple(value) if isinstance(value, tuple | list) else (value,)
+            buffer = ValueBuffer(session.library.ffi, len(given))
+            session.fill(buffer, given, [self._names[name]] * max(1, len(given)), self.plan.table)
+            session.check(lib.aero_query_bind(self.handle, number, len(given), buffer.pointer))
 
     def count(self) -> int:
         """Return the number of rows matched, after offset and limit."""
@@ -149,11 +188,19 @@ class Cursor(_Handle):
         arguments = (query.handle, ffi.new("aero_cursor **"))
         super().__init__(session, lib.aero_cursor_open, arguments, lib.aero_cursor_close)
         self._query = query  # a cursor's query must outlive it
+        query.running += 1
         columns = query.plan.columns
         self._count = len(columns)
         self._columns = ffi.new("uint32_t[]", columns)
         self._data = ffi.new("aero_column_data[]", max(1, self._count))
         self._rows = ffi.new("uint32_t *")
+
+    def close(self) -> None:
+        """Close; a second time does nothing."""
+        if self._number:
+            self._query.running -= 1
+        super().close()
+        self._number = 0
 
     def fetch(self, most: int) -> tuple[int, list[list[Any]]]:
         """Return up to `most` (1..65536) more rows as (count, one list per column)."""

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from aerostore._ffi.library import Library
 from aerostore._ffi.values import Unfit, ValueBuffer, decode_value
-from aerostore._model import TableInfo
+from aerostore._model import Index, TableInfo
 from aerostore.errors import StaleHandle, TypeMismatch, UsageError, error_class
 
 
@@ -403,6 +403,53 @@ class Session:
         """Return the number of rows."""
         self.check(self.library.lib.aero_count(self.handle, table.index, self._number))
         return int(self._number[0])
+
+    # ---- indexes ----
+
+    def index_create(self, table: TableInfo, columns: Sequence[int], unique: bool) -> None:
+        """Make an ordered index."""
+        wanted = self.library.ffi.new("uint32_t[]", columns)
+        self.check(
+            self.library.lib.aero_index_create(
+                self.handle, table.index, len(columns), wanted, unique
+            )
+        )
+
+    def index_drop(self, table: TableInfo, columns: Sequence[int]) -> None:
+        """Take an ordered index down."""
+        wanted = self.library.ffi.new("uint32_t[]", columns)
+        self.check(
+            self.library.lib.aero_index_drop(self.handle, table.index, len(columns), wanted)
+        )
+
+    def index_list(self, table: TableInfo) -> list[Index]:
+        """Return the indexes that searches can use."""
+        most = 64
+        out = self.library.ffi.new("aero_index_info[]", most)
+        count = self.library.ffi.new("uint32_t *")
+        self.check(self.library.lib.aero_index_list(self.handle, table.index, most, out, count))
+        return [
+            Index(
+                tuple(table.columns[each.columns[i]].name for i in range(each.column_count)),
+                bool(each.unique),
+                int(each.entries),
+                int(each.distinct),
+            )
+            for each in (out[number] for number in range(min(count[0], most)))
+        ]
+
+    def index_span(self, table: TableInfo, columns: Sequence[int]) -> tuple[Any, Any] | None:
+        """Return the least and greatest value of an index's first column, or None."""
+        ffi = self.library.ffi
+        wanted = ffi.new("uint32_t[]", columns)
+        ends = ffi.new("aero_value[]", 2)
+        found = ffi.new("int32_t *")
+        self.check(
+            self.library.lib.aero_index_span(
+                self.handle, table.index, len(columns), wanted, ends, ends + 1, found
+            )
+        )
+        return (decode_value(ffi, ends[0]), decode_value(ffi, ends[1])) if found[0] else None
 
     # ---- the database ----
 

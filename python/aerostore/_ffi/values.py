@@ -22,7 +22,7 @@ from typing import Any
 
 from aerostore._model import Column, TableInfo
 
-NULL, BOOL, INT, UINT, DOUBLE, TEXT, BYTES, TIME = range(8)
+NULL, BOOL, INT, UINT, DOUBLE, TEXT, BYTES, TIME, PARAMETER = range(9)
 
 _VALUE_SIZE = 16
 _pack_int = struct.Struct("=iIq").pack_into
@@ -101,6 +101,10 @@ class ValueBuffer:
             else:  # datetime
                 _pack_int(view, at, TIME, 0, _microseconds(value, at // _VALUE_SIZE))
             at += _VALUE_SIZE
+
+    def fill_parameter(self, place: int, number: int) -> None:
+        """Let a place stand for a parameter of a query."""
+        _pack_int(self._view, place * _VALUE_SIZE, PARAMETER, 0, number)
 
     def _outside(self, data: bytes, at: int) -> int:
         """Keep long data where it is until the next fill; return its address."""

@@ -86,13 +86,14 @@ enum aero_isolation {
 /* The type of a value in flight; a column's storage type is its aero_kind (descriptor.h). */
 enum aero_type {
     AERO_TYPE_NULL = 0,
-    AERO_TYPE_BOOL = 1,   /* u.integer is 0 or 1 */
-    AERO_TYPE_INT = 2,    /* u.integer */
-    AERO_TYPE_UINT = 3,   /* u.natural; only for values above INT64_MAX or of unsigned columns */
-    AERO_TYPE_DOUBLE = 4, /* u.real; never NaN or infinite in a row */
-    AERO_TYPE_TEXT = 5,   /* u.data, length bytes of UTF-8, may hold NUL, not NUL-terminated */
-    AERO_TYPE_BYTES = 6,  /* u.data, length bytes */
-    AERO_TYPE_TIME = 7    /* u.integer: microseconds since 1970-01-01 UTC */
+    AERO_TYPE_BOOL = 1,     /* u.integer is 0 or 1 */
+    AERO_TYPE_INT = 2,      /* u.integer */
+    AERO_TYPE_UINT = 3,     /* u.natural; only for values above INT64_MAX or of unsigned columns */
+    AERO_TYPE_DOUBLE = 4,   /* u.real; never NaN or infinite in a row */
+    AERO_TYPE_TEXT = 5,     /* u.data, length bytes of UTF-8, may hold NUL, not NUL-terminated */
+    AERO_TYPE_BYTES = 6,    /* u.data, length bytes */
+    AERO_TYPE_TIME = 7,     /* u.integer: microseconds since 1970-01-01 UTC */
+    AERO_TYPE_PARAMETER = 8 /* only in clauses of a query: u.natural, see aero_query_bind */
 };
 
 typedef struct aero_value {
@@ -248,6 +249,38 @@ aero_status aero_convert(aero_session *session, uint32_t table, uint32_t column,
 aero_status aero_format(aero_session *session, uint32_t table, uint32_t column,
                         const aero_value *value, const char **text, size_t *length);
 
+/* ---- ordered indexes ------------------------------------------------------------------------ */
+/* Searches use them by themselves.  Those that the schema declares are there from the beginning;
+ * others are made and dropped while the table is in use by any number of processes.  They are not
+ * kept when the segment is made anew. */
+
+#define AERO_INDEX_COLUMNS 16
+
+typedef struct aero_index_info {
+    const char *name; /* its columns' names, with commas between; lives as long as the handle */
+    uint32_t column_count;
+    int32_t unique;
+    uint32_t columns[AERO_INDEX_COLUMNS];
+    uint64_t entries;  /* about: one a row, and some that older snapshots need */
+    uint64_t distinct; /* different keys, about */
+} aero_index_info;
+
+/* Make an index.  Errors: USAGE in a transaction or for wrong columns; EXISTS when there is one
+ * over these columns, or, of a unique one, when two rows have one value; CONFLICT, FULL, LIMIT. */
+aero_status aero_index_create(aero_session *session, uint32_t table, uint32_t count,
+                              const uint32_t *columns, int32_t unique);
+/* Take one down.  Errors: USAGE in a transaction, NOT_FOUND. */
+aero_status aero_index_drop(aero_session *session, uint32_t table, uint32_t count,
+                            const uint32_t *columns);
+/* The first `max` indexes that searches can use now; *count is how many there are. */
+aero_status aero_index_list(aero_session *session, uint32_t table, uint32_t max,
+                            aero_index_info *infos, uint32_t *count);
+/* Least and greatest value of the index's first column that are not null; *found is 0 when there
+ * is none.  Texts live until the session's next call.  Errors: NOT_FOUND. */
+aero_status aero_index_span(aero_session *session, uint32_t table, uint32_t count,
+                            const uint32_t *columns, aero_value *low, aero_value *high,
+                            int32_t *found);
+
 /* ---- queries -------------------------------------------------------------------------------- */
 
 enum aero_operator {
@@ -284,6 +317,14 @@ aero_status aero_query_glob(aero_query *query, const char *pattern, size_t lengt
 aero_status aero_query_sort(aero_query *query, uint32_t column, int32_t descending);
 /* limit < 0: none. */
 aero_status aero_query_limit(aero_query *query, int64_t limit, int64_t offset);
+/* A value of a clause may be a parameter (AERO_TYPE_PARAMETER, u.natural is its number, below 256):
+ * the search is prepared once and run with many values.  Bind gives it a value, several where `in`
+ * has it as its only value.  What was bound before stays; a running cursor is USAGE. */
+aero_status aero_query_bind(aero_query *query, uint32_t parameter, uint32_t count,
+                            const aero_value *values);
+/* Ask for a way to the rows: "scan", "key", "index COLUMN", "intersection"; "" leaves it to the
+ * planner, which also chooses where there is no such way.  The rows are the same. */
+aero_status aero_query_using(aero_query *query, const char *way, size_t length);
 /* Number of rows matched, after offset and limit. */
 aero_status aero_query_count(aero_query *query, uint64_t *count);
 /* The plan as text, for people; with `execute`, actual rows and time too. */

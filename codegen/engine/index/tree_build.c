@@ -1,0 +1,220 @@
+/* tree_build.c — what goes into a node's replacement (see tree.h): read from a frozen node, written
+ * to nodes that nobody else sees.
+ *
+ * Where to cut.  Random keys: in the middle.  Keys that arrive in order are told by lying next to
+ * each other: behind everything else (the left leaf stays nearly full, for nothing will come to it
+ * any more), before everything, or, where many equal keys come in the order of their anchors, in
+ * the middle: then the cut comes behind them, and the next ones find themselves at the end.
+ */
+#include "index/tree_node.h"
+
+/* A single replacement has at least so many free places, or it would be rewritten at once. */
+#define SLACK 8u
+/* Of ten: how full is the leaf that is left behind by ascending keys. */
+#define FILL_TENTHS 9u
+
+static uint32_t leaf_fill_most(const ae_tree *tree)
+{
+    return aei_leaf_capacity(tree->width) * FILL_TENTHS / 10;
+}
+
+/* Live entries, and the latest sequence number of those that are dropped. */
+static uint32_t leaf_survey(const ae_tree *tree, const ae_tree_node *leaf, uint32_t *floor)
+{
+    const ae_a64 *words = aei_leaf_words(leaf, tree->width);
+    const uint32_t limit = aei_leaf_limit(leaf, tree->width);
+    uint32_t live = 0;
+    *floor = leaf->floor;
+    for (uint32_t place = 0; place < limit; place++) {
+        const uint64_t word = ae_load64_acquire(&words[place]);
+        live += aei_is_live(word);
+        if (!aei_is_live(word) && aei_has_key(word))
+            *floor = aei_sequence_later(*floor, aei_word_sequence(word));
+    }
+    return live;
+}
+
+static void gather_push(aei_gather *of, const uint64_t *key, uint64_t word, bool recent)
+{
+    AE_ALWAYS(of->count < 2 * AE_TREE_LEAF_MAX);
+    of->keys[of->count] = key;
+    of->words[of->count] = word;
+    if (recent) {
+        of->new_first = of->new_count == 0 ? of->count : of->new_first;
+        of->new_end = of->count + 1;
+        of->new_count++;
+    }
+    of->count++;
+}
+
+void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_batch *batch,
+                     aei_gather *of)
+{
+    const uint32_t width = tree->width;
+    const uint64_t *keys = aei_leaf_keys(leaf);
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    static const uint64_t least[AE_TREE_WORDS_MAX];
+    static const uint64_t most[AE_TREE_WORDS_MAX] = {UINT64_MAX, UINT64_MAX, UINT64_MAX,
+                                                     UINT64_MAX};
+    uint8_t extras[AE_TREE_APPEND_MAX];
+    uint8_t order[AE_TREE_LEAF_MAX];
+    const uint32_t extra_count = aei_leaf_extras(leaf, width, (aei_bound){least, 0},
+                                                 (aei_bound){most, UINT32_MAX}, extras);
+    const uint32_t places = aei_leaf_merge(leaf, width, 0, leaf->count, extras, extra_count, order);
+    uint32_t at = 0;
+    of->count = of->added = of->new_first = of->new_end = of->new_count = 0;
+    const uint32_t live = leaf_survey(tree, leaf, &of->floor);
+    const uint32_t room = 2 * leaf_fill_most(tree) - live;
+    const uint32_t adding = batch == NULL ? 0 : batch->count < room ? batch->count : room;
+    /* A new entry's number is above all that its key had: here, or in a leaf that was given up. */
+    const uint32_t fresh = aei_sequence_later(of->floor, ae_load32_acquire(&tree->root->floor)) + 1;
+    for (;;) {
+        while (at < places && !aei_is_live(ae_load64(&words[order[at]])))
+            at++;
+        const uint32_t place = at < places ? order[at] : UINT32_MAX;
+        if (of->added < adding) {
+            const uint64_t *key = batch->words + (size_t)of->added * width;
+            const ae_ref anchor = batch->anchors[of->added];
+            const bool before = place == UINT32_MAX ||
+                                aei_below(key, anchor, keys + (size_t)place * width,
+                                          (ae_ref)ae_load64(&words[place]), width);
+            if (before) {
+                gather_push(of, key, aei_word_live(fresh, anchor), true);
+                of->added++;
+                continue;
+            }
+        }
+        if (place == UINT32_MAX)
+            return;
+        uint64_t word = ae_load64(&words[place]) & ~AE_TREE_FROZEN;
+        const uint64_t *key = keys + (size_t)place * width;
+        if (of->added < adding && batch->anchors[of->added] == (ae_ref)word &&
+            aei_same_words(batch->words + (size_t)of->added * width, key, width)) {
+            word = aei_word_live(aei_word_sequence(word) + 1, (ae_ref)word);
+            of->added++;
+        }
+        gather_push(of, key, word, place >= leaf->count);
+        at++;
+    }
+}
+
+uint32_t aei_gather_split(const ae_tree *tree, const aei_gather *of)
+{
+    const uint32_t most = leaf_fill_most(tree);
+    const uint32_t count = of->count;
+    const bool run = of->new_count > 0 && of->new_end - of->new_first == of->new_count;
+    uint32_t at = count / 2;
+    if (count + SLACK <= aei_leaf_capacity(tree->width))
+        return count;
+    if (run && of->new_end == count)
+        at = most;
+    else if (run && of->new_first == 0)
+        at = count > most ? count - most : 1;
+    else if (run)
+        at = of->new_end < count / 4       ? count / 4
+             : of->new_end > count / 4 * 3 ? count / 4 * 3
+                                           : of->new_end;
+    at = at > most ? most : at;
+    at = at >= count ? count - 1 : at;
+    return count - at > most ? count - most : at;
+}
+
+void aei_leaf_fill(const ae_tree *tree, ae_tree_node *leaf, const aei_gather *of, uint32_t first,
+                   uint32_t end)
+{
+    const uint32_t width = tree->width;
+    const uint32_t capacity = aei_leaf_capacity(width);
+    uint64_t *keys = leaf->data;
+    ae_a64 *words = aei_leaf_words(leaf, width);
+    AE_ALWAYS(leaf->level == 0 && first <= end && end - first <= capacity);
+    leaf->count = end - first;
+    leaf->floor = of->floor;
+    ae_store32(&leaf->dead, 0);
+    for (uint32_t place = 0; place < end - first; place++) {
+        for (uint32_t word = 0; word < width; word++)
+            keys[(size_t)place * width + word] = of->keys[first + place][word];
+        ae_store64(&words[place], of->words[first + place]);
+    }
+    for (uint32_t place = end - first; place < capacity; place++)
+        ae_store64(&words[place], 0);
+}
+
+/* ---- inner nodes ---------------------------------------------------------------------------- */
+
+static void children_push(aei_children *of, aei_bound low, ae_ref child)
+{
+    AE_ALWAYS(of->count < AE_TREE_INNER_MAX + 1);
+    of->low[of->count] = low;
+    of->child[of->count] = child;
+    of->count++;
+}
+
+bool aei_gather_inner(const ae_tree *tree, const ae_tree_node *inner, const ae_tree_node *child,
+                      aei_children *of)
+{
+    const uint32_t width = tree->width;
+    const uint64_t *keys = aei_inner_keys(inner, width);
+    const ae_ref *anchors = aei_inner_anchors(inner, width);
+    const ae_a64 *children = aei_inner_children(inner);
+    const ae_ref wanted = aei_tree_ref(tree, child);
+    of->count = 0;
+    of->inserted = UINT32_MAX;
+    of->found = false;
+    for (uint32_t index = 0; index < inner->count; index++) {
+        const ae_ref ref = (ae_ref)ae_load64_acquire(&children[index]);
+        const aei_bound low = {keys + (size_t)index * width, anchors[index]};
+        if (ref == 0) /* its range goes to its neighbour */
+            continue;
+        if (ref != wanted) {
+            children_push(of, low, ref);
+            continue;
+        }
+        /* Acquire: the successors are complete; pairs with node_publish. */
+        const uint64_t successor = ae_load64_acquire(&child->successor);
+        of->found = true;
+        if (successor == AE_TREE_GONE)
+            continue;
+        children_push(of, low, (ae_ref)successor);
+        if ((successor >> 32) == 0)
+            continue;
+        const ae_tree_node *right = aei_tree_node(tree, (ae_ref)(successor >> 32));
+        if (right == NULL || right->level != child->level)
+            return false;
+        of->inserted = of->count - 1;
+        children_push(of, aei_node_low(right, width), (ae_ref)(successor >> 32));
+    }
+    if (of->count > 0)
+        of->low[0] = (aei_bound){keys, anchors[0]};
+    return true;
+}
+
+uint32_t aei_children_split(const ae_tree *tree, const aei_children *of)
+{
+    const uint32_t capacity = aei_inner_capacity(tree->width);
+    const uint32_t most = capacity * FILL_TENTHS / 10;
+    if (of->count <= capacity)
+        return of->count;
+    if (of->inserted == of->count - 2)
+        return most;
+    return of->inserted == 0 ? of->count - most : of->count / 2;
+}
+
+void aei_inner_fill(const ae_tree *tree, ae_tree_node *inner, const aei_children *of,
+                    uint32_t first, uint32_t end)
+{
+    const uint32_t width = tree->width;
+    uint64_t *keys = inner->data + aei_inner_capacity(width);
+    ae_ref *anchors = (ae_ref *)(void *)(keys + (size_t)aei_inner_capacity(width) * width);
+    ae_a64 *children = aei_inner_children(inner);
+    AE_ALWAYS(inner->level > 0 && first < end && end - first <= aei_inner_capacity(width));
+    inner->count = end - first;
+    inner->floor = 0;
+    ae_store32(&inner->dead, 0);
+    for (uint32_t index = 0; index < end - first; index++) {
+        const aei_bound low = of->low[first + index];
+        for (uint32_t word = 0; word < width; word++)
+            keys[(size_t)index * width + word] = low.words[word];
+        anchors[index] = low.anchor;
+        ae_store64(&children[index], of->child[first + index]);
+    }
+}

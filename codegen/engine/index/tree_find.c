@@ -1,0 +1,177 @@
+/* tree_find.c — the way down an ordered index, without writing (see tree.h).
+ *
+ * A node without a successor when a reader comes to it is current at that instant, and answers for
+ * the key.  Whatever its references say then, or later when they are frozen, was linked then or
+ * later: it had not been retired when the reader's snapshot was published, so it stays.  What is put
+ * elsewhere after that instant need not be seen.
+ */
+#include "index/tree_node.h"
+
+/* More replacements of one node than this while a reader passes are damage, not contention. */
+#define FOLLOW_MAX 100000u
+
+void ae_tree_create(ae_tree_root *root, uint32_t width)
+{
+    AE_ALWAYS(width >= 1 && width <= AE_TREE_WORDS_MAX);
+    root->width = width;
+    ae_store32(&root->floor, 0);
+    ae_store64_release(&root->node, 0); /* pairs with aei_tree_descend */
+}
+
+aero_status ae_tree_open(ae_tree *tree, ae_proc *proc, ae_tree_root *root, aero_error *error)
+{
+    const ae_segment *segment = proc->heap->segment;
+    const uint32_t width = root->width;
+    if (width < 1 || width > AE_TREE_WORDS_MAX)
+        return ae_fail(error, AERO_CORRUPT, "an ordered index has keys of %u words", width);
+    tree->proc = proc;
+    tree->root = root;
+    tree->root_ref = ae_ref_of(segment, root);
+    tree->width = width;
+    tree->leaf_pool = ae_heap_class(proc->heap, aei_leaf_bytes(width) - sizeof(ae_block));
+    tree->inner_pool = ae_heap_class(proc->heap, aei_inner_bytes(width) - sizeof(ae_block));
+    return AERO_OK;
+}
+
+aero_status aei_tree_damaged(const ae_tree *tree, aero_error *error)
+{
+    return ae_fail(error, AERO_CORRUPT, "segment damaged: the ordered index at %llx",
+                   (unsigned long long)tree->root_ref << 4);
+}
+
+/* The successor that answers for the bound; *gone when nobody does. */
+static ae_tree_node *follow(const ae_tree *tree, uint64_t successor, uint32_t level,
+                            aei_bound bound, bool before, aei_way *way, bool *gone)
+{
+    *gone = successor == AE_TREE_GONE;
+    if (*gone)
+        return NULL;
+    ae_tree_node *left = aei_tree_node(tree, (ae_ref)successor);
+    if ((successor >> 32) == 0)
+        return left != NULL && left->level == level ? left : NULL;
+    ae_tree_node *right = aei_tree_node(tree, (ae_ref)(successor >> 32));
+    if (left == NULL || right == NULL || left->level != level || right->level != level)
+        return NULL;
+    const aei_bound low = aei_node_low(right, tree->width);
+    const bool goes_left = before ? !aei_below(low.words, low.anchor, bound.words, bound.anchor,
+                                               tree->width)
+                                  : aei_below(bound.words, bound.anchor, low.words, low.anchor,
+                                              tree->width);
+    if (goes_left)
+        way->high = low;
+    else
+        way->low = low;
+    return goes_left ? left : right;
+}
+
+static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uint32_t width,
+                                                        aei_bound bound, bool before, ae_ref ref,
+                                                        aei_way *way)
+{
+    uint32_t level = UINT32_MAX;
+    uint32_t hops = 0;
+    way->leaf = NULL;
+    while (ref != 0) {
+        ae_tree_node *node = aei_tree_node(tree, ref);
+        if (node == NULL || (level != UINT32_MAX && node->level + 1u != level))
+            return false;
+        level = node->level;
+        for (;;) {
+            /* Acquire: the replacements are complete; pairs with the CAS in node_publish. */
+            const uint64_t successor = ae_load64_acquire(&node->successor);
+            if (successor != 0) {
+                bool gone = false;
+                node = follow(tree, successor, level, bound, before, way, &gone);
+                if (gone)
+                    return true;
+                if (node == NULL || ++hops > FOLLOW_MAX)
+                    return false;
+                continue;
+            }
+            AE_CRASH_POINT("tree.passing");
+            if (level == 0) {
+                way->leaf = node;
+                return true;
+            }
+            if (node->count == 0)
+                return false;
+            const uint32_t child = aei_inner_search(node, width, bound, before);
+            way->place = &aei_inner_children(node)[child];
+            /* Acquire: the child is filled; pairs with the CAS in aei_tree_help. */
+            ref = (ae_ref)ae_load64_acquire(way->place);
+            if (ref != 0 && level == 1)
+                aei_leaf_prefetch(tree, ref);
+            else if (ref != 0)
+                aei_inner_prefetch(tree, ref);
+            way->parent = node;
+            way->child = child;
+            way->parent_low = way->low;
+            way->parent_high = way->high;
+            const uint64_t *keys = aei_inner_keys(node, width);
+            const ae_ref *anchors = aei_inner_anchors(node, width);
+            if (child > 0)
+                way->low = (aei_bound){keys + (size_t)child * width, anchors[child]};
+            if (child + 1 < node->count)
+                way->high = (aei_bound){keys + (size_t)(child + 1) * width, anchors[child + 1]};
+            break;
+        }
+    }
+    return true;
+}
+
+bool aei_tree_enter(const ae_tree *tree, aei_bound bound, bool before, ae_ref ref, aei_way *way)
+{
+    if (tree->width == 1)
+        return enter(tree, 1, bound, before, ref, way);
+    return enter(tree, tree->width, bound, before, ref, way);
+}
+
+bool aei_tree_descend(const ae_tree *tree, aei_bound bound, bool before, aei_way *way)
+{
+    way->parent = NULL;
+    way->child = 0;
+    way->place = &tree->root->node;
+    way->low.words = NULL;
+    way->high.words = NULL;
+    way->parent_low.words = NULL;
+    way->parent_high.words = NULL;
+    /* Acquire: the top is filled; pairs with the CAS in aei_tree_help. */
+    return aei_tree_enter(tree, bound, before, (ae_ref)ae_load64_acquire(&tree->root->node), way);
+}
+
+uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_key *key)
+{
+    const uint64_t *keys = aei_leaf_keys(leaf);
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    const uint32_t below = aei_leaf_below(leaf, width, aei_bound_of(key));
+    if (below < leaf->count && (ae_ref)ae_load64(&words[below]) == key->anchor &&
+        aei_same_words(keys + (size_t)below * width, key->words, width))
+        return below;
+    const uint32_t limit = aei_leaf_limit(leaf, width);
+    for (uint32_t place = leaf->count; place < limit; place++) {
+        /* Acquire: the key is written before its word says so; pairs with the CAS in slot_fill. */
+        const uint64_t word = ae_load64_acquire(&words[place]);
+        if ((word & ~AE_TREE_FROZEN) == 0)
+            break; /* places are claimed in order */
+        if ((ae_ref)word == key->anchor && aei_has_key(word) &&
+            aei_same_words(keys + (size_t)place * width, key->words, width))
+            return place;
+    }
+    return UINT32_MAX;
+}
+
+bool ae_tree_find(const ae_tree *tree, const ae_tree_key *key, uint64_t *ticket)
+{
+    aei_way way;
+    AE_ASSERT(key->anchor != 0 && key->anchor != UINT32_MAX);
+    if (!aei_tree_descend(tree, aei_bound_of(key), false, &way) || way.leaf == NULL)
+        return false;
+    const uint32_t place = aei_leaf_find(way.leaf, tree->width, key);
+    if (place == UINT32_MAX)
+        return false;
+    const uint64_t word = ae_load64_acquire(&aei_leaf_words(way.leaf, tree->width)[place]);
+    if (!aei_is_live(word))
+        return false;
+    *ticket = word & ~AE_TREE_FROZEN;
+    return true;
+}

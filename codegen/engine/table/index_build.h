@@ -1,0 +1,21 @@
+/* index_build.h — making and dropping ordered indexes of a table in use.
+ *
+ * Concurrency: as table.h.  Others read and write the table meanwhile, and find the index at their
+ * next statement.
+ */
+#ifndef AE_TABLE_INDEX_BUILD_H
+#define AE_TABLE_INDEX_BUILD_H
+
+#include "table/table.h"
+
+/* Make an index over some columns.  Errors: USAGE in a transaction, or for columns that are no
+ * columns of the table or named twice; EXISTS when there is such an index, or, of a unique one,
+ * when two rows have one value; CONFLICT when rows in question are just being written; FULL,
+ * LIMIT. */
+aero_status ae_index_create(aero_session *session, uint32_t table, const uint32_t *columns,
+                            uint32_t count, bool unique);
+/* Errors: USAGE in a transaction, NOT_FOUND. */
+aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t *columns,
+                          uint32_t count);
+
+#endif

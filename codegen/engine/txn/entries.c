@@ -1,0 +1,133 @@
+/* entries.c — removing index entries that no version needs (see entries.h). */
+#include "txn/entries.h"
+
+#include "txn/txn.h"
+
+/* What a version that was just looked at says about an entry. */
+enum version_says { SAYS_NOTHING, SAYS_SAME, SAYS_OTHER };
+
+/* Look at one version of the row's chain.  *last: nobody needs the versions behind it.  *again: it
+ * changed meanwhile. */
+static enum version_says version_ask(const aero_db *db, uint32_t table, const ae_key_shape *shape,
+                                     ae_ref anchor, const ae_version *version, uint64_t horizon,
+                                     const uint64_t words[AE_KEY_WORDS_MAX], bool *last,
+                                     bool *again)
+{
+    uint64_t own[AE_KEY_WORDS_MAX];
+    const uint64_t end = ae_load64_acquire(&version->end);
+    const uint64_t begin = ae_load64_acquire(&version->begin);
+    const bool marked = (begin & AE_MARK) != 0;
+    if (ae_load32(&version->anchor) != anchor || begin == 0 ||
+        (!marked && begin >= AE_STAMP_INFINITY)) {
+        *last = true; /* not of this row, or being freed: a link that nobody needs */
+        return SAYS_NOTHING;
+    }
+    const bool read = ae_key_words_racy(&db->heap, &db->schema->tables[table], shape, version, own);
+    /* Acquire: all was read before the version is seen to be still the same. */
+    atomic_thread_fence(memory_order_acquire);
+    if (ae_load64_acquire(&version->begin) != begin) {
+        *again = true;
+        return SAYS_NOTHING;
+    }
+    /* Whoever may still look sees this one, or a younger one. */
+    *last = !marked && begin <= horizon;
+    if (end <= horizon)
+        return SAYS_NOTHING; /* dead to everybody: its own freer is on the way */
+    return read && ae_key_words_equal(own, words) ? SAYS_SAME : SAYS_OTHER;
+}
+
+bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shape, ae_ref anchor,
+                     const uint64_t words[AE_KEY_WORDS_MAX])
+{
+    const ae_anchor *row = ae_at(&db->segment, anchor);
+    for (;;) {
+        const uint64_t head = ae_load64_acquire(&row->head);
+        const uint64_t horizon = ae_load64_acquire(&db->proc.shared->horizon);
+        ae_ref ref = ae_head_is_row(head) ? ae_head_ref(head) : 0;
+        ae_ref tortoise = 0; /* Brent's cycle detection: links of the undone may lead anywhere */
+        uint32_t steps = 0;
+        uint32_t lap = 1;
+        bool last = false;
+        bool again = false;
+        bool same = false;
+        while (ref != 0 && ref != tortoise && !last && !again && !same) {
+            const ae_version *version = ae_at(&db->segment, ref);
+            const ae_ref older = ae_load32(&version->older);
+            same = version_ask(db, table, shape, anchor, version, horizon, words, &last, &again) ==
+                   SAYS_SAME;
+            if (++steps == lap) {
+                tortoise = ref;
+                lap *= 2;
+                steps = 0;
+            }
+            ref = older;
+        }
+        /* Only of a chain that has not changed: its counter moves with every change. */
+        if (!again && ae_load64_acquire(&row->head) == head)
+            return same;
+        ae_pause();
+    }
+}
+
+/* Has the newest version of the row the words?  The usual case: the key did not change. */
+static bool head_has(const aero_db *db, uint32_t table, const ae_key_shape *shape,
+                     const ae_version *version, const uint64_t words[AE_KEY_WORDS_MAX])
+{
+    const ae_ref anchor = ae_load32(&version->anchor);
+    const ae_anchor *row = ae_at(&db->segment, anchor);
+    const uint64_t head = ae_load64_acquire(&row->head);
+    const uint64_t horizon = ae_load64_acquire(&db->proc.shared->horizon);
+    bool last = false;
+    bool again = false;
+    if (!ae_head_is_row(head))
+        return false;
+    const ae_version *newest = ae_at(&db->segment, ae_head_ref(head));
+    return newest != version &&
+           version_ask(db, table, shape, anchor, newest, horizon, words, &last, &again) ==
+               SAYS_SAME &&
+           ae_load64_acquire(&row->head) == head;
+}
+
+/* One index.  False: no memory. */
+static bool entry_drop(aero_db *db, uint32_t slot, uint32_t table, uint32_t number,
+                       const ae_version *version)
+{
+    ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
+    ae_key_shape shape;
+    ae_tree tree;
+    ae_tree_key key = {.anchor = ae_load32(&version->anchor)};
+    uint64_t ticket = 0;
+    if (!ae_catalog_shape(&db->catalog, table, place, &shape) ||
+        !ae_catalog_tree(&db->catalog, place, &shape, &tree) ||
+        /* No text, because it has been given back: then this was done before. */
+        !ae_key_words_racy(&db->heap, &db->schema->tables[table], &shape, version, key.words) ||
+        head_has(db, table, &shape, version, key.words))
+        return true;
+    if (!ae_tree_find(&tree, &key, &ticket))
+        return true;
+    AE_CRASH_POINT("entry.ticket");
+    if (ae_entry_needed(db, table, &shape, key.anchor, key.words))
+        return true;
+    AE_CRASH_POINT("entry.unneeded");
+    return ae_tree_remove(&tree, slot, &key, ticket, NULL) != AERO_FULL;
+}
+
+bool ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table, const ae_version *version)
+{
+    bool done = true;
+    /* Out of the chain before we look who is in it: of two that are freed at once, and of which
+     * each might leave the entry to the other, one sees that the other is gone.  Pairs with itself,
+     * and with ae_catalog_building. */
+    atomic_thread_fence(memory_order_seq_cst);
+    for (uint64_t mask = ae_catalog_maintained(&db->catalog, table); mask != 0; mask &= mask - 1)
+        done &= entry_drop(db, slot, table, (uint32_t)__builtin_ctzll(mask), version);
+    AE_CRASH_POINT("entry.dropped");
+    return done;
+}
+
+void ae_entries_abandon(const aero_db *db, uint32_t table)
+{
+    for (uint64_t mask = ae_catalog_maintained(&db->catalog, table); mask != 0; mask &= mask - 1)
+        (void)ae_add64(
+            &ae_catalog_place(&db->catalog, table, (uint32_t)__builtin_ctzll(mask))->orphans, 1);
+}

@@ -1,0 +1,38 @@
+/* entries.h — the ordered indexes and the versions of rows: which entries are needed, and removing
+ * those that are not.
+ *
+ * An entry (key, anchor) stands for every version of the row with that key.  Whoever frees a
+ * version has the duty to remove its entry, unless another version of the row with the same key
+ * has it:
+ *
+ *   freeing                                    writing a version with the key
+ *   take the version out of the chain          publish the version in the chain
+ *   fence; look at the head: same key? leave   fence
+ *   read the entry's ticket                    put: a live entry gets a new sequence number
+ *   walk the chain: same key? leave
+ *   remove the entry if its word is the ticket
+ *
+ * Either the walk meets the new version, or the entry has another word than the ticket, or the
+ * writer finds it removed and puts it anew.  Versions that ended at or before the horizon count as
+ * out of the chain.
+ */
+#ifndef AE_TXN_ENTRIES_H
+#define AE_TXN_ENTRIES_H
+
+#include "txn/handles.h"
+#include "row/version.h"
+
+/* Has a version of the row that somebody sees, or may see, these words?  Racy by nature: what is
+ * being written or undone counts while it is in the chain. */
+bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shape, ae_ref anchor,
+                     const uint64_t words[AE_KEY_WORDS_MAX]);
+
+/* Remove the entries of a version that is out of its row's chain, and about to be freed, where no
+ * other version needs them.  False when there was no memory for one: try again before freeing
+ * it. */
+bool ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table, const ae_version *version);
+
+/* The version is freed all the same: count what stays behind. */
+void ae_entries_abandon(const aero_db *db, uint32_t table);
+
+#endif
