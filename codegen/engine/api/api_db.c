@@ -21,16 +21,23 @@ int32_t aero_abi(void)
     }
 const aero_layout_entry *aero_layout(void)
 {
-    static const aero_layout_entry entries[] = {
-        LAYOUT(aero_error_info),    LAYOUT(aero_error),
-        LAYOUT(aero_value),         LAYOUT(aero_open_options),
-        LAYOUT(aero_stat),          LAYOUT(aero_column_data),
-        LAYOUT(aero_ingest_report), LAYOUT(aero_tsv_options),
-        LAYOUT(aero_event),         LAYOUT(aero_layout_entry),
-        LAYOUT(aero_cell),          LAYOUT(aero_column),
-        LAYOUT(aero_index),         LAYOUT(aero_table),
-        LAYOUT(struct aero_schema), LAYOUT(aero_index_info),
-        {NULL, 0, 0}};
+    static const aero_layout_entry entries[] = {LAYOUT(aero_error_info),
+                                                LAYOUT(aero_error),
+                                                LAYOUT(aero_value),
+                                                LAYOUT(aero_open_options),
+                                                LAYOUT(aero_stat),
+                                                LAYOUT(aero_column_data),
+                                                LAYOUT(aero_ingest_report),
+                                                LAYOUT(aero_tsv_options),
+                                                LAYOUT(aero_event),
+                                                LAYOUT(aero_layout_entry),
+                                                LAYOUT(aero_cell),
+                                                LAYOUT(aero_column),
+                                                LAYOUT(aero_index),
+                                                LAYOUT(aero_table),
+                                                LAYOUT(struct aero_schema),
+                                                LAYOUT(aero_index_info),
+                                                {NULL, 0, 0}};
     return entries;
 }
 

@@ -112,7 +112,7 @@ typedef struct ae_slot {
     ae_a32 tree_retired; /* counts nodes retired */
     ae_a32 tree_step;    /* what kind of step it is */
     uint32_t _pad2;
-    uint64_t _pad3[2];
+    uint64_t _pad3;
     ae_intent intents[AE_INTENTS_INLINE];
     uint64_t _pad4[8];
 } ae_slot;

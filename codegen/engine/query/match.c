@@ -18,8 +18,9 @@ aero_status ae_matcher_new(aero_query *query, ae_matcher **matcher)
     ae_matcher *fresh = calloc(1, sizeof *fresh);
     if (fresh == NULL)
         return ae_fail(error, AERO_NO_MEMORY, "no memory for a filter");
-    const aero_status status = aei_program_build(&fresh->program, query, UINT32_MAX, &fresh->pool,
-                                                 error);
+    aero_status status = aei_bound_check(query, error);
+    if (status == AERO_OK)
+        status = aei_program_build(&fresh->program, query, NULL, &fresh->pool, error);
     if (status != AERO_OK) {
         aei_pool_free(&fresh->pool);
         free(fresh);
