@@ -1,7 +1,7 @@
 /* Whatever runs out is an error that passes: memory held by a reader, by a writer, by the dead.
  *
- * The segment is small, and somebody keeps what others retire from being freed: a reader with an old
- * snapshot, an open transaction that has written a lot, a process that died with either.  The
+ * The segment is small, and somebody keeps what others retire from being freed: a reader with an
+ * old snapshot, an open transaction that has written a lot, a process that died with either.  The
  * growth ends at the segment's size with FULL; what was there stays right and readable; and when
  * the one who held it back is gone, the others go on as if nothing had been.
  *

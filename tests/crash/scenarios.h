@@ -125,9 +125,7 @@ static inline void run_cancels(aero_session *session, ledger *of)
         const aero_value id = v_text("nothing");
         ledger_begin(session, of);
         ledger_change(session, of, round % 4, round * 10);
-        ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);
-        ae_store64(&slot->began_ns, ae_load64(&slot->began_ns) - 3600000000000u);
-        ae_cancel_overdue(session->db);
+        ae_cancel_overdue_at(session->db, now_ns() + 3600000000000u);
         if (aero_exists(session, INSTRUMENT, &id, &found) != AERO_CANCELLED)
             _exit(3);
         must(session, aero_rollback(session));

@@ -96,10 +96,14 @@ static bool slot_cancel(const ae_proc *proc, ae_slot *slot, uint64_t now, uint64
 
 void ae_cancel_overdue(const aero_db *db)
 {
+    ae_cancel_overdue_at(db, ae_os_monotonic_ns());
+}
+
+void ae_cancel_overdue_at(const aero_db *db, uint64_t now)
+{
     const uint64_t limit_secs = ae_load64(&db->proc.shared->transaction_timeout_secs);
     if (limit_secs == 0)
         return;
-    const uint64_t now = ae_os_monotonic_ns();
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
     for (uint32_t slot = 0; slot < high; slot++)
         if (slot_cancel(&db->proc, ae_slot_at(&db->proc, slot), now, limit_secs * 1000000000u))

@@ -36,6 +36,7 @@ aero_status ae_txn_cancelled(aero_session *session);
 aero_status ae_txn_doomed(aero_session *session);
 /* Cancel what has been open longer than the setting allows. */
 void ae_cancel_overdue(const aero_db *db);
+void ae_cancel_overdue_at(const aero_db *db, uint64_t now);
 
 /* Mark of the transaction's next write. */
 static inline uint64_t ae_txn_mark(const aero_session *session)
