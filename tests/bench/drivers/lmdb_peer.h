@@ -30,6 +30,7 @@ static inline void lmdb_peer_open(lmdb_peer *peer, const char *directory, uint64
     snprintf(path, sizeof path, "%s/lmdb", directory);
     mkdir(path, 0700);
     lmdb_need(mdb_env_create(&peer->env), "create");
+    lmdb_need(mdb_env_set_maxdbs(peer->env, 2), "maxdbs");
     lmdb_need(mdb_env_set_mapsize(peer->env, rows * 512 + (64u << 20)), "mapsize");
     lmdb_need(mdb_env_open(peer->env, path, MDB_NOSYNC | MDB_WRITEMAP | MDB_NOMETASYNC, 0600),
               "open");
