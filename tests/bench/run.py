@@ -79,7 +79,7 @@ def show(outcomes: list[Outcome], to: Console) -> None:
         table.add_column(name, justify="right")
     for outcome in outcomes:
         for series in outcome.series.values():
-            timed = series.unit == "ns/row"
+            timed = series.unit.startswith("ns/")
             rate = f"{1e9 / series.median:,.0f}" if timed and series.median > 0 else ""
             unit = {"ns/row": "ns", "bytes/row": "bytes"}.get(series.unit, series.unit)
             table.add_row(series.what, series.peer, f"{series.median:,.1f} {unit}",

@@ -32,6 +32,7 @@ static inline void lmdb_peer_open_with(lmdb_peer *peer, const char *directory, u
     snprintf(path, sizeof path, "%s/lmdb%u", directory, flags);
     mkdir(path, 0700);
     lmdb_need(mdb_env_create(&peer->env), "create");
+    lmdb_need(mdb_env_set_maxdbs(peer->env, 2), "maxdbs");
     lmdb_need(mdb_env_set_mapsize(peer->env, rows * 512 + (64u << 20)), "mapsize");
     lmdb_need(mdb_env_open(peer->env, path, MDB_NOSYNC | flags, 0600), "open");
     lmdb_need(mdb_txn_begin(peer->env, NULL, 0, &txn), "begin");
