@@ -383,7 +383,8 @@ static void duel_do(void *context)
 
 /* Goal: T2 and T6.  Method: a key that is not there, there, or removed before is put, or removed by
  * a ticket, while another writer puts the same key, or removes it by a ticket from before, at each
- * step of the first.  After two puts, or a put and a removal by an older ticket, it is there, once. */
+ * step of the first.  After two puts, or a put and a removal by an older ticket, it is there, and
+ * once. */
 static void test_two_writers_of_one_key_at_every_step(void **state)
 {
     test_store store;

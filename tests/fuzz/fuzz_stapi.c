@@ -2,7 +2,7 @@
  *
  * Strategy: the first byte chooses the table and what is done; the rest is a -compare text (or a
  * glob). It is added to a query on a few rows of nearly every kind; when it is accepted, the query
- * is planned, explained, counted and read, sorted and not.
+ * is planned, with and without indexes, explained, counted and read, sorted and not.
  *
  * Invariants: a refusal has one of four codes, a text, and a position inside the input, and leaves
  * the query as it was; what is accepted counts as many rows as it gives, and can be explained; time
@@ -64,6 +64,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     aero_query *query;
     aero_status status;
     fake_fill(session, choice & 1, ROWS, &random);
+    if (choice & 0x40) {
+        static const char *const indexes[2][3] = {{"title", "sector currency", "isin"},
+                                                  {"price", "symbol price", "gateway6"}};
+        for (int i = 0; i < 3; i++)
+            fake_index_make(session, choice & 1, indexes[choice & 1][i]);
+    }
     CHECK(aero_query_new(session, choice & 1, &query) == AERO_OK);
     if (choice >= 0xf0)
         status = aero_query_glob(query, text, length);

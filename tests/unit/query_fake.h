@@ -372,8 +372,7 @@ static inline void fake_index_make(aero_session *session, uint32_t table, const 
         shape.columns[shape.column_count++] = fake_column(table, name);
     ae_key_shape_finish(about, &shape, false);
     index->table = table;
-    index->info = (ae_index_info){.name = "fake",
-                                  .number = session->index_count - 1,
+    index->info = (ae_index_info){.number = session->index_count - 1,
                                   .word_count = shape.word_count,
                                   .column_count = shape.worded_count};
     for (uint32_t i = 0; i < shape.worded_count; i++) {

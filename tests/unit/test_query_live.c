@@ -238,12 +238,56 @@ static void cursors_run_out_of_slots(void **state)
     aero_query_free(query);
 }
 
+/* Goal: what a search through an index has read is validated at commit, phantoms too, also when the
+ * constants were bound anew since; method: another session inserts a row inside, and one outside. */
+static void phantoms_of_index_reads_conflict(void **state)
+{
+    place *here = *state;
+    static const char *const ways[] = {"scan", "index altitude", "intersection"};
+    aero_error error;
+    aero_session *other;
+    put(here, 0, ROWS, 1);
+    assert_int_equal(aero_session_open(here->db, &other, &error), AERO_OK);
+    aero_session *const mine = here->session;
+    const uint32_t updated = 5;
+    const aero_value parameter = {.type = AERO_TYPE_PARAMETER};
+    const aero_value late = {.type = AERO_TYPE_INT, .u.integer = 1533099000};
+    for (int round = 0; round < 12; round++) {
+        const bool inside = round / 3 % 2 == 0;
+        const bool rebinds = round >= 6;
+        const char *way = ways[round % 3];
+        aero_query *query = query_on(here, NULL);
+        check(here, aero_query_clause(query, AERO_OP_EQ, 3, 1, &parameter));
+        check(here, aero_query_clause(query, AERO_OP_GE, updated, 1, &late));
+        check(here, aero_query_using(query, way, strlen(way)));
+        uint64_t rows;
+        for (int64_t value = 500 + round; value < 1000; value += 400) {
+            const aero_value altitude = {.type = AERO_TYPE_INT, .u.integer = value};
+            if (value < 900)
+                check(here, aero_begin(mine, AERO_ISOLATION_SERIALIZABLE));
+            else if (!rebinds)
+                break;
+            check(here, aero_query_bind(query, 0, 1, &altitude));
+            check(here, aero_query_count(query, &rows));
+            assert_int_equal(rows, 0);
+        }
+        put(here, 2 * ROWS + round, 1, 3); /* a write, so that the commit is validated */
+        here->session = other;
+        put(here, ROWS + round, 1, inside ? 500 + round : 700 + round);
+        here->session = mine;
+        assert_int_equal(aero_commit(mine), inside ? AERO_CONFLICT : AERO_OK);
+        aero_query_free(query);
+    }
+    aero_session_close(other);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(writes_under_an_open_cursor, open_place, close_place),
     cmocka_unit_test_setup_teardown(cursors_in_a_transaction, open_place, close_place),
     cmocka_unit_test_setup_teardown(cursors_and_fork, open_place, close_place),
     cmocka_unit_test_setup_teardown(session_closes_its_cursors, open_place, close_place),
     cmocka_unit_test_setup_teardown(cursors_run_out_of_slots, open_place, close_place),
+    cmocka_unit_test_setup_teardown(phantoms_of_index_reads_conflict, open_place, close_place),
 };
 
 AE_TEST_MAIN(tests)

@@ -1,5 +1,5 @@
-/* trees.h — an ordered index by itself, for tests: a root in a block of its own, slots to work from,
- * and keys that can be told from their numbers.
+/* trees.h — an ordered index by itself, for tests: a root in a block of its own, slots to work
+ * from, and shorthands.
  *
  * Anchors are made up; the index only carries them around.  The clock is moved by writing a row, so
  * that what was retired can be used again.

@@ -42,7 +42,7 @@ aero_status aero_index_list(aero_session *session, uint32_t table, uint32_t max,
     for (uint32_t index = 0; index < *count && index < max; index++) {
         aero_index_info *info = &infos[index];
         memset(info, 0, sizeof *info);
-        info->name = found[index].name;
+        info->name = ae_index_title(session, table, found[index].number);
         info->unique = found[index].unique ? 1 : 0;
         info->column_count = ae_index_columns(session, table, found[index].number, info->columns);
         ae_index_size(session, table, found[index].number, &info->entries, &info->distinct);

@@ -88,6 +88,15 @@ aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae
 aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *words,
                                const ae_ref *anchors, size_t count, aero_error *error);
 
+/* Keys that will be put, found or removed next, in one tree or several: bring their leaves near,
+ * all at once.  Only a hint; of no use for a single key. */
+typedef struct ae_tree_want {
+    const ae_tree *tree;
+    const ae_tree_key *key;
+} ae_tree_want;
+#define AE_TREE_WANTS_MAX 16u
+void ae_tree_fetch(const ae_tree_want *wants, uint32_t count);
+
 /* Is the entry live?  Then *ticket is the word it had, for ae_tree_remove. */
 bool ae_tree_find(const ae_tree *tree, const ae_tree_key *key, uint64_t *ticket);
 
@@ -139,7 +148,7 @@ typedef struct ae_tree_cursor {
     bool descending;
     bool done;        /* no further leaf */
     aero_status fail; /* CORRUPT when a reference led nowhere */
-    /* The innermost inner node on the way, which may have the next leaf, and what it answers for. */
+    /* The innermost inner node on the way, which may have the next leaf, and its bounds. */
     const void *parent;
     bool parent_low_set;
     bool parent_high_set;
@@ -183,9 +192,9 @@ uint64_t ae_tree_count(const ae_tree *tree, const ae_tree_range *range);
 
 /* ---- after a death, and checking ------------------------------------------------------------ */
 
-/* Finish or undo the step in a tree that the slot's dead holder was at, whichever tree it was; after
- * ae_limbo_repair and ae_heap_recover, while the dead one's snapshot is still published.  Safe to
- * repeat. */
+/* Finish or undo the step in a tree that the slot's dead holder was at, whichever tree it was;
+ * after ae_limbo_repair and ae_heap_recover, while the dead one's snapshot is still published.
+ * Safe to repeat. */
 void ae_tree_recover(ae_proc *proc, uint32_t slot);
 
 /* Does a block's word say that it is a node of the tree with this root? */

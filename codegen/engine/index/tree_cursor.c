@@ -60,8 +60,6 @@ static bool way_from_parent(const ae_tree_cursor *cursor, aei_bound bound, aei_w
     way->place = place;
     way->parent = (ae_tree_node *)(uintptr_t)parent;
     way->child = child;
-    if (ref != 0)
-        aei_leaf_prefetch(tree, ref);
     *fine = aei_tree_enter(tree, bound, cursor->descending, ref, way);
     return true;
 }
@@ -86,8 +84,7 @@ static void way_keep(ae_tree_cursor *cursor, const aei_way *way)
         return;
     const uint32_t next = cursor->descending ? way->child - 1 : way->child + 1;
     const ae_ref ref = (ae_ref)ae_load64(&aei_inner_children(parent)[next]);
-    if (ref != 0)
-        aei_leaf_prefetch(cursor->tree, ref);
+    aei_node_fetch(cursor->tree, ref, 0);
 }
 
 /* Where the sorted part of [from, to) ends, which begins at `first`: mostly it is short, or goes on

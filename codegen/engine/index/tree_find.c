@@ -2,8 +2,8 @@
  *
  * A node without a successor when a reader comes to it is current at that instant, and answers for
  * the key.  Whatever its references say then, or later when they are frozen, was linked then or
- * later: it had not been retired when the reader's snapshot was published, so it stays.  What is put
- * elsewhere after that instant need not be seen.
+ * later: it had not been retired when the reader's snapshot was published, so it stays.  What is
+ * put elsewhere after that instant need not be seen.
  */
 #include "index/tree_node.h"
 
@@ -99,10 +99,7 @@ static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uin
             way->place = &aei_inner_children(node)[child];
             /* Acquire: the child is filled; pairs with the CAS in aei_tree_help. */
             ref = (ae_ref)ae_load64_acquire(way->place);
-            if (ref != 0 && level == 1)
-                aei_leaf_prefetch(tree, ref);
-            else if (ref != 0)
-                aei_inner_prefetch(tree, ref);
+            aei_node_fetch(tree, ref, level - 1);
             way->parent = node;
             way->child = child;
             way->parent_low = way->low;

@@ -119,22 +119,23 @@ static inline uint64_t aei_tree_word(const ae_tree *tree, uint32_t slot)
     return AE_WORD_OWNED | ((uint64_t)slot + 1) << 32 | tree->root_ref;
 }
 
-/* Bring all lines of a leaf near at once: they are then one miss, not one after another. */
-static inline void aei_leaf_prefetch(const ae_tree *tree, ae_ref ref)
+/* Bring the lines of a node near that a search may need, all at once: they are then one miss, not
+ * one after another.  The first one is read, not prefetched: where the translation of the page is
+ * not at hand, a prefetch is dropped.  How many lines does not depend on what is in the node, so
+ * that nothing here waits for it. */
+static inline void aei_node_fetch(const ae_tree *tree, ae_ref ref, uint32_t level)
 {
-    const char *at = ae_at(tree->proc->heap->segment, ref);
-    const uint32_t bytes = aei_leaf_bytes(tree->width);
-    for (uint32_t line = 0; line < bytes; line += 64)
-        __builtin_prefetch(at + line);
-}
-
-/* The same for an inner node: all but the anchors, which are hardly ever looked at. */
-static inline void aei_inner_prefetch(const ae_tree *tree, ae_ref ref)
-{
-    const char *at = ae_at(tree->proc->heap->segment, ref);
-    const uint32_t bytes = (uint32_t)sizeof(ae_tree_node) +
-                           aei_inner_capacity(tree->width) * 8 * (tree->width + 1);
-    for (uint32_t line = 0; line < bytes; line += 64)
+    const ae_segment *segment = tree->proc->heap->segment;
+    const uint32_t width = tree->width;
+    /* Of an inner node all but the anchors, which are hardly ever looked at. */
+    const uint32_t bytes = level == 0 ? aei_leaf_bytes(width)
+                                      : (uint32_t)sizeof(ae_tree_node) +
+                                            aei_inner_capacity(width) * 8 * (width + 1);
+    if (ref == 0 || ((uint64_t)ref << 4) + bytes > segment->size)
+        return;
+    const char *at = ae_at(segment, ref);
+    (void)ae_load64((const ae_a64 *)(const void *)at);
+    for (uint32_t line = 64; line < bytes; line += 64)
         __builtin_prefetch(at + line);
 }
 

@@ -2,8 +2,8 @@
  *
  * Two writers of the same key (words and anchor) never make two places of it: places are claimed in
  * order, each claim says its anchor, and a writer that looks for a free place looks at all before
- * it.  One that meets a claim of its own anchor cannot see the key yet; it makes the claim void, and
- * the other starts again.
+ * it.  One that meets a claim of its own anchor cannot see the key yet; it makes the claim void,
+ * and the other starts again.
  */
 #include "index/tree_node.h"
 
@@ -49,10 +49,7 @@ aero_status aei_tree_settle(ae_tree *tree, uint32_t slot, aei_bound bound, aei_w
             const uint32_t child = aei_inner_search(node, width, bound, false);
             parent = node;
             place = &aei_inner_children(node)[child];
-            if (node->level == 1)
-                aei_leaf_prefetch(tree, (ae_ref)ae_load64(place));
-            else
-                aei_inner_prefetch(tree, (ae_ref)ae_load64(place));
+            aei_node_fetch(tree, (ae_ref)ae_load64(place), node->level - 1u);
             if (child + 1 < node->count)
                 way->high = (aei_bound){aei_inner_keys(node, width) + (size_t)(child + 1) * width,
                                         aei_inner_anchors(node, width)[child + 1]};
@@ -196,8 +193,8 @@ static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint
 /* Keys whose leaves are looked for, and fetched, together. */
 #define GUESS_KEYS 16u
 
-/* The inner node above a key's leaf, if the way to it is quiet; else 0.  It is not touched, unless it
- * is the top.  *high: where it ends. */
+/* The inner node above a key's leaf, if the way to it is quiet; else 0.  It is not touched, unless
+ * it is the top.  *high: where it ends. */
 static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
 {
     const uint32_t width = tree->width;
@@ -225,10 +222,12 @@ static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
  * translation of its page is missing as well, processors drop a prefetch. */
 static void nodes_fetch(const ae_tree *tree, const ae_ref *refs, uint32_t count, uint32_t bytes)
 {
+    const ae_segment *segment = tree->proc->heap->segment;
     uint32_t replaced = 0;
     for (uint32_t at = 0; at < count; at++)
-        if (refs[at] != 0 && (at == 0 || refs[at] != refs[at - 1])) {
-            const ae_tree_node *node = ae_at(tree->proc->heap->segment, refs[at]);
+        if (refs[at] != 0 && (at == 0 || refs[at] != refs[at - 1]) &&
+            ((uint64_t)refs[at] << 4) + sizeof(ae_tree_node) <= segment->size) {
+            const ae_tree_node *node = ae_at(segment, refs[at]);
             replaced += ae_load64(&node->successor) != 0;
         }
     for (uint32_t at = 0; at < count && replaced < count; at++)
@@ -239,7 +238,7 @@ static void nodes_fetch(const ae_tree *tree, const ae_ref *refs, uint32_t count,
 
 /* The leaves of the next keys, or 0 where it is not so simple: first the nodes above them, then
  * they are fetched.  Separators never change, so a leaf that is found below any node, current or
- * replaced, answers for the key for as long as it is not frozen (T3).  Returns for how many keys. */
+ * replaced, answers for the key for as long as it is not frozen (T3).  Returns for how many. */
 static inline __attribute__((always_inline)) uint32_t leaves_guess(
     const ae_tree *tree, const uint32_t width, const uint64_t *words, const ae_ref *anchors,
     size_t count, ae_ref refs[GUESS_KEYS])
@@ -266,6 +265,30 @@ static inline __attribute__((always_inline)) uint32_t leaves_guess(
     }
     nodes_fetch(tree, refs, some, aei_leaf_bytes(width));
     return some;
+}
+
+void ae_tree_fetch(const ae_tree_want *wants, uint32_t count)
+{
+    ae_ref refs[AE_TREE_WANTS_MAX];
+    const uint32_t some = count < AE_TREE_WANTS_MAX ? count : AE_TREE_WANTS_MAX;
+    if (some < 2)
+        return;
+    for (uint32_t at = 0; at < some; at++) {
+        aei_bound high;
+        refs[at] = inner_guess(wants[at].tree, aei_bound_of(wants[at].key), &high);
+    }
+    nodes_fetch(wants[0].tree, refs, some, aei_inner_bytes(1));
+    for (uint32_t at = 0; at < some; at++) {
+        const ae_tree *tree = wants[at].tree;
+        ae_tree_node *node = refs[at] == 0 ? NULL : aei_tree_node(tree, refs[at]);
+        refs[at] = 0;
+        if (node == NULL || node->level != 1 || node->count == 0)
+            continue;
+        const uint32_t child = aei_inner_search(node, tree->width, aei_bound_of(wants[at].key),
+                                                false);
+        refs[at] = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[child]);
+    }
+    nodes_fetch(wants[0].tree, refs, some, aei_leaf_bytes(1));
 }
 
 /* Put one key into the leaf that was guessed for it. */

@@ -159,8 +159,10 @@ static void fill_range(const laying *lay, size_t number, aei_range *range)
         const aei_pair *low = &bounds->low;
         const aei_pair *high = &bounds->high;
         if (points) {
-            low = high = &bounds->points[number % bounds->point_count];
-            number /= bounds->point_count;
+            /* One point is the usual case, and spares the division. */
+            const size_t count = bounds->point_count;
+            low = high = &bounds->points[count == 1 ? 0 : number % count];
+            number = count == 1 ? number : number / count;
         }
         for (uint32_t i = 0; i < words_of(info, at); i++) {
             range->words.low[info->word_at[at] + i] = low->words[i];

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "aerostore/gen.h"
-#include "index/key.h"
 
 static const aei_pair all_ones = {{UINT64_MAX, UINT64_MAX}};
 
@@ -74,21 +73,9 @@ static aei_pair cell_pair(const char *data, size_t length, uint32_t word_count)
     return pair;
 }
 
-/* The words of a constant that fits a row of its column. */
-static aei_pair image_pair(const aero_table *table, const aero_column *column,
-                           const aero_value *value, void *image)
-{
-    uint64_t words[AE_KEY_WORDS_MAX];
-    ae_key_shape shape = {.column_count = 1, .columns = {(uint32_t)(column - table->columns)}};
-    ae_key_shape_finish(table, &shape, false);
-    column->set(image, value);
-    ae_key_words(table, &shape, image, NULL, words);
-    return (aei_pair){{words[0], words[1]}};
-}
-
 /* The words of a constant; *exact: rows with these words have this value. */
-static aei_pair value_pair(const aero_table *table, const aero_column *column, uint32_t word_count,
-                           const aero_value *value, void *image, bool *exact)
+static aei_pair value_pair(const aero_column *column, uint32_t word_count, const aero_value *value,
+                           void *image, bool *exact)
 {
     *exact = true;
     switch (column->kind) {
@@ -104,7 +91,8 @@ static aei_pair value_pair(const aero_table *table, const aero_column *column, u
         *exact = word_count == 2;
         return bytes_pair(value->u.data, value->length, word_count);
     default:
-        return image_pair(table, column, value, image);
+        column->set(image, value);
+        return (aei_pair){{column->normalize(image, NULL), 0}};
     }
 }
 
@@ -189,8 +177,7 @@ static aero_status take_points(building *build, uint32_t at, aero_error *error)
                                       : aei_kind_is_real(build->about->kind) ? &zero_real
                                                                              : &zero;
             bool sole;
-            points[i] = value_pair(build->query->table, build->about, build->word_count, value,
-                                   build->image, &sole);
+            points[i] = value_pair(build->about, build->word_count, value, build->image, &sole);
             exact = sole && (exact || aei_pair_order(&points[i], &nothing) != 0);
         }
         all_exact = all_exact && exact;
@@ -230,8 +217,7 @@ static bool clip(building *build, int32_t op, const aero_value *value)
 {
     aei_bounds *bounds = build->bounds;
     bool exact;
-    aei_pair pair = value_pair(build->query->table, build->about, build->word_count, value,
-                               build->image, &exact);
+    aei_pair pair = value_pair(build->about, build->word_count, value, build->image, &exact);
     bool there = true;
     if (op == AERO_OP_GT || op == AERO_OP_GE) {
         if (op == AERO_OP_GT && exact)

@@ -82,7 +82,6 @@ uint32_t ae_index_list(const aero_session *session, uint32_t table, ae_index_inf
             continue;
         ae_index_info *info = &infos[count - 1];
         memset(info, 0, sizeof *info);
-        info->name = name_of(db, of, &shape);
         info->number = number;
         info->word_count = shape.word_count;
         info->column_count = shape.worded_count;
@@ -94,6 +93,15 @@ uint32_t ae_index_list(const aero_session *session, uint32_t table, ae_index_inf
         }
     }
     return count;
+}
+
+const char *ae_index_title(const aero_session *session, uint32_t table, uint32_t number)
+{
+    ae_key_shape shape;
+    ae_tree tree;
+    if (!index_look(session->db, table, number, UINT64_MAX, &shape, &tree))
+        return "";
+    return name_of(session->db, &session->db->schema->tables[table], &shape);
 }
 
 uint32_t ae_index_columns(const aero_session *session, uint32_t table, uint32_t number,

@@ -331,7 +331,7 @@ aero_status aero_query_count(aero_query *query, uint64_t *count);
 aero_status aero_query_explain(aero_query *query, int32_t execute, const char **text,
                                size_t *length);
 
-/* Open a cursor: one snapshot for all of it, rows in slab order or sorted.  It stays valid while
+/* Open a cursor: one snapshot for all of it, rows sorted, or in no specified order.  It stays valid while
  * the session writes, also to the rows it is looking at; it does not see writes made after it was
  * opened.  Outside a transaction the cursor holds a transaction slot until it is closed or has
  * given its last row.  It ends with its transaction, and at a fork: AERO_STALE.  When its session
