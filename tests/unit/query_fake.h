@@ -1,5 +1,5 @@
-/* query_fake.h — a session, a reader, a scan and indexes over plain arrays, so that the query module
- * is tested by itself: rows are private images, everything is visible, readers are counted.
+/* query_fake.h — a session, a reader, a scan and indexes over plain arrays, to test the query
+ * module by itself: rows are private images, everything is visible, readers are counted.
  *
  * The tables are those of the package `market`, which have nearly every kind between them.
  */
