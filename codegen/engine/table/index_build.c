@@ -389,8 +389,12 @@ aero_status ae_index_create(aero_session *session, uint32_t table, const uint32_
     ae_key_shape_finish(&session->db->schema->tables[table], &shape, unique);
     const uint64_t deadline = ae_os_monotonic_ns() + BUILD_DEADLINE_NS;
     for (uint32_t attempt = 0;; attempt++) {
+        const bool untidy = ae_catalog_untidy(&session->db->catalog);
         status = create_once(session, table, &shape, unique);
-        if ((status != AERO_CONFLICT && status != AERO_NO_SLOT) || ae_os_monotonic_ns() > deadline)
+        /* No place may be left because dropped indexes still wait for readers to leave. */
+        const bool later = status == AERO_CONFLICT || status == AERO_NO_SLOT ||
+                           (status == AERO_LIMIT && untidy);
+        if (!later || ae_os_monotonic_ns() > deadline)
             return status;
         ae_backoff(session, attempt);
         (void)ae_reap_all(session->db, session->member);
