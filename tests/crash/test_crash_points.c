@@ -244,6 +244,8 @@ DIES(big)
 DIES(large)
 DIES(ingest)
 DIES(full)
+DIES(moves)
+DIES(indexes)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_singles_dies_everywhere),
@@ -256,6 +258,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_large_dies_everywhere),
     cmocka_unit_test(test_ingest_dies_everywhere),
     cmocka_unit_test(test_full_dies_everywhere),
+    cmocka_unit_test(test_moves_dies_everywhere),
+    cmocka_unit_test(test_indexes_dies_everywhere),
 };
 
 AE_TEST_MAIN(tests)
