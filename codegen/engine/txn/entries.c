@@ -6,9 +6,9 @@
 /* What a version that was just looked at says about an entry. */
 enum version_says { SAYS_NOTHING, SAYS_SAME, SAYS_OTHER };
 
-/* Can a version that began so be behind one that began at `younger` (0: it is the newest)?  The link
- * may lead to memory that has been used again, even for another version of the row, one that has
- * been taken out of the chain: such a one began later, or has not committed. */
+/* Can a version that began so be behind one that began at `younger` (0: it is the newest)?  The
+ * link may lead to memory that has been used again, even for another version of the row, one that
+ * has been taken out of the chain: such a one began later, or has not committed. */
 static bool begin_fits(const aero_db *db, uint64_t younger, uint64_t begin, bool *again)
 {
     uint64_t number = begin;
