@@ -74,7 +74,7 @@ static int index_span(aetcl_table *table, uint32_t count, const uint32_t *column
     return TCL_OK;
 }
 
-/* With `fields`: names that begin an index, each once.  Else the fields of each index, as a list. */
+/* With `fields`: names that begin an index, each once.  Else the fields of each index. */
 static int show_indexes(aetcl_table *table, bool fields)
 {
     aero_index_info infos[INDEXES_MAX];

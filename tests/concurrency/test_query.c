@@ -205,7 +205,7 @@ done:
 }
 
 /* Goal: at one snapshot, own writes included, indexes, intersections and scans agree; method:
- * writers move, delete and roll back rows of few keys while readers run random searches all ways. */
+ * writers move, delete and roll back rows of few keys while readers search all ways. */
 static void ways_agree_while_rows_move(void **state)
 {
     (void)state;

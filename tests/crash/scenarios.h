@@ -212,7 +212,44 @@ static inline void run_full(aero_session *session, ledger *of)
     }
 }
 
+/* Keys of three indexes move, and move back; transactions with them are rolled back. */
+static inline void run_moves(aero_session *session, ledger *of)
+{
+    for (uint32_t step = 0; step < 240; step++)
+        must(session, ledger_single(session, of, step % 5, step % 11 == 10 ? 0 : step % 7 + 1));
+    for (uint32_t round = 0; round < 6; round++) {
+        ledger_begin(session, of);
+        for (uint32_t key = 0; key < 8; key++)
+            ledger_change(session, of, key, (round * 3 + key) % 9);
+        if (round % 2 == 0)
+            must(session, aero_rollback(session));
+        else
+            ledger_commit(session, of);
+    }
+}
+
+/* Indexes are made and dropped between writes: of a long text, and a unique one of two columns. */
+static inline void run_indexes(aero_session *session, ledger *of)
+{
+    static const uint32_t title[] = {TITLE};
+    static const uint32_t pair[] = {SYMBOL, TITLE};
+    for (uint32_t key = 0; key < 60; key++)
+        must(session, ledger_single(session, of, key, key % 9 + 1));
+    for (uint32_t round = 0; round < 3; round++) {
+        must(session, aero_index_create(session, INSTRUMENT, 1, title, 0));
+        must(session, aero_index_create(session, INSTRUMENT, 2, pair, 1));
+        for (uint32_t key = 0; key < 12; key++)
+            must(session, ledger_single(session, of, key, (round + key) % 8));
+        must(session, aero_index_drop(session, INSTRUMENT, 1, title));
+        for (uint32_t key = 0; key < 6; key++)
+            must(session, ledger_single(session, of, key, round + 2));
+        must(session, aero_index_drop(session, INSTRUMENT, 2, pair));
+    }
+}
+
 static const scenario scenarios[] = {
+    {"moves", 16 << 20, run_moves, true},
+    {"indexes", 16 << 20, run_indexes, true},
     {"singles", 16 << 20, run_singles, false},
     {"churn", 16 << 20, run_churn, false},
     {"transactions", 16 << 20, run_transactions, false},

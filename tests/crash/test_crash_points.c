@@ -425,6 +425,8 @@ DIES(big)
 DIES(large)
 DIES(ingest)
 DIES(full)
+DIES(moves)
+DIES(indexes)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_singles_dies_everywhere),
@@ -439,6 +441,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_large_dies_everywhere),
     cmocka_unit_test(test_ingest_dies_everywhere),
     cmocka_unit_test(test_full_dies_everywhere),
+    cmocka_unit_test(test_moves_dies_everywhere),
+    cmocka_unit_test(test_indexes_dies_everywhere),
     cmocka_unit_test(test_making_a_store_dies_everywhere),
     cmocka_unit_test(test_attaching_dies_everywhere),
     cmocka_unit_test(test_every_point_is_met),

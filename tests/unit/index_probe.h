@@ -70,7 +70,7 @@ static inline const char *probe_range(ae_reader *reader, uint32_t table, const a
     size_t wanted = 0;
     size_t found = 0;
     if (!ae_index_read_open(&read, reader, table, info->number, range, backward))
-        return "the index is gone";
+        return NULL; /* dropped since it was listed */
     for (size_t got; (got = ae_index_read_next(&read, views, AE_INDEX_BATCH)) > 0;)
         for (size_t index = 0; index < got; index++) {
             uint64_t words[AE_INDEX_WORDS];
@@ -132,7 +132,7 @@ static inline const char *probe_indexes(aero_session *session, uint32_t table, u
                                 seen);
         }
         if (wrong != NULL)
-            printf("index %s of %s: %s (%zu rows)\n", infos[index].name, of->name, wrong, count);
+            printf("index %u of %s: %s (%zu rows)\n", infos[index].number, of->name, wrong, count);
     }
     free(seen);
     free(rows);

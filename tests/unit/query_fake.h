@@ -1,5 +1,5 @@
-/* query_fake.h — a session, a reader, a scan and indexes over plain arrays, so that the query module is
- * tested by itself: rows are private images, everything is visible, readers are counted.
+/* query_fake.h — a session, a reader, a scan and indexes over plain arrays, to test the query
+ * module by itself: rows are private images, everything is visible, readers are counted.
  *
  * The tables are those of the package `market`, which have nearly every kind between them.
  */
@@ -109,7 +109,12 @@ void ae_reader_close(ae_reader *reader)
     reader->session->readers--;
 }
 
-aero_status ae_reader_check(const ae_reader *reader)
+void ae_reader_rest(ae_reader *reader)
+{
+    (void)reader;
+}
+
+aero_status ae_reader_check(ae_reader *reader)
 {
     aero_session *session = reader->session;
     return session->reader_stale ? ae_fail(&session->error, AERO_STALE, "stale") : AERO_OK;

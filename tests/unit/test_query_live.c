@@ -239,7 +239,7 @@ static void cursors_run_out_of_slots(void **state)
 }
 
 /* Goal: what a search through an index has read is validated at commit, phantoms too, also when the
- * constants were bound anew since; method: another session inserts a row inside, and one outside. */
+ * constants were bound anew since; method: another session inserts inside, and outside. */
 static void phantoms_of_index_reads_conflict(void **state)
 {
     place *here = *state;

@@ -187,8 +187,8 @@ static const char *const market_indexes[2][6] = {
 };
 
 /* Goal: every way gives the same rows, in the right order, also when estimates are far off and when
- * the index goes away; method: random clauses, sorts and windows, each run on every way and compared
- * with a judge of values. */
+ * the index goes away; method: random clauses, sorts and windows, each run on every way and
+ * compared with a judge of values. */
 static void every_way_gives_the_same_rows(void **state)
 {
     (void)state;
@@ -473,7 +473,7 @@ static void orders_of_indexes_stop_early(void **state)
     fake_close(session);
 }
 
-/* Goal: NULLs come last in every group of a backward order, not only at its end; method: two columns
+/* Goal: NULLs come last in every group of a backward order, not only at its end; method: columns
  * with NULLs, every pair of directions. */
 static void nulls_of_later_columns_come_last(void **state)
 {

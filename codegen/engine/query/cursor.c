@@ -1,7 +1,7 @@
 /* cursor.c — open, step, close.
  *
  * Unsorted, or in the order of an index, rows stream: a batch of candidates is filtered, then given
- * one by one, and the next batch is read when it is used up; a limit stops the reading.  Sorted, all
+ * one by one, and the next batch is read when it is used up; a limit stops reading.  Sorted, all
  * candidates pass when the cursor opens, and entries stay.  Between the two are rows that come in
  * groups (order.h of this module sorts one at a time): a group is complete when a row with other
  * words is met.

@@ -87,7 +87,7 @@ static void put_clause(text_out *out, const aero_table *table, const aei_clause 
         put(out, " … (%u values)", clause->count);
 }
 
-/* The clauses an access answers or narrows, once each; those it does not decide are filters, too. */
+/* The clauses that an access uses, once each; those it does not decide are filters, too. */
 static void put_access(text_out *out, const aero_query *query, const aei_access *access)
 {
     const char *between = ":";

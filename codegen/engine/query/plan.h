@@ -71,7 +71,7 @@ uint64_t aei_rows_wanted(const aero_query *query);
 
 /* choose.c: decide source, accesses and sorting, and build the program. */
 aero_status aei_plan_choose(aei_plan *plan, const aero_query *query, aero_error *error);
-/* Make the same choice for the constants as they are now.  *fits is false when they need another. */
+/* Make the same choice for the constants of now.  *fits is false when they need another. */
 aero_status aei_plan_again(aei_plan *plan, const aero_query *query, bool *fits, aero_error *error);
 
 #endif

@@ -92,9 +92,10 @@ static enum rival version_judge(const claim *mine, ae_ref anchor, const ae_versi
     if (*again || !read || !ae_key_words_equal(words, mine->words))
         return RIVAL_NONE;
     /* Of long values the words are the beginning only.  What others are just writing may be undone
-     * while it is compared: equal beginnings must do, for as long as it runs. */
+     * while it is compared: equal beginnings must do, for as long as it runs.  One of our own is a
+     * write that was undone, met over a link to memory that has been used again. */
     if (sight == AE_UNBORN)
-        return RIVAL_MAY_HAVE;
+        return ae_mark_same(begin, ae_txn_mark(mine->session)) ? RIVAL_NONE : RIVAL_MAY_HAVE;
     if (ae_key_has_null(mine->of, mine->shape, version->row) ||
         !ae_key_values_equal(mine->of, mine->shape, version->row, version_base(db, version),
                              mine->row, mine->base))
@@ -191,46 +192,63 @@ static aero_status tree_put(aero_session *session, ae_tree *tree, const ae_tree_
 static aero_status batch_add(struct ae_entry_batch *batch, uint32_t number,
                              const ae_key_shape *shape, const ae_tree_key *key);
 
-/* Enter the row into one index. */
-static aero_status entry_put(const row_write *write, uint32_t number, ae_ref anchor,
-                             const void *image, const ae_version *replaced)
+/* Indexes entered together. */
+#define PUT_GROUP 8u
+
+/* An entry to be made. */
+typedef struct entry {
+    uint32_t number;
+    bool unique;
+    bool same; /* the replaced version has the words as well; only the values differ */
+    ae_key_shape shape;
+    ae_tree tree;
+    ae_tree_key key;
+} entry;
+
+/* Make the row's key for one index; *needed: it differs from the replaced version's. */
+static aero_status entry_prepare(const row_write *write, uint32_t number, ae_ref anchor,
+                                 const void *image, const ae_version *replaced, entry *of,
+                                 bool *needed)
 {
     aero_session *session = write->session;
     const aero_db *db = session->db;
     ae_index_place *place = ae_catalog_place(&db->catalog, write->table, number);
-    const bool unique = ae_load32(&place->unique) != 0;
-    ae_key_shape shape;
-    ae_tree tree;
-    ae_tree_key key = {.anchor = anchor};
     uint64_t before[AE_KEY_WORDS_MAX];
-    if (!ae_catalog_shape(&db->catalog, write->table, place, &shape) ||
-        !ae_catalog_tree(&db->catalog, place, &shape, &tree))
+    of->number = number;
+    of->unique = ae_load32(&place->unique) != 0;
+    of->same = false;
+    of->key.anchor = anchor;
+    *needed = true;
+    if (!ae_catalog_shape(&db->catalog, write->table, place, &of->shape) ||
+        !ae_catalog_tree(&db->catalog, place, &of->shape, &of->tree))
         return ae_fail(&session->error, AERO_CORRUPT, "index %u of %s is damaged", number,
                        write->of->name);
-    ae_key_words(write->of, &shape, image, NULL, key.words);
-    bool same = false;
-    if (replaced != NULL) {
-        ae_key_words(write->of, &shape, replaced->row, version_base(db, replaced), before);
-        same = ae_key_words_equal(before, key.words);
-    }
-    if (same && !unique)
+    ae_key_words(write->of, &of->shape, image, NULL, of->key.words);
+    if (replaced == NULL)
         return AERO_OK;
-    if (same && ae_key_values_equal(write->of, &shape, image, NULL, replaced->row,
-                                    version_base(db, replaced)))
-        return AERO_OK;
+    ae_key_words(write->of, &of->shape, replaced->row, version_base(db, replaced), before);
+    of->same = ae_key_words_equal(before, of->key.words);
+    *needed = !of->same ||
+              (of->unique && !ae_key_values_equal(write->of, &of->shape, image, NULL, replaced->row,
+                                                  version_base(db, replaced)));
+    return AERO_OK;
+}
+
+static aero_status entry_put(const row_write *write, const void *image, entry *of)
+{
     if (write->batch != NULL)
-        return batch_add(write->batch, number, &shape, &key);
-    const aero_status status = same ? AERO_OK : tree_put(session, &tree, &key);
+        return batch_add(write->batch, of->number, &of->shape, &of->key);
+    const aero_status status = of->same ? AERO_OK : tree_put(write->session, &of->tree, &of->key);
     AE_CRASH_POINT("entry.put");
-    if (status != AERO_OK || !unique || ae_key_has_null(write->of, &shape, image))
+    if (status != AERO_OK || !of->unique || ae_key_has_null(write->of, &of->shape, image))
         return status;
-    const claim mine = {.session = session,
+    const claim mine = {.session = write->session,
                         .of = write->of,
                         .table = write->table,
-                        .shape = &shape,
-                        .words = key.words,
+                        .shape = &of->shape,
+                        .words = of->key.words,
                         .row = image};
-    return unique_check(&mine, &tree, anchor);
+    return unique_check(&mine, &of->tree, of->key.anchor);
 }
 
 aero_status ae_entries_put(const row_write *write, ae_ref anchor, const void *image,
@@ -240,8 +258,23 @@ aero_status ae_entries_put(const row_write *write, ae_ref anchor, const void *im
     aero_status status = AERO_OK;
     ae_catalog_fence(catalog); /* published before we look who wants to know */
     uint64_t mask = ae_catalog_maintained(catalog, write->table);
-    for (; mask != 0 && status == AERO_OK; mask &= mask - 1)
-        status = entry_put(write, (uint32_t)__builtin_ctzll(mask), anchor, image, replaced);
+    while (mask != 0 && status == AERO_OK) {
+        entry entries[PUT_GROUP];
+        ae_tree_want wants[PUT_GROUP];
+        uint32_t count = 0;
+        for (; mask != 0 && count < PUT_GROUP && status == AERO_OK; mask &= mask - 1) {
+            entry *of = &entries[count];
+            bool needed = false;
+            status = entry_prepare(write, (uint32_t)__builtin_ctzll(mask), anchor, image, replaced,
+                                   of, &needed);
+            wants[count] = (ae_tree_want){&of->tree, &of->key};
+            count += needed;
+        }
+        if (write->batch == NULL && status == AERO_OK)
+            ae_tree_fetch(wants, count);
+        for (uint32_t index = 0; index < count && status == AERO_OK; index++)
+            status = entry_put(write, image, &entries[index]);
+    }
     return status;
 }
 

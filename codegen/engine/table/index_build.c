@@ -309,15 +309,14 @@ static aero_status build_fill(build *of, bool unique)
     return status;
 }
 
-/* Dropped trees can be destroyed once nobody is left who may be in them: often at once. */
+/* What was replaced in a tree, and trees that were dropped, can be given back once nobody is left
+ * who may be in them: often at once. */
 static void tidy_up(aero_session *session)
 {
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
     ae_slot *at = ae_slot_at(&db->proc, slot);
-    if (!ae_catalog_untidy(&db->catalog))
-        return;
-    /* Move the clock past the drop: by a place in the commit queue that decides to abort. */
+    /* Move the clock on: by a place in the commit queue that decides to abort. */
     if (!ae_cas64(&at->state, AE_STATE(AE_STATE_ACTIVE, 0), AE_STATE(AE_STATE_COMMITTING, 0)))
         return;
     const uint64_t position = ae_queue_enter(&db->queue, slot);
@@ -325,7 +324,9 @@ static void tidy_up(aero_session *session)
     (void)ae_queue_decide(&db->queue, slot, position, false);
     (void)ae_snapshot_publish(&db->proc, &at->snapshot);
     session->horizon = ae_horizon_compute(&db->proc);
-    (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
+    if (ae_catalog_untidy(&db->catalog))
+        (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
+    (void)ae_block_reclaim(&db->proc, slot, session->horizon);
 }
 
 static aero_status create_once(aero_session *session, uint32_t table, const ae_key_shape *shape,
@@ -388,8 +389,12 @@ aero_status ae_index_create(aero_session *session, uint32_t table, const uint32_
     ae_key_shape_finish(&session->db->schema->tables[table], &shape, unique);
     const uint64_t deadline = ae_os_monotonic_ns() + BUILD_DEADLINE_NS;
     for (uint32_t attempt = 0;; attempt++) {
+        const bool untidy = ae_catalog_untidy(&session->db->catalog);
         status = create_once(session, table, &shape, unique);
-        if ((status != AERO_CONFLICT && status != AERO_NO_SLOT) || ae_os_monotonic_ns() > deadline)
+        /* No place may be left because dropped indexes still wait for readers to leave. */
+        const bool later = status == AERO_CONFLICT || status == AERO_NO_SLOT ||
+                           (status == AERO_LIMIT && untidy);
+        if (!later || ae_os_monotonic_ns() > deadline)
             return status;
         ae_backoff(session, attempt);
         (void)ae_reap_all(session->db, session->member);

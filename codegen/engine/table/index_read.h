@@ -41,8 +41,8 @@ uint32_t ae_index_list(const aero_session *session, uint32_t table, ae_index_inf
  * returns how many, 0 when it is gone. */
 uint32_t ae_index_columns(const aero_session *session, uint32_t table, uint32_t number,
                           uint32_t *columns);
-/* The name of an index that is ready, or "": its columns', with commas between.  It lives as long as
- * the attachment.  Not for hot paths. */
+/* The name of an index that is ready, or "": its columns', with commas between.  It lives as long
+ * as the attachment.  Not for hot paths. */
 const char *ae_index_title(const aero_session *session, uint32_t table, uint32_t number);
 /* Moves whenever an index becomes ready or is dropped: plans made before are looked at again. */
 uint64_t ae_index_epoch(const aero_session *session, uint32_t table);

@@ -6,22 +6,43 @@
 /* What a version that was just looked at says about an entry. */
 enum version_says { SAYS_NOTHING, SAYS_SAME, SAYS_OTHER };
 
-/* Look at one version of the row's chain.  *last: nobody needs the versions behind it.  *again: it
- * changed meanwhile. */
+/* Can a version that began so be behind one that began at `younger` (0: it is the newest)?  The
+ * link may lead to memory that has been used again, even for another version of the row, one that
+ * has been taken out of the chain: such a one began later, or has not committed. */
+static bool begin_fits(const aero_db *db, uint64_t younger, uint64_t begin, bool *again)
+{
+    uint64_t number = begin;
+    if (younger == 0)
+        return true;
+    if ((begin & AE_MARK) != 0) {
+        if (ae_mark_same(begin, younger))
+            return (begin & AE_MARK_SEQUENCE) < (younger & AE_MARK_SEQUENCE);
+        const enum ae_mark_state state = ae_mark_resolve(&db->proc, begin, &number);
+        *again |= state == AE_MARK_STALE;
+        if (state != AE_MARK_DONE)
+            return false;
+    }
+    return (younger & AE_MARK) != 0 || number <= younger;
+}
+
+/* Look at one version of the row's chain, behind one that began at *younger, which becomes this
+ * one's.  *last: nobody needs the versions behind it.  *again: it changed meanwhile. */
 static enum version_says version_ask(const aero_db *db, uint32_t table, const ae_key_shape *shape,
-                                     ae_ref anchor, const ae_version *version, uint64_t horizon,
+                                     ae_ref anchor, const ae_version *version, uint64_t *younger,
                                      const uint64_t words[AE_KEY_WORDS_MAX], bool *last,
                                      bool *again)
 {
     uint64_t own[AE_KEY_WORDS_MAX];
+    const uint64_t horizon = ae_load64_acquire(&db->proc.shared->horizon);
     const uint64_t end = ae_load64_acquire(&version->end);
     const uint64_t begin = ae_load64_acquire(&version->begin);
     const bool marked = (begin & AE_MARK) != 0;
     if (ae_load32(&version->anchor) != anchor || begin == 0 ||
-        (!marked && begin >= AE_STAMP_INFINITY)) {
-        *last = true; /* not of this row, or being freed: a link that nobody needs */
+        (!marked && begin >= AE_STAMP_INFINITY) || !begin_fits(db, *younger, begin, again)) {
+        *last = true; /* not of this chain, or being freed: a link that nobody needs */
         return SAYS_NOTHING;
     }
+    *younger = begin;
     const bool read = ae_key_words_racy(&db->heap, &db->schema->tables[table], shape, version, own);
     /* Acquire: all was read before the version is seen to be still the same. */
     atomic_thread_fence(memory_order_acquire);
@@ -42,7 +63,7 @@ bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shap
     const ae_anchor *row = ae_at(&db->segment, anchor);
     for (;;) {
         const uint64_t head = ae_load64_acquire(&row->head);
-        const uint64_t horizon = ae_load64_acquire(&db->proc.shared->horizon);
+        uint64_t younger = 0;
         ae_ref ref = ae_head_is_row(head) ? ae_head_ref(head) : 0;
         ae_ref tortoise = 0; /* Brent's cycle detection: links of the undone may lead anywhere */
         uint32_t steps = 0;
@@ -53,7 +74,7 @@ bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shap
         while (ref != 0 && ref != tortoise && !last && !again && !same) {
             const ae_version *version = ae_at(&db->segment, ref);
             const ae_ref older = ae_load32(&version->older);
-            same = version_ask(db, table, shape, anchor, version, horizon, words, &last, &again) ==
+            same = version_ask(db, table, shape, anchor, version, &younger, words, &last, &again) ==
                    SAYS_SAME;
             if (++steps == lap) {
                 tortoise = ref;
@@ -76,40 +97,53 @@ static bool head_has(const aero_db *db, uint32_t table, const ae_key_shape *shap
     const ae_ref anchor = ae_load32(&version->anchor);
     const ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
-    const uint64_t horizon = ae_load64_acquire(&db->proc.shared->horizon);
+    uint64_t younger = 0;
     bool last = false;
     bool again = false;
     if (!ae_head_is_row(head))
         return false;
     const ae_version *newest = ae_at(&db->segment, ae_head_ref(head));
     return newest != version &&
-           version_ask(db, table, shape, anchor, newest, horizon, words, &last, &again) ==
+           version_ask(db, table, shape, anchor, newest, &younger, words, &last, &again) ==
                SAYS_SAME &&
            ae_load64_acquire(&row->head) == head;
 }
 
-/* One index.  False: no memory. */
-static bool entry_drop(aero_db *db, uint32_t slot, uint32_t table, uint32_t number,
-                       const ae_version *version)
-{
-    ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
+/* Indexes looked at together. */
+#define DROP_GROUP 8u
+
+/* An entry that may have to go. */
+typedef struct drop {
     ae_key_shape shape;
     ae_tree tree;
-    ae_tree_key key = {.anchor = ae_load32(&version->anchor)};
+    ae_tree_key key;
+} drop;
+
+/* The entry of a version in one index.  False: there is none, or another version has it. */
+static bool drop_prepare(aero_db *db, uint32_t table, uint32_t number, const ae_version *version,
+                         drop *of)
+{
+    ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
+    of->key.anchor = ae_load32(&version->anchor);
+    return ae_catalog_shape(&db->catalog, table, place, &of->shape) &&
+           ae_catalog_tree(&db->catalog, place, &of->shape, &of->tree) &&
+           /* No text, because it has been given back: then this was done before. */
+           ae_key_words_racy(&db->heap, &db->schema->tables[table], &of->shape, version,
+                             of->key.words) &&
+           !head_has(db, table, &of->shape, version, of->key.words);
+}
+
+/* False: no memory. */
+static bool drop_do(aero_db *db, uint32_t slot, uint32_t table, drop *of)
+{
     uint64_t ticket = 0;
-    if (!ae_catalog_shape(&db->catalog, table, place, &shape) ||
-        !ae_catalog_tree(&db->catalog, place, &shape, &tree) ||
-        /* No text, because it has been given back: then this was done before. */
-        !ae_key_words_racy(&db->heap, &db->schema->tables[table], &shape, version, key.words) ||
-        head_has(db, table, &shape, version, key.words))
-        return true;
-    if (!ae_tree_find(&tree, &key, &ticket))
+    if (!ae_tree_find(&of->tree, &of->key, &ticket))
         return true;
     AE_CRASH_POINT("entry.ticket");
-    if (ae_entry_needed(db, table, &shape, key.anchor, key.words))
+    if (ae_entry_needed(db, table, &of->shape, of->key.anchor, of->key.words))
         return true;
     AE_CRASH_POINT("entry.unneeded");
-    return ae_tree_remove(&tree, slot, &key, ticket, NULL) != AERO_FULL;
+    return ae_tree_remove(&of->tree, slot, &of->key, ticket, NULL) != AERO_FULL;
 }
 
 bool ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table, const ae_version *version)
@@ -119,8 +153,21 @@ bool ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table, const ae_versio
      * each might leave the entry to the other, one sees that the other is gone.  Pairs with itself,
      * and with ae_catalog_building. */
     atomic_thread_fence(memory_order_seq_cst);
-    for (uint64_t mask = ae_catalog_maintained(&db->catalog, table); mask != 0; mask &= mask - 1)
-        done &= entry_drop(db, slot, table, (uint32_t)__builtin_ctzll(mask), version);
+    uint64_t mask = ae_catalog_maintained(&db->catalog, table);
+    while (mask != 0) {
+        drop drops[DROP_GROUP];
+        ae_tree_want wants[DROP_GROUP];
+        uint32_t count = 0;
+        for (; mask != 0 && count < DROP_GROUP; mask &= mask - 1) {
+            drop *of = &drops[count];
+            if (!drop_prepare(db, table, (uint32_t)__builtin_ctzll(mask), version, of))
+                continue;
+            wants[count++] = (ae_tree_want){&of->tree, &of->key};
+        }
+        ae_tree_fetch(wants, count);
+        for (uint32_t index = 0; index < count; index++)
+            done &= drop_do(db, slot, table, &drops[index]);
+    }
     AE_CRASH_POINT("entry.dropped");
     return done;
 }

@@ -1,12 +1,12 @@
-/* query.c — searches through ordered indexes: rows of one value, ranges counted and read, the end of
- * an index, the first rows of an order; and what it costs to parse, plan and bind a search.
+/* query.c — searches through ordered indexes: rows of one value, ranges counted and read, the end
+ * of an index, the first rows of an order; and what it costs to parse, plan and bind a search.
  *
  * Usage: query ROWS ROUNDS DIRECTORY
  *
  * How it works: the flights of driver.h, their altitudes rounded so that a value has about a
  * thousand rows in a million.  Each peer has the same indexes (altitude, updated_at) and prepared
- * statements; LMDB has a second database from altitude to key, so a row is two look-ups there, as it
- * would be in a program that uses it.  Sums of what was read must agree.
+ * statements; LMDB has a second database from altitude to key, so a row is two look-ups there, as
+ * it would be in a program that uses it.  Sums of what was read must agree.
  */
 #include "driver.h"
 #if BENCH_LMDB

@@ -331,9 +331,9 @@ aero_status aero_query_count(aero_query *query, uint64_t *count);
 aero_status aero_query_explain(aero_query *query, int32_t execute, const char **text,
                                size_t *length);
 
-/* Open a cursor: one snapshot for all of it, rows sorted, or in no specified order.  It stays valid while
- * the session writes, also to the rows it is looking at; it does not see writes made after it was
- * opened.  Outside a transaction the cursor holds a transaction slot until it is closed or has
+/* Open a cursor: one snapshot for all of it, rows sorted, or in no specified order.  It stays valid
+ * while the session writes, also to the rows it is looking at; it does not see writes made after it
+ * was opened.  Outside a transaction the cursor holds a transaction slot until it is closed or has
  * given its last row.  It ends with its transaction, and at a fork: AERO_STALE.  When its session
  * is closed it lets go of all but its handle, which aero_cursor_close frees; so with queries. */
 aero_status aero_cursor_open(aero_query *query, aero_cursor **cursor);
