@@ -35,7 +35,8 @@ int ae_os_file_read(int fd, uint64_t offset, void *data, size_t size, size_t *do
  * in the hope of a better answer. */
 int ae_os_file_sync(int fd);
 int ae_os_file_truncate(int fd, uint64_t size);
-int ae_os_file_size(int fd, uint64_t *size);
+/* Size, and how many names the file has: 0 when it was removed. */
+int ae_os_file_state(int fd, uint64_t *size, uint32_t *names);
 
 int ae_os_file_rename(const char *from, const char *to);
 int ae_os_file_unlink(const char *path);

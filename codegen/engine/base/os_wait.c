@@ -1,0 +1,22 @@
+/* os_wait.c — futex(2) on shared memory (see os_wait.h). */
+#include "base/os_wait.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void ae_os_wait(ae_a32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    const struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
+                                     .tv_nsec = (long)(timeout_ns % 1000000000u)};
+    /* Not the private kind: the word is shared between processes.  Every answer (woken, changed
+     * already, timed out, interrupted) means the same to the caller. */
+    (void)syscall(SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0);
+}
+
+void ae_os_wake_all(ae_a32 *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}

@@ -1,0 +1,16 @@
+/* os_wait.h — waiting for a word of shared memory to change (futex).
+ *
+ * Concurrency: any thread of any process that maps the word.
+ */
+#ifndef AE_BASE_OS_WAIT_H
+#define AE_BASE_OS_WAIT_H
+
+#include "base/atomics.h"
+
+/* Sleep while the word holds `expected`, at most so long.  May return early for no reason: look
+ * again. */
+void ae_os_wait(ae_a32 *word, uint32_t expected, uint64_t timeout_ns);
+/* Wake everybody who sleeps on the word. */
+void ae_os_wake_all(ae_a32 *word);
+
+#endif
