@@ -50,15 +50,34 @@ static inline uint64_t ae_frame_span(uint64_t length)
 /* Payload of a FILE frame. */
 #define AE_LOG_FORMAT 1u
 typedef struct ae_file_head {
-    uint32_t format;     /*  0 AE_LOG_FORMAT */
-    uint32_t stack;      /*  4 enum ae_stack */
-    uint64_t schema;     /*  8 fingerprint of the schema that wrote it */
-    uint64_t number;     /* 16 commits up to this number lie before this file */
-    uint64_t base;       /* 24 LSN of this frame, once more */
-    uint64_t created_us; /* 32 wall clock */
-    char package[24];    /* 40 of the schema, padded with NUL */
+    uint32_t format;  /*  0 AE_LOG_FORMAT */
+    uint32_t stack;   /*  4 enum ae_stack */
+    uint64_t schema;  /*  8 fingerprint of the schema that wrote it */
+    uint64_t number;  /* 16 commits up to this number lie before this file */
+    uint64_t base;    /* 24 LSN of this frame, once more */
+    uint64_t after;   /* 32 the stream before this file ends here, at or below base: what older
+                               files hold above is not part of it */
+    char package[24]; /* 40 of the schema, cut, padded with NUL */
 } ae_file_head;
 _Static_assert(sizeof(ae_file_head) == 64, "format");
+
+/* Payload of a COMMITS frame: these 16 bytes, then for each commit
+ *   varint  (number - the number before) << 1 | has pieces
+ *   varint  LSN of its last piece, varint how many pieces: only when it has
+ *   varint  size, and so many bytes of operations (codec.h) */
+typedef struct ae_commits_head {
+    uint64_t after; /*  0 commits up to this number lie before this frame */
+    uint64_t upto;  /*  8 and up to this one, with it */
+} ae_commits_head;
+_Static_assert(sizeof(ae_commits_head) == 16, "format");
+
+/* Payload of a PIECE frame: these 16 bytes, then operations. */
+typedef struct ae_piece_head {
+    uint64_t before; /*  0 LSN of the transaction's piece before, 0 in its first */
+    uint32_t index;  /*  8 which piece of the transaction, from 0 */
+    uint32_t _zero;  /* 12 */
+} ae_piece_head;
+_Static_assert(sizeof(ae_piece_head) == 16, "format");
 
 /* Fill in magic and checksum.  The payload follows the header in memory. */
 void ae_frame_seal(ae_frame *frame);

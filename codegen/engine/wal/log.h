@@ -47,7 +47,8 @@ typedef struct ae_log_position {
     uint64_t lsn;
     uint64_t previous; /* LSN of the last frame below; equal to lsn when there is none */
     uint64_t number;
-    uint64_t base; /* of the current file; UINT64_MAX: the next write makes a new one */
+    uint64_t framed; /* up to this number when the last frame of commits was made: at most number */
+    uint64_t base;   /* of the current file; UINT64_MAX: the next write makes a new one */
 } ae_log_position;
 
 /* What the commit queue tells the writer about a decided position: which slot and generation took
@@ -62,6 +63,7 @@ typedef struct ae_log {
     enum ae_stack stack;
     const char *directory; /* borrowed, absolute */
     const char *name;      /* borrowed: "aerostore.wal" */
+    uint8_t store[16];
     char package[24];
     uint64_t schema; /* fingerprint */
     ae_log_owner owner;
@@ -71,8 +73,7 @@ typedef struct ae_log {
 /* What one session needs to write: its descriptor of the current file and a buffer. */
 typedef struct ae_log_writer {
     int fd;
-    uint64_t base;  /* of the file that fd is; UINT64_MAX none */
-    uint32_t epoch; /* of the process: a child of fork opens its own */
+    uint64_t base; /* of the file that fd is; UINT64_MAX none */
     uint8_t *buffer;
     size_t capacity;
     uint32_t member;
@@ -94,7 +95,6 @@ void ae_log_start(ae_log *log, const ae_log_position *position);
 bool ae_log_is_on(const ae_log *log);
 
 void ae_log_writer_init(ae_log_writer *writer, uint32_t member);
-/* Close and free; after a fork (`inherited`) the descriptor is closed too, it is a copy. */
 void ae_log_writer_free(ae_log_writer *writer);
 
 /* Name of the file with this base LSN when it is not the plain one: "<name>.<20 digits>". */
@@ -112,14 +112,15 @@ int ae_log_poisoned(const ae_log *log);
 
 /* ---- the committer's side ------------------------------------------------------------------- */
 
-/* Place for a record of at most `size` bytes in the slot's ring, NULL when there is none: larger
- * than ae_log_record_max(), or the ring is full until the writer has been there. */
-uint8_t *ae_log_place(ae_log *log, uint32_t slot, size_t size);
-size_t ae_log_record_max(const ae_log *log, uint32_t slot);
-/* The record at the last place is complete, `size` bytes of operations.  `pieces` were written
- * before, the last of them at `last_piece`. */
-void ae_log_offer(ae_log *log, uint32_t slot, uint64_t generation, size_t size, uint32_t pieces,
-                  uint64_t last_piece);
+/* Place for a record of `size` bytes in the slot's ring, and how many bytes there are (at least so
+ * many); NULL when there is none: it is larger than ae_log_record_max(), or the ring is full until
+ * a writer has been there. */
+uint8_t *ae_log_place(ae_log *log, uint32_t slot, size_t size, size_t *room);
+size_t ae_log_record_max(const ae_log *log);
+/* The record at `place` is complete, `size` bytes of operations.  `pieces` were written before, the
+ * last of them at `last_piece`. */
+void ae_log_offer(ae_log *log, uint32_t slot, const uint8_t *place, uint64_t generation,
+                  size_t size, uint32_t pieces, uint64_t last_piece);
 /* After the decision: the offered record stays (committed) or is taken back.  Idempotent; done by
  * the slot's holder or its reaper, before the slot is released. */
 void ae_log_settle(ae_log *log, uint32_t slot, bool committed);
@@ -129,22 +130,27 @@ aero_status ae_log_ring_make(ae_log *log, uint32_t slot, aero_error *error);
 /* Does the slot's ring lie in this block?  For the reaper and verify. */
 bool ae_log_ring_is(const ae_log *log, uint32_t slot, ae_ref ref);
 
-/* Write one piece of a transaction that is too large for a ring: whole operations, `size` bytes
- * after AE_PIECE_HEAD bytes of room.  *piece is its LSN; `before` that of the piece before or 0.
- * Errors: IO, FULL. */
-#define AE_PIECE_HEAD (AE_FRAME_HEADER + 16u)
+/* Write one piece of a transaction that is too large for a ring: `size` bytes of whole operations,
+ * after AE_PIECE_ROOM bytes of room in `buffer`.  `before` is the LSN of the piece before, 0 for the
+ * first; *piece is that of this one.  Errors: IO, FULL. */
+#define AE_PIECE_ROOM (AE_FRAME_HEADER + (uint32_t)sizeof(ae_piece_head))
 aero_status ae_log_piece(ae_log *log, ae_log_writer *writer, uint8_t *buffer, size_t size,
-                         uint64_t before, uint32_t count, uint64_t *piece, aero_error *error);
+                         uint64_t before, uint32_t index, uint64_t *piece, aero_error *error);
 
-/* Are there so many unwritten records, or decided positions, that the committer should write? */
+/* Is more than half of the slot's ring unwritten? */
 bool ae_log_presses(const ae_log *log, uint32_t slot);
 
 /* ---- the writer's side ---------------------------------------------------------------------- */
 
-enum ae_log_depth { AE_LOG_WRITE, AE_LOG_SYNC };
+enum ae_log_depth {
+    AE_LOG_TRY,   /* write unless somebody else does so now */
+    AE_LOG_WRITE, /* the operating system has it: it survives every process */
+    AE_LOG_SYNC   /* the disk has it */
+};
 
-/* See that commits up to `number` (at most the clock) are written, or durable: by writing
- * oneself, or by waiting for whoever does.  Errors: IO when the log is poisoned. */
+/* See that commits up to `number` (at most the clock) are written, or durable: by writing oneself,
+ * or by waiting for whoever does.  Errors: IO when the log is poisoned, FULL when the disk is: then
+ * it may be tried again. */
 aero_status ae_log_flush(ae_log *log, ae_log_writer *writer, uint64_t number,
                          enum ae_log_depth depth, aero_error *error);
 /* End the current file where everything decided so far is written, durable, and go on in a new one.
