@@ -66,7 +66,7 @@ static bool file_is(const ae_log *log, int fd, uint64_t base)
     size_t got = 0;
     return ae_os_file_read(fd, 0, first.bytes, sizeof first.bytes, &got) == 0 &&
            got == sizeof first.bytes &&
-           ae_frame_check_header(&first.frame, log->store, base, UINT64_MAX) == AE_FRAME_GOOD &&
+           ae_frame_check_header(&first.frame, aei_store(log), base, UINT64_MAX) == AE_FRAME_GOOD &&
            first.frame.kind == AE_FRAME_FILE && ae_frame_check_sum(&first.frame);
 }
 

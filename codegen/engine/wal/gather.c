@@ -45,7 +45,7 @@ void aei_frame_start(const ae_log *log, ae_frame *frame, enum ae_frame_kind kind
                         .previous = position->previous,
                         .durable = ae_log_durable_lsn(log),
                         .time_us = ae_os_wall_us()};
-    memcpy(frame->store, log->store, sizeof frame->store);
+    memcpy(frame->store, aei_store(log), sizeof frame->store);
 }
 
 /* Copy from a ring whose bytes may be written anew meanwhile, if we are a writer that was replaced.

@@ -54,7 +54,6 @@ aero_status ae_log_open(ae_log *log, ae_proc *proc, const struct aero_schema *sc
     log->schema = schema->fingerprint;
     log->owner = owner;
     log->owner_context = owner_context;
-    memcpy(log->store, segment->header->store_id, sizeof log->store);
     snprintf(log->package, sizeof log->package, "%s", schema->package);
     const uint32_t size = log->shared->ring_size;
     if (size < RING_MIN / 2 || size > RING_MAX || size % 8 != 0 ||
@@ -248,10 +247,18 @@ void ae_log_offer(ae_log *log, uint32_t slot, const uint8_t *place, uint64_t gen
                                .pieces = pieces};
     memcpy(bytes + offset, &record, sizeof record);
     AE_CRASH_POINT("log.recorded");
+    if (pieces != 0)
+        ae_store64_release(&ring->piece_end, at + aei_record_span(size));
     /* Release: the record before it counts; pairs with record_find.  It does so once the slot is
      * committed (keeps W1). */
     ae_store64_release(&ring->fill, at + aei_record_span(size));
     AE_CRASH_POINT("log.offered");
+}
+
+void ae_log_ring_written(ae_log *log, uint32_t slot)
+{
+    aei_ring *ring = &log->shared->rings[slot];
+    ae_raise64(&ring->tail, ae_load64(&ring->head)); /* keeps W5 */
 }
 
 void ae_log_settle(ae_log *log, uint32_t slot, bool committed)
@@ -259,6 +266,9 @@ void ae_log_settle(ae_log *log, uint32_t slot, bool committed)
     aei_ring *ring = &log->shared->rings[slot];
     const uint64_t head = ae_load64(&ring->head);
     const uint64_t fill = ae_load64(&ring->fill);
+    if (!committed && ae_load64(&ring->piece) != 0 &&
+        (ae_load64(&ring->piece_end) == 0 || ae_load64(&ring->piece_end) > head))
+        ae_store64_release(&ring->piece, 0);
     if (head == fill)
         return;
     /* Release: pairs with record_find, which looks here after it saw that the slot went on. */
@@ -267,6 +277,31 @@ void ae_log_settle(ae_log *log, uint32_t slot, bool committed)
     else
         ae_store64_release(&ring->fill, head);
     AE_CRASH_POINT("log.settled");
+}
+
+void ae_log_pieces_begin(ae_log *log, uint32_t slot)
+{
+    aei_ring *ring = &log->shared->rings[slot];
+    const uint64_t lsn = ae_log_written(log).lsn;
+    AE_ASSERT(lsn != 0);
+    /* Release, in this order: ae_log_oldest_piece sees an old piece as one that is still needed
+     * rather than miss it. */
+    ae_store64_release(&ring->piece_end, 0);
+    ae_store64_release(&ring->piece, lsn);
+}
+
+uint64_t ae_log_oldest_piece(const ae_log *log)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (uint32_t slot = 0; slot < AE_SLOTS; slot++) {
+        const aei_ring *ring = &log->shared->rings[slot];
+        /* Acquire: pairs with ae_log_pieces_begin. */
+        const uint64_t piece = ae_load64_acquire(&ring->piece);
+        const uint64_t end = ae_load64_acquire(&ring->piece_end);
+        if (piece != 0 && piece < oldest && (end == 0 || ae_load64_acquire(&ring->tail) < end))
+            oldest = piece;
+    }
+    return oldest;
 }
 
 bool ae_log_presses(const ae_log *log, uint32_t slot)

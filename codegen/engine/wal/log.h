@@ -63,7 +63,6 @@ typedef struct ae_log {
     enum ae_stack stack;
     const char *directory; /* borrowed, absolute */
     const char *name;      /* borrowed: "aerostore.wal" */
-    uint8_t store[16];
     char package[24];
     uint64_t schema; /* fingerprint */
     ae_log_owner owner;
@@ -93,6 +92,9 @@ aero_status ae_log_open(ae_log *log, ae_proc *proc, const struct aero_schema *sc
  * must stand at position.number.  */
 void ae_log_start(ae_log *log, const ae_log_position *position);
 bool ae_log_is_on(const ae_log *log);
+/* May a transaction commit?  IO when the log is poisoned, FULL while the disk is: it is tried
+ * first. */
+aero_status ae_log_ready(ae_log *log, ae_log_writer *writer, aero_error *error);
 
 void ae_log_writer_init(ae_log_writer *writer, uint32_t member);
 void ae_log_writer_free(ae_log_writer *writer);
@@ -121,6 +123,9 @@ size_t ae_log_record_max(const ae_log *log);
  * last of them at `last_piece`. */
 void ae_log_offer(ae_log *log, uint32_t slot, const uint8_t *place, uint64_t generation,
                   size_t size, uint32_t pieces, uint64_t last_piece);
+/* Everything in the ring is written, for ae_log_written() has reached a clock that was read after
+ * the slot's last decision.  The writer may have died before it said so.  By the slot's holder. */
+void ae_log_ring_written(ae_log *log, uint32_t slot);
 /* After the decision: the offered record stays (committed) or is taken back.  Idempotent; done by
  * the slot's holder or its reaper, before the slot is released. */
 void ae_log_settle(ae_log *log, uint32_t slot, bool committed);
@@ -130,6 +135,13 @@ aero_status ae_log_ring_make(ae_log *log, uint32_t slot, aero_error *error);
 /* Does the slot's ring lie in this block?  For the reaper and verify. */
 bool ae_log_ring_is(const ae_log *log, uint32_t slot, ae_ref ref);
 
+/* The slot's transaction is about to write pieces; everything that the slot committed before is
+ * written (ae_log_flush). */
+void ae_log_pieces_begin(ae_log *log, uint32_t slot);
+/* Files that hold the stream from this LSN on are needed by large transactions that may still
+ * commit, or whose commit is not written yet; UINT64_MAX: none.  After ae_log_rotate it tells which
+ * older files must be kept. */
+uint64_t ae_log_oldest_piece(const ae_log *log);
 /* Write one piece of a transaction that is too large for a ring: `size` bytes of whole operations,
  * after AE_PIECE_ROOM bytes of room in `buffer`.  `before` is the LSN of the piece before, 0 for the
  * first; *piece is that of this one.  Errors: IO, FULL. */

@@ -8,11 +8,15 @@
 /* A slot's ring of records.  Positions count bytes and never fall; their place in the ring is the
  * remainder by its size.  It outlives the claims of its slot. */
 typedef struct aei_ring {
-    ae_a64 head;  /* records below are of committed transactions.  Holder of the slot, or reaper */
-    ae_a64 fill;  /* a record between head and here is of the transaction in the slot.  The same */
-    ae_a64 tail;  /* records below are in the stream.  Raised by writers */
+    ae_a64 head; /* records below are of committed transactions.  Holder of the slot, or reaper */
+    ae_a64 fill; /* a record between head and here is of the transaction in the slot.  The same */
+    ae_a64 tail; /* records below are in the stream.  Raised by writers */
+    /* A large transaction's pieces lie at or above this LSN; 0 none.  They are needed until `tail`
+     * has reached `piece_end`, or while that is 0.  Holder of the slot, or reaper. */
+    ae_a64 piece;
+    ae_a64 piece_end;
     ae_a32 block; /* memory, 0 none yet.  Holder of the slot, once */
-    uint32_t _pad[9];
+    uint32_t _pad[5];
 } aei_ring;
 _Static_assert(sizeof(aei_ring) == 64, "one line a ring");
 
@@ -86,6 +90,12 @@ void aei_state_read(const ae_log *log, uint64_t *word, ae_log_position *position
 bool aei_state_publish(ae_log *log, uint32_t member, uint64_t *word,
                        const ae_log_position *position);
 char *aei_ring_bytes(const ae_log *log, uint32_t slot);
+
+/* Identity of the store: a recovery gives the segment that of the files, after the log is open. */
+static inline const uint8_t *aei_store(const ae_log *log)
+{
+    return log->proc->heap->segment->header->store_id;
+}
 
 /* ---- files.c: the writer's descriptor ------------------------------------------------------- */
 

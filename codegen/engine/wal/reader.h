@@ -20,7 +20,7 @@ typedef struct ae_log_file {
     int fd;
     uint64_t size;
     uint64_t base;
-    uint64_t end; /* LSN where the next file begins, or UINT64_MAX */
+    uint64_t end; /* the stream in this file ends here: `after` of the next one, or UINT64_MAX */
     uint8_t store[16];
     ae_file_head head;
     uint64_t durable; /* of its first frame */
@@ -31,10 +31,9 @@ typedef struct ae_log_files {
     uint32_t count;
 } ae_log_files;
 
-/* Find the files of a log in a directory: `name`, and "<name>." and 20 digits.  A file whose first
- * frame is not good is CORRUPT, with its name, unless it is empty of everything but zeros or torn
- * within its first frame (made, but the power failed): such a one is left out.  MISMATCH when files
- * are of different stores.  Nothing is changed. */
+/* Find the files of a log in a directory: `name`, and "<name>." and 20 digits.  A file is named
+ * only after its first frame is on disk, so one whose first frame is not good is CORRUPT, with its
+ * name.  MISMATCH when files are of different stores or of another format.  Nothing is changed. */
 aero_status ae_log_files_open(ae_log_files *files, const char *directory, const char *name,
                               aero_error *error);
 void ae_log_files_close(ae_log_files *files);
@@ -42,27 +41,32 @@ void ae_log_files_close(ae_log_files *files);
 typedef struct ae_log_reader {
     const ae_log_files *files;
     uint32_t file;
-    uint64_t lsn; /* of the next frame */
-    uint64_t previous;
-    uint64_t durable; /* greatest that a valid frame named */
-    uint8_t *buffer;
-    size_t capacity;
+    uint64_t lsn;          /* of the next frame */
+    uint64_t previous;     /* of the frame before; UINT64_MAX: not known */
+    uint64_t framed;       /* commits up to here lie before; UINT64_MAX: not known */
+    uint64_t durable;      /* greatest that a valid frame named, or that a later file tells */
     const ae_frame *frame; /* the current one, payload behind it */
     /* Where the stream ended, and why. */
     enum ae_frame_fault fault;
+    /* A part of the current file. */
+    uint8_t *window;
+    size_t window_capacity;
+    size_t window_size;
+    uint64_t window_offset;
+    uint32_t window_file;
 } ae_log_reader;
 
-/* Start at an LSN that is a frame's, or at UINT64_MAX for the beginning of the first file.
- * NOT_FOUND when no file holds it. */
+/* Start at an LSN that is a frame's or the end of the stream, or at UINT64_MAX for the beginning of
+ * the first file.  NOT_FOUND when no file holds it. */
 aero_status ae_log_reader_start(ae_log_reader *reader, const ae_log_files *files, uint64_t lsn,
                                 aero_error *error);
-/* The next frame: reader->frame.  NULL frame with OK at the end of what makes sense; reader->lsn is
- * where, reader->fault why.  Errors: IO, NO_MEMORY. */
+/* The next frame: reader->frame, good in itself and in its place; FILE frames are given, too.  NULL
+ * with OK at the end of what makes sense: reader->lsn is where, reader->fault why, and when that is
+ * below reader->durable, something that was durable is damaged.  Errors: IO, NO_MEMORY. */
 aero_status ae_log_reader_next(ae_log_reader *reader, aero_error *error);
-/* The greatest durable LSN that any valid frame of the last file names behind the end of the
- * stream: frames are looked for at every place.  So damage in the middle is told from a torn
- * tail. */
-aero_status ae_log_reader_beyond(const ae_log_reader *reader, uint64_t *durable, aero_error *error);
+/* After the end: raise reader->durable by what valid frames behind it name; they are looked for at
+ * every place of the file.  So damage in the middle is told from a torn tail. */
+aero_status ae_log_reader_beyond(ae_log_reader *reader, aero_error *error);
 void ae_log_reader_end(ae_log_reader *reader);
 
 /* ---- what is in a COMMITS frame ------------------------------------------------------------- */
@@ -78,7 +82,7 @@ typedef struct ae_commits {
     const uint8_t *data;
     size_t left;
     uint64_t number;
-    bool started;
+    uint64_t upto;
 } ae_commits;
 void ae_commits_start(ae_commits *commits, const ae_frame *frame);
 /* OK with commit->data NULL at the end; CORRUPT when the payload contradicts itself. */

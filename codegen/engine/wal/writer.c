@@ -333,6 +333,20 @@ aero_status ae_log_flush(ae_log *log, ae_log_writer *writer, uint64_t number,
     }
 }
 
+aero_status ae_log_ready(ae_log *log, ae_log_writer *writer, aero_error *error)
+{
+    const aero_status status = poison_check(log, error);
+    if (status != AERO_OK || ae_load32(&log->shared->full) == 0)
+        return status;
+    /* Something has not been written for want of room.  Is there room now? */
+    const uint64_t clock = ae_load64_acquire(&log->proc->shared->clock);
+    if (clock == ae_log_written(log).number) {
+        ae_store32(&log->shared->full, 0);
+        return AERO_OK;
+    }
+    return ae_log_flush(log, writer, clock, AE_LOG_WRITE, error);
+}
+
 /* Take the seat, waiting for it. */
 static aero_status seat_wait_take(seat *of, aero_error *error)
 {
