@@ -119,6 +119,26 @@ static int first_write(ae_log *log, int fd, const ae_log_position *position, uin
     return failure != 0 ? failure : ae_os_file_sync(fd);
 }
 
+/* Name a file: plainly when that name is free, in a new directory and after a checkpoint, else by
+ * its base.  EEXIST when that is taken, or the plain one has the same base. */
+static int file_name(const ae_log *log, int fd, uint64_t base)
+{
+    char path[PATH_MAX];
+    int other = -1;
+    int failure = path_of(log, base, true, path);
+    if (failure == 0)
+        failure = ae_os_file_name(fd, path);
+    if (failure != EEXIST)
+        return failure;
+    const bool opened = ae_os_file_open(path, AE_FILE_READ, &other) == 0;
+    const bool same = opened && file_is(log, other, base);
+    ae_os_file_close(other);
+    if (same)
+        return EEXIST;
+    failure = path_of(log, base, false, path);
+    return failure != 0 ? failure : ae_os_file_name(fd, path);
+}
+
 aero_status aei_file_make(ae_log *log, ae_log_writer *writer, ae_log_position *position, bool avoid,
                           aero_error *error)
 {
@@ -126,24 +146,20 @@ aero_status aei_file_make(ae_log *log, ae_log_writer *writer, ae_log_position *p
     char path[PATH_MAX];
     ae_log_position from = *position;
     int fd = -1;
-    /* An LSN that another may be making a file of just now is left out. */
-    from.lsn += avoid ? AE_FRAME_ALIGN : 0;
     int failure = path_of(log, from.lsn, true, path);
     if (failure == 0)
         failure = ae_os_file_unnamed(path, &fd);
     if (failure != 0)
         return aei_file_fail(log, failure, "make a file of", error);
     AE_CRASH_POINT("log.file_made");
-    for (int round = 0; round < NAME_TRIES; round++) {
+    failure = EEXIST;
+    for (int round = 0; round < NAME_TRIES && failure == EEXIST; round++) {
+        /* A base that nobody else uses, not even who is stopped here. */
+        if (avoid || round > 0)
+            from.lsn = after + AE_FRAME_ALIGN * (ae_add64(&log->shared->tries, 1) + 1);
         failure = first_write(log, fd, &from, after);
-        /* The plain name is free in a new directory, and after a checkpoint. */
-        if (failure == 0 && (failure = path_of(log, from.lsn, true, path)) == 0)
-            failure = ae_os_file_name(fd, path);
-        if (failure == EEXIST && (failure = path_of(log, from.lsn, false, path)) == 0)
-            failure = ae_os_file_name(fd, path);
-        if (failure != EEXIST)
-            break;
-        from.lsn += AE_FRAME_ALIGN;
+        if (failure == 0)
+            failure = file_name(log, fd, from.lsn);
     }
     AE_CRASH_POINT("log.file_named");
     if (failure == 0)

@@ -96,7 +96,10 @@ static int file_found(void *context, const char *name)
     memset(file, 0, sizeof *file);
     file->path = copy;
     const int failure = ae_os_file_open(path, AE_FILE_READ, &file->fd);
-    if (failure != 0) {
+    if (failure == ENOENT) { /* a checkpoint has removed it since it was listed */
+        free(copy);
+        of->files->count--;
+    } else if (failure != 0) {
         const bool refused = failure == EACCES || failure == EPERM || failure == ELOOP;
         of->status = ae_fail_errno(of->error, refused ? AERO_PERMISSION : AERO_IO, failure,
                                    "cannot open %s", path);

@@ -48,6 +48,7 @@ aero_status ae_log_open(ae_log *log, ae_proc *proc, const struct aero_schema *sc
         return ae_fail(error, AERO_CORRUPT, "the segment's log lies outside");
     log->proc = proc;
     log->shared = ae_at(segment, root);
+    log->ring_pool = ae_heap_class(proc->heap, log->shared->ring_size);
     log->stack = stack;
     log->directory = directory;
     log->name = name;
@@ -83,6 +84,7 @@ void ae_log_start(ae_log *log, const ae_log_position *position)
     ae_store64(&state->framed, from.framed);
     ae_store64(&state->base, AEI_NO_BASE);
     ae_store64(&shared->published, 0);
+    ae_store64(&shared->written_number, from.number);
     ae_store64(&shared->durable_lsn, from.lsn);
     ae_store64(&shared->durable_number, from.number);
     ae_store32_release(&shared->on, 1);
@@ -134,6 +136,7 @@ bool aei_state_publish(ae_log *log, uint32_t member, uint64_t *word,
     if (!ae_cas64(&shared->published, *word, next))
         return false;
     *word = next;
+    ae_raise64(&shared->written_number, position->number);
     AE_CRASH_POINT("log.published");
     return true;
 }
@@ -144,6 +147,11 @@ ae_log_position ae_log_written(const ae_log *log)
     uint64_t word = 0;
     aei_state_read(log, &word, &position);
     return position;
+}
+
+uint64_t ae_log_written_number(const ae_log *log)
+{
+    return ae_load64(&log->shared->written_number);
 }
 
 uint64_t ae_log_durable_number(const ae_log *log)
@@ -169,31 +177,40 @@ char *aei_ring_bytes(const ae_log *log, uint32_t slot)
     return block == 0 ? NULL : (char *)ae_at(log->proc->heap->segment, block) + sizeof(ae_block);
 }
 
+ae_ref ae_log_ring_block(const ae_log *log, uint32_t slot)
+{
+    return log->shared == NULL ? 0 : ae_load32(&log->shared->rings[slot].block);
+}
+
+/* Is a reference to a ring's memory one of a block of its size? */
+static bool ring_block_sound(const ae_log *log, ae_ref ref)
+{
+    const ae_heap *heap = log->proc->heap;
+    const ae_slab *slab = ae_heap_slab(heap, ref);
+    return slab != NULL && slab->pool == log->ring_pool;
+}
+
 aero_status ae_log_ring_make(ae_log *log, uint32_t slot, aero_error *error)
 {
     ae_heap *heap = log->proc->heap;
     aei_ring *ring = &log->shared->rings[slot];
     if (ae_load32(&ring->block) != 0) /* own slot */
-        return AERO_OK;
+        return ring_block_sound(log, ae_load32(&ring->block))
+                   ? AERO_OK
+                   : ae_fail(error, AERO_PANIC, "the log's ring of slot %u lies nowhere", slot);
     ae_cache *cache = &ae_slot_at(log->proc, slot)->cache;
-    const uint32_t pool = ae_heap_class(heap, log->shared->ring_size);
     ae_ref ref = 0;
-    const aero_status status = ae_heap_take(heap, cache, slot, pool, &ref, error);
+    const aero_status status = ae_heap_take(heap, cache, slot, log->ring_pool, &ref, error);
     if (status != AERO_OK)
         return status;
     ae_block *block = ae_at(heap->segment, ref);
-    /* In use before it is known: a reaper that finds it in the dead hand asks ae_log_ring_is whether
-     * anything leads to it. */
+    /* In use before it is known: a reaper that finds it in the dead hand asks ae_log_ring_block
+     * whether anything leads to it. */
     ae_store64_release(&block->word, AE_WORD_OF_SLOT(slot));
     AE_CRASH_POINT("log.ring");
     ae_store32_release(&ring->block, ref);
     ae_heap_linked(cache, ref);
     return AERO_OK;
-}
-
-bool ae_log_ring_is(const ae_log *log, uint32_t slot, ae_ref ref)
-{
-    return ref != 0 && log->shared != NULL && ae_load32(&log->shared->rings[slot].block) == ref;
 }
 
 size_t ae_log_record_max(const ae_log *log)
@@ -213,7 +230,8 @@ uint8_t *ae_log_place(ae_log *log, uint32_t slot, size_t size, size_t *room)
     const uint64_t lap = capacity - offset;
     const uint64_t span = aei_record_span(size);
     char *bytes = aei_ring_bytes(log, slot);
-    AE_ALWAYS(bytes != NULL && used <= capacity);
+    if (bytes == NULL || used > capacity)
+        return NULL;
     uint64_t place = offset;
     uint64_t free_bytes = capacity - used < lap ? capacity - used : lap;
     if (span > free_bytes) { /* not before the end of the lap: from its beginning? */
@@ -282,8 +300,9 @@ void ae_log_settle(ae_log *log, uint32_t slot, bool committed)
 void ae_log_pieces_begin(ae_log *log, uint32_t slot)
 {
     aei_ring *ring = &log->shared->rings[slot];
-    const uint64_t lsn = ae_log_written(log).lsn;
-    AE_ASSERT(lsn != 0);
+    /* No piece lies at 0, which means none: a file begins there. */
+    const uint64_t written = ae_log_written(log).lsn;
+    const uint64_t lsn = written == 0 ? 1 : written;
     /* Release, in this order: ae_log_oldest_piece sees an old piece as one that is still needed
      * rather than miss it. */
     ae_store64_release(&ring->piece_end, 0);
@@ -329,6 +348,9 @@ bool ae_log_check(const ae_log *log, const char **fault)
         /* Looked at in this order, a ring in use can only seem emptier than it is. */
         if (tail > head && tail > ae_load64_acquire(&ring->fill))
             *fault = "a ring of the log has been read further than it was written";
+        const ae_ref block = ae_load32_acquire(&ring->block);
+        if (block != 0 && !ring_block_sound(log, block))
+            *fault = "a ring of the log lies nowhere";
         if (head > tail && ae_load64_acquire(&ring->tail) == tail &&
             head - tail > log->shared->ring_size)
             *fault = "a ring of the log holds more than it can";

@@ -61,6 +61,7 @@ typedef struct ae_log {
     ae_proc *proc;
     ae_log_shared *shared;
     enum ae_stack stack;
+    uint32_t ring_pool;    /* of the heap */
     const char *directory; /* borrowed, absolute */
     const char *name;      /* borrowed: "aerostore.wal" */
     char package[24];
@@ -106,6 +107,8 @@ void ae_log_part_name(const ae_log *log, uint64_t base, char *out, size_t capaci
 
 /* Written: the operating system has it. */
 ae_log_position ae_log_written(const ae_log *log);
+/* Its number alone; may lag a little. */
+uint64_t ae_log_written_number(const ae_log *log);
 /* Durable: commits up to this number, and bytes up to this LSN, are on the disk. */
 uint64_t ae_log_durable_number(const ae_log *log);
 uint64_t ae_log_durable_lsn(const ae_log *log);
@@ -130,10 +133,10 @@ void ae_log_ring_written(ae_log *log, uint32_t slot);
  * the slot's holder or its reaper, before the slot is released. */
 void ae_log_settle(ae_log *log, uint32_t slot, bool committed);
 
-/* Give the slot's ring its memory unless it has some.  Errors: FULL. */
+/* Give the slot's ring its memory unless it has some.  Errors: FULL, PANIC. */
 aero_status ae_log_ring_make(ae_log *log, uint32_t slot, aero_error *error);
-/* Does the slot's ring lie in this block?  For the reaper and verify. */
-bool ae_log_ring_is(const ae_log *log, uint32_t slot, ae_ref ref);
+/* The block that the slot's ring lies in, 0 none.  For the reaper and verify. */
+ae_ref ae_log_ring_block(const ae_log *log, uint32_t slot);
 
 /* The slot's transaction is about to write pieces; everything that the slot committed before is
  * written (ae_log_flush). */

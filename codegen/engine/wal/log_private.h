@@ -51,7 +51,8 @@ struct ae_log_shared {
     ae_a32 on;
     uint32_t ring_size;
     ae_a64 published; /* version << 16 | index of a state.  CAS by the holder of the writer word */
-    uint64_t _pad0[6];
+    ae_a64 written_number; /* of the published state, or of one before: a hint.  Writers */
+    uint64_t _pad0[5];
     /* Who writes: version << 16 | AEI_HOLDER_FENCE | member + 1.  CAS by all. */
     ae_a64 holder;
     ae_a64 since_ns; /* monotonic: when the holder last made progress.  A hint */
@@ -63,7 +64,8 @@ struct ae_log_shared {
     ae_a32 poison;  /* errno of the failure that ended writing, 0 none.  CAS by writers */
     ae_a32 full;    /* errno when the last write found no room, 0 else: a hint.  Writers */
     ae_a64 syncs;   /* for statistics */
-    uint64_t _pad2[3];
+    ae_a64 tries;   /* at making files after one that may have failed: their bases differ */
+    uint64_t _pad2[2];
     aei_ring rings[AE_SLOTS];
     aei_state states[2 * AE_MEMBERS];
 };
@@ -74,8 +76,9 @@ _Static_assert(offsetof(ae_log_shared, rings) == 192, "lines stay apart");
 /* The writer word. */
 #define AEI_HOLDER_SHIFT 16
 #define AEI_HOLDER_MEMBER 0x7fffu /* + 1; 0 nobody */
-/* A living holder was replaced, and it may still write into the current file: the next thing to do
- * is to begin a new one. */
+/* Nothing may be added to the current file, and the next thing to do is to begin a new one: a living
+ * holder was replaced, which may still write into it; or somebody has begun to make a new one, which
+ * says that the current one ends. */
 #define AEI_HOLDER_FENCE 0x8000u
 static inline uint32_t aei_holder_member(uint64_t word)
 {
@@ -102,7 +105,7 @@ static inline const uint8_t *aei_store(const ae_log *log)
 /* Have `writer->fd` be the current file.  IO when it is nowhere. */
 aero_status aei_file_open(ae_log *log, ae_log_writer *writer, uint64_t base, aero_error *error);
 /* Make the next file, durable, and have the writer's descriptor be it; *position moves past its
- * first frame.  `avoid`: another process may still be making one with this base. */
+ * first frame.  `avoid`: somebody else may have made one with this base, or be about to. */
 aero_status aei_file_make(ae_log *log, ae_log_writer *writer, ae_log_position *position, bool avoid,
                           aero_error *error);
 /* An error of a call on the log, with its code. */

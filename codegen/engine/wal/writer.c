@@ -164,6 +164,17 @@ static enum step file_sync(seat *of, aero_status *status, aero_error *error)
     return STEP_DONE;
 }
 
+/* Change the fence bit of our own writer word. */
+static bool seat_fence(seat *of, bool fenced)
+{
+    const uint64_t word = fenced ? of->holder | AEI_HOLDER_FENCE
+                                 : of->holder & ~(uint64_t)AEI_HOLDER_FENCE;
+    if (!ae_cas64(&of->log->shared->holder, of->holder, word))
+        return false;
+    of->holder = word;
+    return true;
+}
+
 /* Go on in a new file; the old one is synced first. */
 static enum step file_next(seat *of, aero_status *status, aero_error *error)
 {
@@ -174,22 +185,19 @@ static enum step file_next(seat *of, aero_status *status, aero_error *error)
         if (file_sync(of, status, error) != STEP_DONE)
             return STEP_FAILED;
     }
+    /* Once the new file has a name, the old one ends here, whatever becomes of us: so the fence
+     * comes first, and goes when the new one is published. */
+    const bool avoid = (of->holder & AEI_HOLDER_FENCE) != 0;
     ae_log_position position = of->position;
-    const bool fence = (of->holder & AEI_HOLDER_FENCE) != 0;
-    *status = aei_file_make(of->log, of->writer, &position, fence, error);
+    if (!avoid && !seat_fence(of, true))
+        return STEP_REPLACED;
+    *status = aei_file_make(of->log, of->writer, &position, avoid, error);
     if (*status != AERO_OK)
         return STEP_FAILED;
     if (!aei_state_publish(of->log, of->writer->member, &of->word, &position))
         return STEP_REPLACED;
     of->position = position;
-    if (!fence)
-        return STEP_DONE;
-    /* Whoever was replaced can publish nothing any more, and its file counts up to here only. */
-    const uint64_t mine = of->holder & ~(uint64_t)AEI_HOLDER_FENCE;
-    if (!ae_cas64(&of->log->shared->holder, of->holder, mine))
-        return STEP_REPLACED;
-    of->holder = mine;
-    return STEP_DONE;
+    return seat_fence(of, false) ? STEP_DONE : STEP_REPLACED;
 }
 
 /* Have a file to write to. */
