@@ -9,7 +9,12 @@
 """
 
 from aerostore._model import Column
-from aerostore.database import Database, VerifyReport, open  # noqa: A004 - the contract's name
+from aerostore.database import (
+    CheckpointReport,
+    Database,
+    VerifyReport,
+    open,  # noqa: A004 - the contract's name
+)
 from aerostore.errors import (
     AccessDenied,
     CorruptionError,
@@ -37,6 +42,7 @@ from aerostore.errors import (
     UsageError,
     ValueTooLong,
 )
+from aerostore.files import FilesReport, repair, restore, verify_files
 from aerostore.ingest import IngestReport
 from aerostore.query import SearchResult
 from aerostore.rows import Row
@@ -45,10 +51,12 @@ from aerostore.transaction import Transaction
 
 __all__ = [
     "AccessDenied",
+    "CheckpointReport",
     "Column",
     "CorruptionError",
     "Database",
     "Error",
+    "FilesReport",
     "IngestReport",
     "InternalError",
     "Interrupted",
@@ -78,4 +86,7 @@ __all__ = [
     "ValueTooLong",
     "VerifyReport",
     "open",
+    "repair",
+    "restore",
+    "verify_files",
 ]

@@ -40,11 +40,14 @@ bool aei_buffer_room(ae_log_writer *writer, size_t size)
 void aei_frame_start(const ae_log *log, ae_frame *frame, enum ae_frame_kind kind,
                      const ae_log_position *position)
 {
-    *frame = (ae_frame){.kind = (uint32_t)kind,
-                        .lsn = position->lsn,
-                        .previous = position->previous,
-                        .durable = ae_log_durable_lsn(log),
-                        .time_us = ae_os_wall_us()};
+    const uint64_t durable = ae_log_durable_lsn(log);
+    *frame = (ae_frame){
+        .kind = (uint32_t)kind,
+        .lsn = position->lsn,
+        .previous = position->previous,
+        /* Others have gone on when we were replaced: no frame knows of its future. */
+        .durable = durable < position->lsn ? durable : position->lsn,
+        .time_us = ae_os_wall_us()};
     memcpy(frame->store, aei_store(log), sizeof frame->store);
 }
 

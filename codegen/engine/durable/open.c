@@ -1,0 +1,213 @@
+/* open.c — opening and closing a database with its files.
+ *
+ *   segment found                             attach: nothing is replayed
+ *   found, but not of these files, or spoilt  nobody else attached: remove it, recover; else refuse
+ *   not found                                 recover into a new one (recover.c), then name it
+ *
+ * Concurrency: any number of processes may open at once.  Those that find no segment take turns by
+ * a lock; one that waits too long for a stopped one recovers by itself, which does no harm.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os_file.h"
+#include "durable/durable_private.h"
+#include "txn/txn.h"
+
+/* How long an opener waits for another's recovery before it does its own. */
+#define OPENING_WAIT_MS 600000u
+/* How long it waits for others to let go of a segment that is of no use any more. */
+#define LEAVING_WAIT_MS 1000u
+
+typedef struct opening {
+    int lock_fd; /* -1: not taken */
+} opening;
+
+/* ---- the directory's lock ------------------------------------------------------------------- */
+
+static aero_status directory_lock(aero_db *db, bool exclusive, uint64_t wait_ms, aero_error *error)
+{
+    const uint64_t until = ae_os_monotonic_ns() + wait_ms * 1000000u;
+    for (;;) {
+        const int failure = ae_os_directory_lock(db->durable->directory_fd, exclusive);
+        if (failure == 0)
+            return AERO_OK;
+        if (failure != EAGAIN)
+            return ae_fail_errno(error, AERO_IO, failure, "cannot lock the directory %.500s",
+                                 db->data_dir);
+        if (ae_os_monotonic_ns() >= until)
+            return ae_fail(error, AERO_USAGE,
+                           "the database in %.500s is in use%s; one in private memory belongs to "
+                           "one process",
+                           db->data_dir,
+                           exclusive ? ""
+                                     : " by a process that has it in private "
+                                       "memory");
+        ae_os_sleep_ns(1000000);
+    }
+}
+
+/* ---- a segment was found -------------------------------------------------------------------- */
+
+/* Do the files of the directory belong to the segment?  *why says what does not fit. */
+static bool files_fit(const aero_db *db, const char **why)
+{
+    ae_log_files files;
+    const ae_log_position written = ae_log_written(&db->log);
+    const ae_file_names *names = aei_durable_names(db->profile_kind);
+    bool fits = false;
+    *why = "the log's files cannot be read";
+    if (ae_log_files_open(&files, db->data_dir, names->log, NULL) != AERO_OK)
+        return false;
+    *why = "the log's files are another store's, or gone";
+    if (written.base == UINT64_MAX && written.lsn == 0)
+        fits = files.count == 0; /* never written */
+    else if (files.count > 0)
+        fits = memcmp(files.files[0].store, db->segment.header->store_id,
+                      sizeof files.files[0].store) == 0 &&
+               (written.base == UINT64_MAX || files.files[files.count - 1].base >= written.base);
+    ae_log_files_close(&files);
+    return fits;
+}
+
+/* Remove the name of a segment that is of no use, unless others are attached to it. */
+static aero_status segment_discard(aero_db *db, const char *why, bool *missing, aero_error *error)
+{
+    ae_os_file info;
+    if (directory_lock(db, true, LEAVING_WAIT_MS, NULL) != AERO_OK) {
+        (void)directory_lock(db, false, LEAVING_WAIT_MS, NULL);
+        return ae_fail(error, AERO_MISMATCH,
+                       "segment %.400s cannot be used (%s), and other processes are attached to it",
+                       db->shm_path, why);
+    }
+    int failure = ae_os_stat(db->segment.fd, &info);
+    if (failure == 0 && info.links > 0) /* it still has its name, and we found it by that */
+        failure = ae_os_file_unlink(db->shm_path);
+    *missing = failure == 0;
+    const aero_status status = failure == 0 ? AERO_OK
+                                            : ae_fail_errno(error, AERO_IO, failure,
+                                                            "cannot remove %.400s", db->shm_path);
+    const aero_status shared = directory_lock(db, false, LEAVING_WAIT_MS, error);
+    return status != AERO_OK ? status : shared;
+}
+
+static aero_status opening_attached(void *context, aero_db *db, bool *missing, aero_error *error)
+{
+    const char *why = "";
+    (void)context;
+    if (ae_log_poisoned(&db->log) != 0)
+        return segment_discard(db, "writing its log has failed", missing, error);
+    if (ae_load32(&db->segment.header->poisoned) != 0)
+        return segment_discard(db, "it was found damaged", missing, error);
+    if (!files_fit(db, &why))
+        return segment_discard(db, why, missing, error);
+    return AERO_OK;
+}
+
+/* ---- none was found ------------------------------------------------------------------------- */
+
+static bool segment_exists(const aero_db *db)
+{
+    int fd = -1;
+    if (db->shm_path == NULL || ae_os_open_existing(db->shm_path, &fd) != 0)
+        return false;
+    ae_os_close(fd);
+    return true;
+}
+
+static aero_status opening_fill(void *context, aero_db *db, bool *exists, aero_error *error)
+{
+    opening *of = context;
+    const ae_recovery_goal goal = {.number = UINT64_MAX, .time_us = INT64_MAX};
+    enum ae_profile found = AE_PROFILES;
+    const aero_status status = aei_durable_profile(db->data_dir, &found, error);
+    if (status != AERO_OK)
+        return status;
+    if (found != AE_PROFILES && !db->durable->private && of->lock_fd < 0) {
+        (void)aei_lock_take(db->data_dir, AE_LOCK_OPENING, OPENING_WAIT_MS, &of->lock_fd);
+        *exists = segment_exists(db);
+        if (*exists)
+            return AERO_OK;
+    }
+    return aei_recover(db, &goal, &db->durable->recovery, error);
+}
+
+/* ---- open and close ------------------------------------------------------------------------- */
+
+aero_status aei_durable_attach(aero_db *db, const ae_db_boot *boot, aero_error *error)
+{
+    db->durable = calloc(1, sizeof *db->durable);
+    if (db->durable == NULL) {
+        ae_db_free(db);
+        return ae_fail(error, AERO_NO_MEMORY, "no memory for a database");
+    }
+    db->durable->directory_fd = -1;
+    db->durable->private = db->shm_path == NULL;
+    db->durable->opener = ae_os_process_identity();
+    db->keep = aei_keeper_ensure;
+    const int failure = ae_os_directory_open(db->data_dir, &db->durable->directory_fd);
+    aero_status status = failure != 0
+                             ? ae_fail_errno(error, AERO_IO, failure,
+                                             "cannot open the directory %.500s", db->data_dir)
+                             : directory_lock(db, db->durable->private, LEAVING_WAIT_MS, error);
+    if (status == AERO_OK)
+        status = ae_db_attach(db, boot, error);
+    if (status != AERO_OK)
+        ae_durable_close(db);
+    return status;
+}
+
+aero_status ae_durable_open(const aero_open_options *options, aero_db **out, aero_error *error)
+{
+    aero_db *db = NULL;
+    *out = NULL;
+    aero_status status = ae_db_new(options, &db, error);
+    if (status != AERO_OK)
+        return status;
+    opening of = {.lock_fd = -1};
+    const ae_db_boot boot = {.context = &of,
+                             .log_name = aei_durable_names(db->profile_kind)->log,
+                             .stack = aei_durable_stack(db->profile_kind),
+                             .fill = opening_fill,
+                             .attached = opening_attached};
+    status = aei_durable_attach(db, &boot, error);
+    aei_lock_drop(of.lock_fd, AE_LOCK_OPENING);
+    if (status == AERO_OK)
+        *out = db;
+    return status;
+}
+
+/* What asynchronous commits have left in memory goes to the disk before a private segment goes, and
+ * before nobody may be there to do it. */
+static void flush_rest(aero_db *db)
+{
+    aero_session *session = NULL;
+    const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+    if (!ae_log_is_on(&db->log) || ae_log_poisoned(&db->log) != 0 ||
+        ae_log_durable_number(&db->log) >= clock || ae_session_new(db, &session, NULL) != AERO_OK)
+        return;
+    (void)ae_log_flush(&db->log, &session->log_writer, clock, AE_LOG_SYNC, NULL);
+    ae_session_free(session);
+}
+
+void ae_durable_close(aero_db *db)
+{
+    struct ae_durable *durable = db->durable;
+    /* A child of fork() has the parent's handle, but not its thread. */
+    if (durable->thread != NULL && durable->opener == ae_os_process_identity()) {
+        ae_store32_release(&durable->ending, 1); /* pairs with thread_body, which looks at it */
+        ae_os_thread_join(durable->thread);
+    }
+    if (db->segment.base != NULL && atomic_load_explicit(db->fork_guard, memory_order_acquire) != 0)
+        flush_rest(db);
+    if (durable->directory_fd >= 0)
+        ae_os_close(durable->directory_fd);
+    ae_db_free(db);
+    free(durable);
+}
+
+const ae_recovery_report *ae_durable_recovery(const aero_db *db)
+{
+    return &db->durable->recovery;
+}
