@@ -35,6 +35,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "asan": (*CLANG, "-fsanitize=address", UNDEFINED, "-fno-sanitize-recover=all"),
     # The test program brings ae_crash_point() along: base/atomics.h.
     "crash": ("gcc", *BASE, "-O1", "-DAE_CRASH_POINTS"),
+    # ... and this one ae_file_hook(): base/os_file.h.
+    "faults": ("gcc", *BASE, "-O1", "-DAE_FILE_HOOK"),
     "tsan": (*CLANG, "-fsanitize=thread"),
     "fuzz": (*CLANG, "-fsanitize=fuzzer-no-link,address", UNDEFINED, "-fno-sanitize-recover=all"),
 }
@@ -43,6 +45,7 @@ LINKS: dict[str, tuple[str, ...]] = {
     "asan": ("clang", "-fsanitize=address", UNDEFINED),
     "tsan": ("clang", "-fsanitize=thread"),
     "crash": ("gcc",),
+    "faults": ("gcc",),
     "fuzz": ("clang", "-fsanitize=fuzzer,address", UNDEFINED),
 }
 

@@ -215,6 +215,7 @@ static enum step bytes_write(seat *of, const void *data, size_t size, aero_statu
                              aero_error *error)
 {
     ae_log_shared *shared = of->log->shared;
+    AE_CRASH_POINT("log.writing");
     const int failure = ae_os_file_write(of->writer->fd, of->position.lsn - of->position.base, data,
                                          size);
     AE_CRASH_POINT("log.written");
@@ -376,7 +377,14 @@ aero_status ae_log_rotate(ae_log *log, ae_log_writer *writer, ae_log_position *p
         aero_status status = seat_wait_take(&of, error);
         if (status != AERO_OK)
             return status;
+        uint64_t heads[AE_SLOTS];
+        for (uint32_t slot = 0; slot < AE_SLOTS; slot++)
+            heads[slot] = ae_load64_acquire(&log->shared->rings[slot].head);
         enum step done = decided_write(&of, &status, error);
+        /* What lay below the heads was decided, so it is written now (keeps W5).  A writer that died
+         * before it said so would have old pieces kept for ever. */
+        for (uint32_t slot = 0; slot < AE_SLOTS && done == STEP_DONE; slot++)
+            ae_raise64(&log->shared->rings[slot].tail, heads[slot]);
         if (done == STEP_DONE)
             done = file_next(&of, &status, error);
         *position = of.position;
