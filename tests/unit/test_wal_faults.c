@@ -19,6 +19,7 @@ static struct {
     uint32_t failed;
     uint32_t calls;
     uint32_t changes; /* calls of any kind */
+    bool poisons;     /* one failed that must end all writing */
 } fault;
 
 int ae_file_hook(const ae_file_call *call)
@@ -34,6 +35,11 @@ int ae_file_hook(const ae_file_call *call)
     if (fault.lasting)
         fault.left = 1;
     fault.failed++;
+    struct stat info;
+    const bool named = call->fd >= 0 && fstat(call->fd, &info) == 0 && info.st_nlink > 0;
+    const bool fatal = strcmp(call->name, "sync") == 0 ||
+                       (strcmp(call->name, "write") == 0 && fault.failure == EIO);
+    fault.poisons |= named && fatal;
     return fault.failure;
 }
 
@@ -111,6 +117,7 @@ static void fault_check(test_store *store, const run *of)
         fail_msg("log: %s", error.text);
     const int64_t logged = model.commits == 0 ? 0 : model_get(&model, flight_name(name, 0));
     assert_true(logged >= of->acknowledged);
+    assert_int_equal(of->poisoned, fault.poisons);
     if (of->poisoned) {
         assert_status(store->session, AERO_IO, step_run(store->session, 99));
         assert_int_not_equal(flight_get(store->session, flight_name(name, 0)), 99);
