@@ -114,7 +114,7 @@ typedef struct log_model {
     uint64_t end;
     enum ae_frame_fault fault;
     enum ae_stack stack;
-    const ae_log_files *files;
+    void (*each)(struct log_model *model); /* called after each commit */
 } log_model;
 
 static inline int64_t *model_row(log_model *model, const char *key, size_t length)
@@ -176,9 +176,10 @@ static inline aero_status log_read(log_model *model, const char *directory, enum
 {
     ae_log_files files;
     ae_log_reader reader;
+    void (*each)(struct log_model * model) = model->each;
     memset(model, 0, sizeof *model);
     model->stack = stack;
-    model->files = &files;
+    model->each = each;
     aero_status status = ae_log_files_open(&files, directory, LOG_NAME, error);
     if (status != AERO_OK || files.count == 0)
         return status;
@@ -205,6 +206,8 @@ static inline aero_status log_read(log_model *model, const char *directory, enum
                 status = model_apply(model, commit.data, commit.size, error);
             if (status != AERO_OK)
                 break;
+            if (each != NULL)
+                each(model);
         }
     }
     if (status == AERO_OK)
