@@ -1,4 +1,4 @@
-"""Fixtures: a folder on tmpfs, where a sync costs nothing; disks are simulated, or not the point."""
+"""Fixtures: a folder on tmpfs, where a sync costs nothing; the tests are not about a disk."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from durable import stores
+from support import c_items
 from support.paths import memory_folder
 
 
@@ -25,3 +26,7 @@ def place(tmp_path: Path, aerostore_library: Path) -> Iterator[Path]:
 def profile(request: pytest.FixtureRequest) -> str:
     """Run a test for each stack."""
     return str(request.param)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    return c_items.collect(parent, file_path)

@@ -153,6 +153,7 @@ aero_status aei_durable_attach(aero_db *db, const ae_db_boot *boot, aero_error *
                              : directory_lock(db, db->durable->private, LEAVING_WAIT_MS, error);
     if (status == AERO_OK)
         status = ae_db_attach(db, boot, error);
+    db->durable->attached = status == AERO_OK;
     if (status != AERO_OK)
         ae_durable_close(db);
     return status;
@@ -199,7 +200,7 @@ void ae_durable_close(aero_db *db)
         ae_store32_release(&durable->ending, 1); /* pairs with thread_body, which looks at it */
         ae_os_thread_join(durable->thread);
     }
-    if (db->segment.base != NULL && atomic_load_explicit(db->fork_guard, memory_order_acquire) != 0)
+    if (durable->attached && atomic_load_explicit(db->fork_guard, memory_order_acquire) != 0)
         flush_rest(db);
     if (durable->directory_fd >= 0)
         ae_os_close(durable->directory_fd);
