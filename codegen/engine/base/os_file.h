@@ -3,9 +3,9 @@
  * Every change of a file on disk goes through here, so that a test can record what was written,
  * synced and renamed, build the states that a power failure may leave, and fail any call.
  *
- * Files are opened without following links and judged by descriptor: regular, ours, 0600.  Functions
- * return 0 or an errno value; none changes errno for its caller.  Interrupted and short writes are
- * continued inside.
+ * Files are opened without following links and judged by descriptor: regular, ours, 0600.
+ * Functions return 0 or an errno value; none changes errno for its caller.  Interrupted and short
+ * writes are continued inside.
  *
  * Concurrency: any thread; one descriptor may be used by several.
  */

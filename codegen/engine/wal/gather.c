@@ -2,10 +2,10 @@
  *
  * Positions from the published number up to the clock are decided.  Each names a slot and a
  * generation.  If the slot still is of that generation, its state word tells whether it committed,
- * and its record lies between `head` and `fill`, or below `head` already.  If it went on, the record
- * lies below `head` when it committed, and nowhere when it did not.  Records of one slot lie in the
- * order of their positions, so the search begins where the last one ended; older ones found there
- * were written by a writer that died before it moved the tail.
+ * and its record lies between `head` and `fill`, or below `head` already.  If it went on, the
+ * record lies below `head` when it committed, and nowhere when it did not.  Records of one slot lie
+ * in the order of their positions, so the search begins where the last one ended; older ones found
+ * there were written by a writer that died before it moved the tail.
  *
  * What is read here is frozen, unless this process was stopped, replaced, and reads what has been
  * written anew since.  Then the copy is nonsense, and is thrown away when publishing fails; so

@@ -1,9 +1,9 @@
 /* log.c — the log in the segment: making it, where it stands, and the rings of the slots.
  *
- * A record is put into its slot's ring before the transaction asks to commit, and is taken back when
- * it does not: `fill` runs ahead of `head` while the outcome is open.  Nobody but the slot's holder
- * writes a ring, and a slot keeps its holder as long as that one lives; so a process that is stopped
- * while it fills its ring harms nobody when it goes on.
+ * A record is put into its slot's ring before the transaction asks to commit, and is taken back
+ * when it does not: `fill` runs ahead of `head` while the outcome is open.  Nobody but the slot's
+ * holder writes a ring, and a slot keeps its holder as long as that one lives; so a process that is
+ * stopped while it fills its ring harms nobody when it goes on.
  *
  * Records are contiguous.  Where one does not fit before the end of a lap, the rest of the lap is
  * skipped.
@@ -15,8 +15,8 @@
 #include "base/os_wait.h"
 #include "wal/log_private.h"
 
-/* Rings are a thousandth of the segment: 4 KiB is some thirty small records, and 64 KiB is more than
- * a writer takes at once. */
+/* Rings are a thousandth of the segment: 4 KiB is some thirty small records, and 64 KiB is more
+ * than a writer takes at once. */
 #define RING_SHARE 1024u
 #define RING_MIN ((uint64_t)4 << 10)
 #define RING_MAX ((uint64_t)64 << 10)

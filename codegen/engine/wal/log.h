@@ -1,11 +1,11 @@
 /* log.h — the write-ahead log: rings of records in the segment, a writer that gathers them, files.
  *
  * How it works.  A committing transaction puts its record into the ring of its own slot, before its
- * outcome is known.  The commit queue orders the outcomes.  A writer, whoever holds the writer word,
- * walks the decided positions of the queue, gathers the records of those that committed, in that
- * order, into frames in its own memory, and writes them to the file.  So the log is in commit order
- * without anybody having reserved a place in it; there are no holes, and nothing that a stopped
- * process could write into later:
+ * outcome is known.  The commit queue orders the outcomes.  A writer, whoever holds the writer
+ * word, walks the decided positions of the queue, gathers the records of those that committed, in
+ * that order, into frames in its own memory, and writes them to the file.  So the log is in commit
+ * order without anybody having reserved a place in it; there are no holes, and nothing that a
+ * stopped process could write into later:
  *
  *   slot 3   | …  gen 17 | gen 18 |          only the slot's owner writes a ring
  *   slot 7   | gen 5 |
@@ -145,9 +145,9 @@ void ae_log_pieces_begin(ae_log *log, uint32_t slot);
  * commit, or whose commit is not written yet; UINT64_MAX: none.  After ae_log_rotate it tells which
  * older files must be kept. */
 uint64_t ae_log_oldest_piece(const ae_log *log);
-/* Write one piece of a transaction that is too large for a ring: `size` bytes of whole operations,
- * after AE_PIECE_ROOM bytes of room in `buffer`.  `before` is the LSN of the piece before, 0 for the
- * first; *piece is that of this one.  Errors: IO, FULL. */
+/* Write one piece of a transaction that is too large for a ring: `size` bytes of whole
+ * operations, after AE_PIECE_ROOM bytes of room in `buffer`.  `before` is the LSN of the piece
+ * before, 0 for the first; *piece is that of this one.  Errors: IO, FULL. */
 #define AE_PIECE_ROOM (AE_FRAME_HEADER + (uint32_t)sizeof(ae_piece_head))
 aero_status ae_log_piece(ae_log *log, ae_log_writer *writer, uint8_t *buffer, size_t size,
                          uint64_t before, uint32_t index, uint64_t *piece, aero_error *error);

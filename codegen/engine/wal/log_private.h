@@ -76,9 +76,9 @@ _Static_assert(offsetof(ae_log_shared, rings) == 192, "lines stay apart");
 /* The writer word. */
 #define AEI_HOLDER_SHIFT 16
 #define AEI_HOLDER_MEMBER 0x7fffu /* + 1; 0 nobody */
-/* Nothing may be added to the current file, and the next thing to do is to begin a new one: a living
- * holder was replaced, which may still write into it; or somebody has begun to make a new one, which
- * says that the current one ends. */
+/* Nothing may be added to the current file, and the next thing to do is to begin a new one: a
+ * living holder was replaced, which may still write into it; or somebody has begun to make a new
+ * one, which says that the current one ends. */
 #define AEI_HOLDER_FENCE 0x8000u
 static inline uint32_t aei_holder_member(uint64_t word)
 {

@@ -1,8 +1,8 @@
 /* reader.c — frames in order across files (see reader.h).
  *
  * A file is read in windows.  A header is judged before its length is used, the length is held
- * against what is left of the file before anything is allocated, and the checksum before the payload
- * is given away.
+ * against what is left of the file before anything is allocated, and the checksum before the
+ * payload is given away.
  */
 #include "wal/reader.h"
 

@@ -4,8 +4,8 @@
  * disk takes it if it is free, writes and syncs for all, and wakes the others; else it waits, and
  * looks now and then whether the holder is dead, or has been stopped, or does not get on.  A dead
  * holder is replaced; what it wrote but did not publish is written again, over it.  A living one is
- * replaced as well, after a while: then the successor goes on in a new file, for the other may still
- * be about to write into this one.
+ * replaced as well, after a while: then the successor goes on in a new file, for the other may
+ * still be about to write into this one.
  *
  * A failed sync ends all writing (keeps W4): the kernel may have dropped the pages and say nothing
  * the next time.  A full disk does not: the same bytes are written again at the same place.
@@ -381,8 +381,8 @@ aero_status ae_log_rotate(ae_log *log, ae_log_writer *writer, ae_log_position *p
         for (uint32_t slot = 0; slot < AE_SLOTS; slot++)
             heads[slot] = ae_load64_acquire(&log->shared->rings[slot].head);
         enum step done = decided_write(&of, &status, error);
-        /* What lay below the heads was decided, so it is written now (keeps W5).  A writer that died
-         * before it said so would have old pieces kept for ever. */
+        /* What lay below the heads was decided, so it is written now (keeps W5).  A writer that
+         * died before it said so would have old pieces kept for ever. */
         for (uint32_t slot = 0; slot < AE_SLOTS && done == STEP_DONE; slot++)
             ae_raise64(&log->shared->rings[slot].tail, heads[slot]);
         if (done == STEP_DONE)
