@@ -1,4 +1,4 @@
-/* disk.h — a recorder of what a program asks of the disk, and the states that a power failure leaves.
+/* disk.h — a recorder of what a program asks of the disk, and the states a power failure leaves.
  *
  * ae_file_hook (base/os_file.h) notes every write, sync and change of names.  A power failure at
  * some point of that record leaves, of each file, what was written before its last sync, and of

@@ -73,7 +73,7 @@ def test_it_flushes_and_ends_after_the_last_user(opened, aerostore_library):
     assert Path(f"/proc/{pid}/exe").resolve() == aerostore_library.with_name("aerostored").resolve()
     assert os.getsid(pid) != os.getsid(0)
     # Nothing of ours is open in it but standard streams, the segment, the directory and its files.
-    names = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    names = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
     assert all(name == "/dev/null" or str(Path(db.path).parent) in name for name in names), names
     db.close()
     until(lambda: not alive(pid))

@@ -1,14 +1,14 @@
 /* All processes killed at once at a random instant, over and over, then opened again: every other
  * time from the segment that is left, every other time from the files alone.
  *
- * Synchronous: three workers and one who takes checkpoints; a ledger outside the database knows what
- * was acknowledged, and exactly that must be there, or the whole transaction in flight as well.
+ * Synchronous: three workers and one who takes checkpoints; a ledger outside the database knows
+ * what was acknowledged, and exactly that must be there, or the whole transaction in flight too.
  *
  * Asynchronous: each worker counts in two rows and copies into a third what it reads of its
  * neighbour's.  After recovery the two are equal (no half transaction), at most what was written
  * (nothing invented), and what was copied is there at the neighbour (closed under "read from").
  *
- * $AE_KILL_ROUNDS sets the number of rounds (30 of each kind).  SIGKILL leaves the page cache alone:
+ * $AE_KILL_ROUNDS sets the number of rounds (30 of each kind).  SIGKILL spares the page cache:
  * what a power failure may leave is test_power.c's matter.
  *
  * variants: plain

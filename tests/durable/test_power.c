@@ -8,7 +8,8 @@
  * In a second series every call that changes a file fails in turn, once or for good: a commit is
  * then acknowledged or it is not, reads go on, and opening again finds what was acknowledged.
  *
- * $AE_POWER_STATES sets the number of states of each stack (500 of each kind; 15,000 give some 20,000 distinct ones in all).
+ * $AE_POWER_STATES sets the number of states of each kind (500; 15,000 give some 20,000 distinct
+ * ones in all).
  * Not verified here: that the kernel and the disk keep what they promise about fdatasync.
  *
  * variants: faults

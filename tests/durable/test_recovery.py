@@ -270,3 +270,33 @@ def test_repair_keeps_what_is_good_and_the_original(place, profile):
         db["FlightState"].upsert(stores.row("after", 1))
     with history.open() as db:
         assert "after" in db["FlightState"]
+
+
+def test_deleted_rows_and_padding_are_not_written(place, profile):
+    """Goal: hostile 35: a marker in rows that are deleted is in no checkpoint and no later log."""
+    marker = b"secret-marker-of-a-row"
+    with aerostore.open(place / "s", profile, "64MiB", memory="private") as db:
+        table = db["FlightState"]
+        for number in range(50):
+            table.upsert({**stores.row(f"K{number}", number), "dest": marker.decode() * 3})
+        assert any(marker in data for data in stores.snapshot(place / "s").values())
+        for number in range(50):
+            table.delete(f"K{number}")
+        table.upsert(stores.row("kept", 1))
+        db.checkpoint()
+        table.upsert(stores.row("more", 2))
+        assert not any(marker in data for data in stores.snapshot(place / "s").values())
+
+
+def test_files_are_ours_alone(place, profile):
+    """Goal: hostile 1: every file is 0600 whatever the umask."""
+    import os
+
+    old = os.umask(0)
+    try:
+        stores.make(place / "s", profile)
+    finally:
+        os.umask(old)
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in (place / "s").iterdir()}
+    assert set(modes.values()) == {0o600} and len(modes) == 3, modes
+    assert (place / "s").stat().st_mode & 0o7777 == 0o700

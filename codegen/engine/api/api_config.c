@@ -1,5 +1,5 @@
-/* api_config.c — settings by name: those of this process's handle, and those that all processes of a
- * database share. */
+/* api_config.c — settings by name: those of this process's handle, and those that all processes of
+ * a database share. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>

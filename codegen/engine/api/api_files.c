@@ -1,4 +1,5 @@
-/* api_files.c — the exported functions on files: checkpoints, backups, and stores that are not open. */
+/* api_files.c — the exported functions on files: checkpoints, backups, and stores that are not
+ * open. */
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  *   2 a snapshot S >= N is taken; its rows go to "<name>.new", which is synced
  *   3 the log is made durable up to S, so that the checkpoint is never ahead of it
  *   4 the new file takes the name, and the directory is synced
- *   5 files of the log that end before the one of step 1 are removed, or kept if the setting says so
+ *   5 files of the log that end before the one of step 1 are removed, or kept by the setting
  *
  * Replay begins with the file of step 1 and skips commits up to S.
  *

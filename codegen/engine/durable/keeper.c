@@ -1,7 +1,7 @@
 /* keeper.c — who flushes asynchronous commits and takes checkpoints by itself.
  *
- * A shared database has a daemon, `aerostored`, a small program beside the package's library; one in
- * private memory has a thread.  Both run the same loop.  The keeper shows that it is at work by
+ * A shared database has a daemon, `aerostored`, a small program beside the package's library; one
+ * in private memory has a thread.  Both run the same loop.  The keeper shows that it is at work by
  * moving `keeper_due_ns` ahead; whoever commits after that has passed starts another one.  So a
  * keeper that is dead or stopped is replaced by whoever needs it, and an idle database has none.
  *
@@ -19,13 +19,13 @@
 #include "durable/durable_private.h"
 #include "txn/txn.h"
 
-/* The loop's step: often enough to keep a flush interval of some milliseconds, and to notice that it
- * is to end. */
+/* The loop's step: often enough to keep a flush interval of some milliseconds, and to notice that
+ * it is to end. */
 #define STEP_LEAST_MS 1u
 #define STEP_MOST_MS 100u
 /* A keeper that has not been seen for this long (or for some intervals) is taken for lost. */
 #define HEARTBEAT_MS 2000u
-/* The daemon ends when it has been alone for this long: longer than a program takes to start again. */
+/* The daemon ends when it has been alone for this long: a program takes less to start again. */
 #define LINGER_MS 3000u
 /* How long a spawned daemon has until another is started. */
 #define START_MS 3000u

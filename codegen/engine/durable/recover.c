@@ -6,7 +6,7 @@
  *
  * The rule (README.md): D is the greatest durable position that a checkpoint or any valid frame
  * names.  If the stream of good frames ends below D, what follows was on disk and is damaged:
- * refused.  If it ends at D or above, the rest was never acknowledged as durable: cut, and reported.
+ * refused.  If it ends at D or above, the rest was never acknowledged as durable: cut, and told.
  */
 #include <errno.h>
 #include <string.h>
