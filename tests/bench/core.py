@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.paths import BUILD, ENGINE, ROOT, memory_folder
+from support.paths import BUILD, ENGINE, GENERATED, ROOT, memory_folder
 
 DRIVERS = Path(__file__).resolve().parent / "drivers"
 OUTPUT = BUILD / "bench"
@@ -158,6 +158,20 @@ class Work:
                    f"-I{ENGINE / 'include'}", str(source), "-o", str(output),
                    str(library), f"-Wl,-rpath,{LIBRARY}", *(f"-l{peer}" for peer in peers)]
         self.run(command)
+        return output
+
+    def engine_driver(self, name: str) -> Path:
+        """Compile a C driver together with the engine, for what the library does not show."""
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        source, output = DRIVERS / f"{name}.c", OUTPUT / name
+        package = GENERATED / "aerostore"
+        sources = [source, *sorted(ENGINE.rglob("*.c")), package / "aerostore.c"]
+        newest = max(path.stat().st_mtime
+                     for path in (*sources, *DRIVERS.glob("*.h"), *ENGINE.rglob("*.h")))
+        if not output.exists() or output.stat().st_mtime <= newest:
+            self.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fno-strict-aliasing",
+                      f"-I{ENGINE / 'include'}", f"-I{ENGINE}", f"-I{package}",
+                      *map(str, sources), "-o", str(output), "-lm", "-lpthread", "-ldl"])
         return output
 
     def run(self, command: list[str], timeout: float = 900.0) -> str:

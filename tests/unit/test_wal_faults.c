@@ -212,6 +212,32 @@ static void test_commits_wait_for_room_and_go_on(void **state)
     logged_close(&store);
 }
 
+/* Some file systems make no files without names. */
+static void test_a_file_system_without_unnamed_files_will_do(void **state)
+{
+    test_store store;
+    aero_error error;
+    ae_log_position position;
+    char name[32];
+    (void)state;
+    logged_open(&store, 8u << 20);
+    for (int64_t step = 1; step <= 3; step++) {
+        fault_set("open", 1, false, EOPNOTSUPP);
+        assert_ok(store.session, step_run(store.session, step));
+        assert_int_equal(
+            ae_log_rotate(&store.db->log, &store.session->log_writer, &position, &error), AERO_OK);
+        assert_int_equal(fault.failed, 1);
+    }
+    DIR *folder = opendir(store.data_dir);
+    const struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL)
+        assert_null(strstr(entry->d_name, ".part-"));
+    closedir(folder);
+    log_read_ok(&model, &store);
+    assert_int_equal(model_get(&model, flight_name(name, 0)), 3);
+    logged_close(&store);
+}
+
 static void test_a_log_whose_file_was_removed_is_not_trusted(void **state)
 {
     test_store store;
@@ -233,6 +259,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_failed_sync_ends_all_writing_at_once),
     cmocka_unit_test(test_a_file_that_cannot_be_made_is_told),
     cmocka_unit_test(test_commits_wait_for_room_and_go_on),
+    cmocka_unit_test(test_a_file_system_without_unnamed_files_will_do),
     cmocka_unit_test(test_a_log_whose_file_was_removed_is_not_trusted),
 };
 

@@ -60,6 +60,39 @@ int ae_os_file_open(const char *path, uint32_t how, int *fd)
     return failure;
 }
 
+/* Names of files that have no other yet, on file systems that cannot do without. */
+#define PART_MARK ".part-"
+
+/* A new file with a name that nobody looks for. */
+static int part_create(const char *path, int *fd)
+{
+    char part[PATH_MAX];
+    uint64_t random = 0;
+    ae_os_random(&random, sizeof random);
+    const int length = snprintf(part, sizeof part, "%s" PART_MARK "%016llx", path,
+                                (unsigned long long)random);
+    if (length < 0 || length >= (int)sizeof part)
+        return ENAMETOOLONG;
+    return ae_os_file_open(part, AE_FILE_CREATE, fd);
+}
+
+/* Remove that name once the file has a second one. */
+static void part_drop(int fd)
+{
+    char self[64];
+    char part[PATH_MAX];
+    struct stat info;
+    if (fstat(fd, &info) != 0 || info.st_nlink < 2)
+        return;
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    const ssize_t length = readlink(self, part, sizeof part - 1);
+    if (length <= 0)
+        return;
+    part[length] = '\0';
+    if (strstr(part, PART_MARK) != NULL)
+        (void)unlink(part);
+}
+
 int ae_os_file_unnamed(const char *path, int *fd)
 {
     const int kept = errno;
@@ -67,7 +100,9 @@ int ae_os_file_unnamed(const char *path, int *fd)
     int failure = HOOK(.name = "open", .fd = -1);
     if (failure == 0)
         failure = ae_os_create_unnamed(path, 0, fd);
-    if (failure == 0)
+    if (failure == EOPNOTSUPP || failure == EISDIR || failure == ENOENT)
+        failure = part_create(path, fd);
+    else if (failure == 0)
         (void)HOOK(.name = "open", .fd = *fd, .done = true);
     errno = kept;
     return failure;
@@ -79,6 +114,8 @@ int ae_os_file_name(int fd, const char *path)
     int failure = HOOK(.name = "name", .path = path, .fd = fd);
     if (failure == 0)
         failure = ae_os_link(fd, path);
+    if (failure == 0)
+        part_drop(fd);
     if (failure == 0)
         (void)HOOK(.name = "name", .path = path, .fd = fd, .done = true);
     errno = kept;

@@ -21,7 +21,8 @@
 /* Open a file.  ELOOP for a link, EPERM for what is no regular file of ours with mode 0600 and one
  * name (reading does not ask for owner and mode), else as open(2). */
 int ae_os_file_open(const char *path, uint32_t how, int *fd);
-/* A new file without a name in the directory of `path`; ae_os_file_name gives it one. */
+/* A new file without a name in the directory of `path`; ae_os_file_name gives it one.  Where the
+ * file system cannot make such files it has a name that begins with `path` until then. */
 int ae_os_file_unnamed(const char *path, int *fd);
 /* EEXIST when the name is taken. */
 int ae_os_file_name(int fd, const char *path);

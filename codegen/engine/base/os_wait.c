@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +15,11 @@ void ae_os_wait(ae_a32 *word, uint32_t expected, uint64_t timeout_ns)
     /* Not the private kind: the word is shared between processes.  Every answer (woken, changed
      * already, timed out, interrupted) means the same to the caller. */
     (void)syscall(SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0);
+}
+
+void ae_os_yield(void)
+{
+    (void)sched_yield();
 }
 
 void ae_os_wake_all(ae_a32 *word)

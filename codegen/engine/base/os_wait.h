@@ -10,6 +10,8 @@
 /* Sleep while the word holds `expected`, at most so long.  May return early for no reason: look
  * again. */
 void ae_os_wait(ae_a32 *word, uint32_t expected, uint64_t timeout_ns);
+/* Let others run who are waiting for this processor. */
+void ae_os_yield(void);
 /* Wake everybody who sleeps on the word. */
 void ae_os_wake_all(ae_a32 *word);
 

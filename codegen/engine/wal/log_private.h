@@ -64,8 +64,9 @@ struct ae_log_shared {
     ae_a32 poison;  /* errno of the failure that ended writing, 0 none.  CAS by writers */
     ae_a32 full;    /* errno when the last write found no room, 0 else: a hint.  Writers */
     ae_a64 syncs;   /* for statistics */
+    ae_a64 sync_ns; /* how long the last one took: a hint */
+    ae_a64 group;   /* commits that the last one covered, and that came while it ran: a hint */
     ae_a64 tries;   /* at making files after one that may have failed: their bases differ */
-    uint64_t _pad2[2];
     aei_ring rings[AE_SLOTS];
     aei_state states[2 * AE_MEMBERS];
 };

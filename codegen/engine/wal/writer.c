@@ -24,6 +24,9 @@
 #define STOPPED_NS 50000000u
 /* Any living holder is: far above what a disk in order takes, below what people wait. */
 #define STALLED_NS 5000000000u
+/* How long a writer waits for the rest of its group: this part of a sync, and at most so long. */
+#define GROUP_WAIT_SHARE 8u
+#define GROUP_WAIT_NS 1000000u
 /* A file is ended at this size, so that old ones can be given back; a checkpoint comes earlier. */
 #define FILE_MAX_BYTES ((uint64_t)1 << 30)
 
@@ -300,20 +303,47 @@ static bool flush_done(const ae_log *log, uint64_t number, enum ae_log_depth dep
                                 : ae_log_written(log).number >= number;
 }
 
+/* Those whom the last sync woke are about to commit again, and who comes a little too late waits
+ * for a whole sync more.  So wait for as many as there were, for a small part of what a sync
+ * takes. Whoever is alone never waits. */
+static void group_wait(const seat *of)
+{
+    const ae_log_shared *shared = of->log->shared;
+    const uint64_t group = ae_load64(&shared->group);
+    const uint64_t most = ae_load64(&shared->sync_ns) / GROUP_WAIT_SHARE;
+    if (group <= 1)
+        return;
+    const uint64_t until = ae_os_monotonic_ns() + (most < GROUP_WAIT_NS ? most : GROUP_WAIT_NS);
+    while (ae_load64(&of->log->proc->shared->clock) - of->position.number < group &&
+           ae_os_monotonic_ns() < until)
+        ae_os_yield();
+}
+
 static enum step seat_flush(seat *of, enum ae_log_depth depth, aero_status *status,
                             aero_error *error)
 {
+    ae_log_shared *shared = of->log->shared;
+    const uint64_t before = ae_log_durable_number(of->log);
+    if (depth == AE_LOG_SYNC)
+        group_wait(of);
     enum step done = decided_write(of, status, error);
     const uint64_t durable = ae_log_durable_lsn(of->log);
     if (done != STEP_DONE || depth != AE_LOG_SYNC)
         return done;
     if (of->position.base == AEI_NO_BASE || durable >= of->position.lsn) {
         /* Nothing but what was rolled back since the last sync. */
-        ae_raise64(&of->log->shared->durable_number, of->position.number);
+        ae_raise64(&shared->durable_number, of->position.number);
         return STEP_DONE;
     }
     done = file_ready(of, status, error);
-    return done != STEP_DONE ? done : file_sync(of, status, error);
+    const uint64_t from = ae_os_monotonic_ns();
+    if (done == STEP_DONE)
+        done = file_sync(of, status, error);
+    if (done != STEP_DONE)
+        return done;
+    ae_store64(&shared->sync_ns, ae_os_monotonic_ns() - from);
+    ae_store64(&shared->group, ae_load64(&of->log->proc->shared->clock) - before);
+    return STEP_DONE;
 }
 
 aero_status ae_log_flush(ae_log *log, ae_log_writer *writer, uint64_t number,
