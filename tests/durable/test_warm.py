@@ -105,3 +105,27 @@ def test_many_open_at_once_and_one_recovers(place):
     answers = [each.communicate(timeout=240)[0].split() for each in started]
     assert {answer[0] for answer in answers} == {str(len(history.states[-1]))}
     assert [answer[1] for answer in answers].count("cold") == 1
+
+
+def test_a_segment_that_missed_commits_is_not_used(place):
+    """Goal: files that were written in private memory since count, not the segment of before."""
+    with connect(place) as db:
+        db["FlightState"].upsert(stores.row("old", 1))
+    with aerostore.open(place / "s", memory="private", size="64MiB") as db:
+        db["FlightState"].upsert(stores.row("new", 2))
+    with connect(place) as db:
+        assert db.boot == "cold" and set(stores.contents(db)) == {"old", "new"}
+    with connect(place) as db:
+        assert db.boot == "warm"
+
+
+def test_a_restored_backup_is_shared_before_its_first_commit(place):
+    """Goal: a store without a log yet is attached by others like any."""
+    history = stores.make(place / "first", "shared")
+    with history.open() as db:
+        db.backup(place / "s")
+    with connect(place) as one, connect(place) as two:
+        assert (one.boot, two.boot) == ("cold", "warm")
+        two["FlightState"].upsert(stores.row("new", 2))
+        with connect(place) as three:
+            assert three["FlightState"]["new"].lat == 2.0

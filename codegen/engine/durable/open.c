@@ -20,6 +20,10 @@
 /* How long it waits for others to let go of a segment that is of no use any more. */
 #define LEAVING_WAIT_MS 1000u
 
+/* How often, and after what pause, files that do not fit a segment are looked at again. */
+#define FIT_ROUNDS 10
+#define FIT_PAUSE_NS 2000000u
+
 typedef struct opening {
     int lock_fd; /* -1: not taken */
 } opening;
@@ -50,25 +54,66 @@ static aero_status directory_lock(aero_db *db, bool exclusive, uint64_t wait_ms,
 
 /* ---- a segment was found -------------------------------------------------------------------- */
 
-/* Do the files of the directory belong to the segment?  *why says what does not fit. */
-static bool files_fit(const aero_db *db, const char **why)
+/* Frames behind its first one: not a leftover of a writer that died while it made the file. */
+static bool is_used(const ae_log_file *file)
 {
-    ae_log_files files;
-    const ae_log_position written = ae_log_written(&db->log);
+    return file->size > AE_FRAME_HEADER + sizeof(ae_file_head);
+}
+
+/* Where the checkpoint is, of which store is it?  False: there is none, or none that can be read. */
+static bool checkpoint_store(const aero_db *db, uint8_t *store)
+{
+    char path[PATH_MAX];
+    ae_checkpoint_file file;
+    if (!aei_durable_path(db->data_dir, aei_durable_names(db->profile_kind)->checkpoint, "", path,
+                          sizeof path) ||
+        aei_checkpoint_open(&file, path, NULL) != AERO_OK || file.fd < 0)
+        return false;
+    memcpy(store, file.store, sizeof file.store);
+    aei_checkpoint_close(&file);
+    return true;
+}
+
+/* Do the files of the directory belong to the segment?  Its current log file is there, there is no
+ * younger one that it knows nothing of (somebody has had the files in private memory), and all are
+ * of its store. */
+static bool files_fit_now(const aero_db *db)
+{
     const ae_file_names *names = aei_durable_names(db->profile_kind);
-    bool fits = false;
-    *why = "the log's files cannot be read";
+    const uint8_t *store = db->segment.header->store_id;
+    const ae_log_position before = ae_log_written(&db->log);
+    ae_log_files files;
+    uint8_t other[16];
     if (ae_log_files_open(&files, db->data_dir, names->log, NULL) != AERO_OK)
         return false;
-    *why = "the log's files are another store's, or gone";
-    if (written.base == UINT64_MAX && written.lsn == 0)
-        fits = files.count == 0; /* never written */
-    else if (files.count > 0)
-        fits = memcmp(files.files[0].store, db->segment.header->store_id,
-                      sizeof files.files[0].store) == 0 &&
-               (written.base == UINT64_MAX || files.files[files.count - 1].base >= written.base);
+    /* Again, for others write meanwhile: what was listed is not younger than this. */
+    const ae_log_position after = ae_log_written(&db->log);
+    const bool known = after.base != UINT64_MAX;
+    bool fits = before.base == UINT64_MAX;
+    for (uint32_t index = 0; index < files.count; index++)
+        fits = fits || files.files[index].base >= before.base;
+    for (uint32_t index = 0; index < files.count && fits; index++) {
+        const ae_log_file *file = &files.files[index];
+        const bool younger = known ? file->base > after.base : file->base >= after.lsn;
+        fits = memcmp(file->store, store, sizeof file->store) == 0 && !(younger && is_used(file));
+    }
+    /* Recovered from files, or never written: the checkpoint tells then, if there is no log. */
+    if (fits && files.count == 0)
+        fits = checkpoint_store(db, other) ? memcmp(other, store, sizeof other) == 0
+                                           : after.lsn == 0;
     ae_log_files_close(&files);
     return fits;
+}
+
+/* The same, with patience: a checkpoint may be exchanging the files. */
+static bool files_fit(const aero_db *db)
+{
+    for (int round = 0; round < FIT_ROUNDS; round++) {
+        if (files_fit_now(db))
+            return true;
+        ae_os_sleep_ns(FIT_PAUSE_NS);
+    }
+    return false;
 }
 
 /* Remove the name of a segment that is of no use, unless others are attached to it. */
@@ -94,14 +139,14 @@ static aero_status segment_discard(aero_db *db, const char *why, bool *missing, 
 
 static aero_status opening_attached(void *context, aero_db *db, bool *missing, aero_error *error)
 {
-    const char *why = "";
     (void)context;
     if (ae_log_poisoned(&db->log) != 0)
         return segment_discard(db, "writing its log has failed", missing, error);
     if (ae_load32(&db->segment.header->poisoned) != 0)
         return segment_discard(db, "it was found damaged", missing, error);
-    if (!files_fit(db, &why))
-        return segment_discard(db, why, missing, error);
+    if (!files_fit(db))
+        return segment_discard(db, "the files in the data directory are not its own, or gone",
+                               missing, error);
     return AERO_OK;
 }
 
