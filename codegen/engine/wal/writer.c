@@ -27,6 +27,8 @@
 /* How long a writer waits for the rest of its group: this part of a sync, and at most so long. */
 #define GROUP_WAIT_SHARE 8u
 #define GROUP_WAIT_NS 1000000u
+/* Of syncs that are shorter, one more costs less than waiting. */
+#define GROUP_SYNC_NS 100000u
 /* A file is ended at this size, so that old ones can be given back; a checkpoint comes earlier. */
 #define FILE_MAX_BYTES ((uint64_t)1 << 30)
 
@@ -310,8 +312,9 @@ static void group_wait(const seat *of)
 {
     const ae_log_shared *shared = of->log->shared;
     const uint64_t group = ae_load64(&shared->group);
-    const uint64_t most = ae_load64(&shared->sync_ns) / GROUP_WAIT_SHARE;
-    if (group <= 1)
+    const uint64_t sync_ns = ae_load64(&shared->sync_ns);
+    const uint64_t most = sync_ns / GROUP_WAIT_SHARE;
+    if (group <= 1 || sync_ns < GROUP_SYNC_NS)
         return;
     const uint64_t until = ae_os_monotonic_ns() + (most < GROUP_WAIT_NS ? most : GROUP_WAIT_NS);
     while (ae_load64(&of->log->proc->shared->clock) - of->position.number < group &&
@@ -341,7 +344,10 @@ static enum step seat_flush(seat *of, enum ae_log_depth depth, aero_status *stat
         done = file_sync(of, status, error);
     if (done != STEP_DONE)
         return done;
-    ae_store64(&shared->sync_ns, ae_os_monotonic_ns() - from);
+    /* One that took long because the processor was busy shall not count for much. */
+    const uint64_t took = ae_os_monotonic_ns() - from;
+    const uint64_t most = ae_load64(&shared->sync_ns) * 5 / 4 + 1000;
+    ae_store64(&shared->sync_ns, took < most ? took : most);
     ae_store64(&shared->group, ae_load64(&of->log->proc->shared->clock) - before);
     return STEP_DONE;
 }
