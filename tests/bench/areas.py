@@ -177,6 +177,28 @@ def commit(work: Work) -> Outcome:
     return outcome
 
 
+def durable(work: Work) -> Outcome:
+    """Checkpoint, recovery from a checkpoint and from the log, and attaching what is there."""
+    outcome = Outcome("durable")
+    memory = work.folder("durable")
+    disk = Path(tempfile.mkdtemp(prefix="durable-", dir=OUTPUT))
+    try:
+        work.measure(outcome, work.python("durable.py", str(work.flights()), str(memory), str(disk),
+                                          str(work.rounds)))
+    finally:
+        shutil.rmtree(disk)
+        shutil.rmtree(memory)
+    outcome.bars = [
+        Bar("checkpoint >= 5 M rows/s (or half of the plain write's rate)", "checkpoint",
+            "aerostore", "", 200.0, False),
+        Bar("recovery from a checkpoint >= 2.5 M rows/s", "recovery", "checkpoint", "", 400.0,
+            False),
+        Bar("recovery from a log >= 1 M one-row commits/s", "replay", "log", "", 1000.0, False),
+        Bar("warm attach <= 100 microseconds", "attach", "aerostore", "", 100_000.0, False),
+    ]
+    return outcome
+
+
 def postgres(work: Work, outcome: Outcome, disk: Path) -> None:
     """Measure PostgreSQL's commits with 16 clients, when it is installed: pgbench on one table."""
     tools = {name: shutil.which(name) for name in ("initdb", "pg_ctl", "pgbench", "psql")}
@@ -230,4 +252,5 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "tcl": tcl,
     "python": python,
     "commit": commit,
+    "durable": durable,
 }
