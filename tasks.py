@@ -238,10 +238,13 @@ def fuzz(_: Context, seconds: int = 60) -> None:
 def torture(_: Context, rounds: int = 20) -> None:
     """Kill, damage, interleave and ask at random for much longer than the tests do."""
     pytest(
-        "--timeout=0", "tests/crash", "tests/isolation", "tests/processes", "tests/oracle",
+        "--timeout=0", "tests/crash", "tests/durable", "tests/isolation", "tests/processes",
+        "tests/oracle",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
         AE_KILL_ROUNDS=str(300 * rounds),
+        AE_POWER_STATES=str(750 * rounds),
+        AEROSTORE_TORTURE="1",
         AEROSTORE_HISTORY_SECONDS=str(6 * rounds),
         AEROSTORE_DAMAGE_TRIALS=str(600 * rounds),
         AEROSTORE_ORACLE_QUERIES=str(300 * rounds),
