@@ -15,11 +15,12 @@
 #include "base/os_wait.h"
 #include "wal/log_private.h"
 
-/* Rings are a thousandth of the segment: 4 KiB is some thirty small records, and 64 KiB is more
- * than a writer takes at once. */
-#define RING_SHARE 1024u
+/* Every slot that ever wrote has a ring: all of them together take at most an eighth of the
+ * segment.  Half a ring is what an asynchronous committer writes at once, and 128 KiB is where
+ * larger writes stop being cheaper; 4 KiB is some thirty small records. */
+#define RING_SHARE 2048u
 #define RING_MIN ((uint64_t)4 << 10)
-#define RING_MAX ((uint64_t)64 << 10)
+#define RING_MAX ((uint64_t)256 << 10)
 
 #define INDEX_BITS 16
 

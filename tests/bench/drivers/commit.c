@@ -188,7 +188,7 @@ static aero_status boot_fill(void *context, aero_db *db, bool *exists, aero_erro
 static void store_begin(store *of, const char *disk, const char *segment, bool logs)
 {
     const aero_open_options options = {
-        .data_dir = disk, .shm_path = segment, .size = (uint64_t)64 << 20};
+        .data_dir = disk, .shm_path = segment, .size = (uint64_t)1 << 30};
     const ae_db_boot boot = {
         .context = &logs, .log_name = "bench.wal", .stack = AE_STACK_ROW, .fill = boot_fill};
     aero_error error;
