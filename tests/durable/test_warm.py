@@ -129,3 +129,15 @@ def test_a_restored_backup_is_shared_before_its_first_commit(place):
         two["FlightState"].upsert(stores.row("new", 2))
         with connect(place) as three:
             assert three["FlightState"]["new"].lat == 2.0
+
+
+def test_a_segment_removed_under_its_users_is_not_replaced(place):
+    """Goal: two segments never write to one log: the second opener waits, then is told why."""
+    with connect(place) as db:
+        db["FlightState"].upsert(stores.row("old", 1))
+        (place / "segment").unlink()
+        with pytest.raises(aerostore.LayoutMismatch, match="still attached"):
+            connect(place)
+        db["FlightState"].upsert(stores.row("more", 2))
+    with connect(place) as db:
+        assert db.boot == "cold" and set(stores.contents(db)) == {"old", "more"}

@@ -76,6 +76,11 @@ int ae_os_directory_lock(int fd, bool exclusive)
     return result == 0 ? 0 : errno == EWOULDBLOCK ? EAGAIN : errno;
 }
 
+void ae_os_directory_unlock(int fd)
+{
+    (void)flock(fd, LOCK_UN);
+}
+
 /* ---- a helper process ------------------------------------------------------------------------
  * posix_spawn starts it without copying the user's interpreter.  The program forks once as its
  * first act and lets its first half end, which is waited for: so the other half is nobody's child

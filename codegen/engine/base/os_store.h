@@ -21,6 +21,7 @@ void ae_os_lock_drop(int fd, uint64_t place);
 /* The directory itself, shared by the many or exclusively by one; EAGAIN when it is taken. */
 int ae_os_directory_open(const char *path, int *fd);
 int ae_os_directory_lock(int fd, bool exclusive);
+void ae_os_directory_unlock(int fd);
 
 /* Start a program that outlives us: own session, no descriptor of ours, standard ones on
  * /dev/null.  Neither waits for it nor leaves a zombie. */

@@ -4,8 +4,9 @@
  *   found, but not of these files, or spoilt  nobody else attached: remove it, recover; else refuse
  *   not found                                 recover into a new one (recover.c), then name it
  *
- * Concurrency: any number of processes may open at once.  Those that find no segment take turns by
- * a lock; one that waits too long for a stopped one recovers by itself, which does no harm.
+ * Concurrency: any number of processes may open at once.  A segment is made by one that has the
+ * directory alone: whoever is still attached to a segment whose name was removed would write to the
+ * same log.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,10 +16,13 @@
 #include "durable/durable_private.h"
 #include "txn/txn.h"
 
-/* How long an opener waits for another's recovery before it does its own. */
+/* How long an opener waits for another's recovery. */
 #define OPENING_WAIT_MS 600000u
-/* How long it waits for others to let go of a segment that is of no use any more. */
-#define LEAVING_WAIT_MS 1000u
+/* How long it waits for others to let go of a segment that is of no use any more, and for a short
+ * turn with the directory. */
+#define LEAVING_WAIT_MS 3000u
+/* How long for those who are attached to a segment whose name was removed. */
+#define REMOVED_WAIT_MS 10000u
 
 /* How often, and after what pause, files that do not fit a segment are looked at again. */
 #define FIT_ROUNDS 10
@@ -30,9 +34,18 @@ typedef struct opening {
 
 /* ---- the directory's lock ------------------------------------------------------------------- */
 
+/* Does somebody hold the lock of a recovery? */
+static bool recovery_goes_on(const aero_db *db)
+{
+    int fd = -1;
+    const int failure = aei_lock_take(db->data_dir, AE_LOCK_OPENING, 0, &fd);
+    aei_lock_drop(fd, AE_LOCK_OPENING);
+    return failure == EAGAIN;
+}
+
 static aero_status directory_lock(aero_db *db, bool exclusive, uint64_t wait_ms, aero_error *error)
 {
-    const uint64_t until = ae_os_monotonic_ns() + wait_ms * 1000000u;
+    const uint64_t began = ae_os_monotonic_ns();
     for (;;) {
         const int failure = ae_os_directory_lock(db->durable->directory_fd, exclusive);
         if (failure == 0)
@@ -40,7 +53,9 @@ static aero_status directory_lock(aero_db *db, bool exclusive, uint64_t wait_ms,
         if (failure != EAGAIN)
             return ae_fail_errno(error, AERO_IO, failure, "cannot lock the directory %.500s",
                                  db->data_dir);
-        if (ae_os_monotonic_ns() >= until)
+        const uint64_t waited_ms = (ae_os_monotonic_ns() - began) / 1000000u;
+        if (waited_ms >= wait_ms &&
+            (exclusive || waited_ms >= OPENING_WAIT_MS || !recovery_goes_on(db)))
             return ae_fail(error, AERO_USAGE,
                            "the database in %.500s is in use%s; one in private memory belongs to "
                            "one process",
@@ -60,7 +75,7 @@ static bool is_used(const ae_log_file *file)
     return file->size > AE_FRAME_HEADER + sizeof(ae_file_head);
 }
 
-/* Where the checkpoint is, of which store is it?  False: there is none, or none that can be read. */
+/* The checkpoint's store.  False: there is none, or none that can be read. */
 static bool checkpoint_store(const aero_db *db, uint8_t *store)
 {
     char path[PATH_MAX];
@@ -161,20 +176,46 @@ static bool segment_exists(const aero_db *db)
     return true;
 }
 
+/* Have the directory alone before a segment is made: whoever is still attached to one whose name
+ * was removed writes to the same log.  *exists: somebody else has made one meanwhile. */
+static aero_status opening_alone(aero_db *db, bool *exists, aero_error *error)
+{
+    const uint64_t until = ae_os_monotonic_ns() + (uint64_t)REMOVED_WAIT_MS * 1000000u;
+    const int fd = db->durable->directory_fd;
+    ae_os_directory_unlock(fd);
+    for (;;) {
+        int failure = ae_os_directory_lock(fd, true);
+        *exists = segment_exists(db);
+        if (*exists)
+            return directory_lock(db, false, OPENING_WAIT_MS, error);
+        if (failure == 0)
+            return AERO_OK;
+        const bool late = ae_os_monotonic_ns() >= until;
+        if (failure == EAGAIN && late && ae_os_directory_lock(fd, false) == 0)
+            return ae_fail(error, AERO_MISMATCH,
+                           "segment %.400s is gone, but other processes are still attached to it; "
+                           "end them first",
+                           db->shm_path);
+        if (failure != EAGAIN)
+            return ae_fail_errno(error, AERO_IO, failure, "cannot lock the directory %.500s",
+                                 db->data_dir);
+        ae_os_sleep_ns(1000000);
+    }
+}
+
 static aero_status opening_fill(void *context, aero_db *db, bool *exists, aero_error *error)
 {
     opening *of = context;
     const ae_recovery_goal goal = {.number = UINT64_MAX, .time_us = INT64_MAX};
     enum ae_profile found = AE_PROFILES;
-    const aero_status status = aei_durable_profile(db->data_dir, &found, error);
-    if (status != AERO_OK)
+    aero_status status = db->durable->private ? AERO_OK : opening_alone(db, exists, error);
+    if (status == AERO_OK && !*exists)
+        status = aei_durable_profile(db->data_dir, &found, error);
+    if (status != AERO_OK || *exists)
         return status;
-    if (found != AE_PROFILES && !db->durable->private && of->lock_fd < 0) {
-        (void)aei_lock_take(db->data_dir, AE_LOCK_OPENING, OPENING_WAIT_MS, &of->lock_fd);
-        *exists = segment_exists(db);
-        if (*exists)
-            return AERO_OK;
-    }
+    /* Those who find the directory taken see by this that they have only to wait. */
+    if (found != AE_PROFILES && !db->durable->private && of->lock_fd < 0)
+        (void)aei_lock_take(db->data_dir, AE_LOCK_OPENING, 0, &of->lock_fd);
     return aei_recover(db, &goal, &db->durable->recovery, error);
 }
 
@@ -198,6 +239,9 @@ aero_status aei_durable_attach(aero_db *db, const ae_db_boot *boot, aero_error *
                              : directory_lock(db, db->durable->private, LEAVING_WAIT_MS, error);
     if (status == AERO_OK)
         status = ae_db_attach(db, boot, error);
+    /* From here on shared, if a segment was made. */
+    if (status == AERO_OK && !db->durable->private)
+        status = directory_lock(db, false, LEAVING_WAIT_MS, error);
     db->durable->attached = status == AERO_OK;
     if (status != AERO_OK)
         ae_durable_close(db);
