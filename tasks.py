@@ -238,8 +238,8 @@ def fuzz(_: Context, seconds: int = 60) -> None:
 def torture(_: Context, rounds: int = 20) -> None:
     """Kill, damage, interleave and ask at random for much longer than the tests do."""
     pytest(
-        "--timeout=0", "tests/crash", "tests/explore", "tests/isolation", "tests/processes",
-        "tests/oracle", "tests/unit/test_txn.c",
+        "--timeout=0", "tests/crash", "tests/durable", "tests/explore", "tests/isolation",
+        "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
         AE_EXPLORE_MORE="1",
@@ -249,7 +249,9 @@ def torture(_: Context, rounds: int = 20) -> None:
         AE_BANK_KILLS=str(10 * rounds),
         AE_SAVEPOINT_LOOPS=str(500_000 * rounds),
         AE_SURVIVOR_ROUNDS=str(50 * rounds),
+        AE_POWER_STATES=str(750 * rounds),
         AEROSTORE_INTERRUPTS=str(50 * rounds),
+        AEROSTORE_TORTURE="1",
         AEROSTORE_HISTORY_SECONDS=str(6 * rounds),
         AEROSTORE_DAMAGE_TRIALS=str(600 * rounds),
         AEROSTORE_ORACLE_QUERIES=str(300 * rounds),

@@ -1,6 +1,7 @@
 """Fixtures for every folder: built libraries, private stores, recorded data, Tcl interpreters."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -53,7 +54,11 @@ def built_library() -> Callable[..., Path]:
 def store(tmp_path: Path) -> Iterator[Store]:
     """Give a test a store of its own, its segment on tmpfs."""
     shm_path = memory_folder() / f"aerostore-test-{os.getpid()}-{tmp_path.name}"
-    yield Store(tmp_path / "data", shm_path)
+    # The files too: a test that is not about disks should not wait for one at each commit.
+    folder = shm_path.with_name(f"{shm_path.name}-files")
+    folder.mkdir()
+    yield Store(folder / "data", shm_path)
+    shutil.rmtree(folder)
     for leftover in shm_path.parent.glob(f"{shm_path.name}*"):
         leftover.unlink()
 

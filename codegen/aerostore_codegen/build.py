@@ -15,13 +15,16 @@ import tempfile
 from pathlib import Path
 
 from .emit import init_prefix
-from .toolchain import BuildError, Unit, compile_units, link, run
+from .toolchain import BuildError, Unit, compile_units, link, link_program, run
 from .write import MANIFEST, refuse_foreign, write_file
 
-__all__ = ["BuildError", "build_installed", "build_package", "engine_dir", "tcl_dir"]
+__all__ = [
+    "BuildError", "build_installed", "build_package", "daemon_dir", "engine_dir", "tcl_dir",
+]
 
 _HERE = Path(__file__).resolve().parent
 _CHECKOUT = _HERE.parent.parent
+DAEMON = "aerostored"
 
 
 def in_checkout() -> bool:
@@ -39,9 +42,14 @@ def tcl_dir() -> Path:
     return _CHECKOUT / "tcl" if in_checkout() else _HERE / "_tcl"
 
 
+def daemon_dir() -> Path:
+    """Return the folder of the daemon's source."""
+    return _HERE.parent / "daemon" if in_checkout() else _HERE / "_daemon"
+
+
 def build_package(generated: Path, out: Path | None = None, *, variant: str = "release",
                   cache: Path | None = None, strict: bool | None = None) -> Path:
-    """Compile a generated package.
+    """Compile a generated package: its library, and the daemon beside it.
 
     Args:
         generated: Folder the compiler wrote (it holds MANIFEST.json).
@@ -72,7 +80,9 @@ def build_package(generated: Path, out: Path | None = None, *, variant: str = "r
     )
     out.mkdir(parents=True, exist_ok=True)
     library = out / f"lib{package}.so"
+    *objects, daemon = objects
     link(objects, [*(flags[1] if flags else ()), "-lm", "-pthread"], library, variant)
+    link_program([daemon], library, out / DAEMON, variant)
     if out.resolve() != generated.resolve():
         for name in (f"{package}.cdef.h", f"{package}.pyi", MANIFEST):
             write_file(out / name, (generated / name).read_text())
@@ -164,7 +174,8 @@ def _units(
         units += [
             Unit(source, f"tcl/{source.stem}", flags) for source in sorted(door.glob("*.c"))
         ]
-    return units
+    source = daemon_dir() / f"{DAEMON}.c"
+    return [*units, Unit(source, f"daemon/{DAEMON}", base)]
 
 
 def tcl_index(package: str, version: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from .build import engine_dir, tcl_dir, tcl_index
+from .build import DAEMON, daemon_dir, engine_dir, tcl_dir, tcl_index
 from .toolchain import LINK_FLAGS, VARIANTS, WARNINGS
 from .write import ForeignFileError, refuse_foreign, write_file, write_files
 
@@ -31,6 +31,7 @@ def write_bundle(output: Path, package: str, version: str, files: Mapping[str, s
     write_files(output, files)
     sources = _mirror(engine_dir(), output / "engine")
     sources += _mirror(tcl_dir() / "generic", output / "tcl")
+    _mirror(daemon_dir(), output / "daemon")
     write_file(output / "pkgIndex.tcl", tcl_index(package, version))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("aerostore_codegen"),
@@ -47,6 +48,7 @@ def write_bundle(output: Path, package: str, version: str, files: Mapping[str, s
         "release": " ".join(VARIANTS["release"]),
         "link_flags": " ".join((*LINK_FLAGS, "-Wl,-z,defs")),
         "sources": sources,
+        "daemon": DAEMON,
     }
     write_file(makefile, environment.get_template("Makefile.jinja").render(values))
     return makefile

@@ -137,6 +137,26 @@ def link(objects: Sequence[Path], libraries: Sequence[str], target: Path, varian
         note.write_text(json.dumps(wanted))
 
 
+def link_program(objects: Sequence[Path], library: Path, target: Path, variant: str) -> None:
+    """Link a program that lies beside its library and finds it there."""
+    sanitize = [flag for flag in variant_flags(variant) if flag.startswith(("-fsanitize", "--cov"))]
+    command = [
+        *compiler(variant).split(), "-pie", "-Wl,-z,relro,-z,now", "-Wl,-rpath,$ORIGIN", *sanitize,
+    ]
+    note = target.with_name(f".{target.name}.json")
+    inputs = {str(path): _digest(path) for path in objects}
+    # Only the library's name is kept in the program, so a new library asks for no new program.
+    wanted = {"command": [*command, str(library)], "inputs": inputs}
+    with _locked(target):
+        if target.exists() and _read_note(note) == wanted:
+            return
+        with _aside(target) as aside:
+            names = [f"-L{library.parent}", f"-l:{library.name}"]
+            run([*command, "-o", str(aside), *map(str, objects), *names])
+            aside.replace(target)
+        note.write_text(json.dumps(wanted))
+
+
 def run(command: Sequence[str]) -> str:
     """Run a tool and return what it printed.
 

@@ -9,7 +9,12 @@
 """
 
 from aerostore._model import Column, Index, Parameter
-from aerostore.database import Database, VerifyReport, open  # noqa: A004 - the contract's name
+from aerostore.database import (
+    CheckpointReport,
+    Database,
+    VerifyReport,
+    open,  # noqa: A004 - the contract's name
+)
 from aerostore.errors import (
     AccessDenied,
     CorruptionError,
@@ -37,6 +42,7 @@ from aerostore.errors import (
     UsageError,
     ValueTooLong,
 )
+from aerostore.files import FilesReport, repair, restore, verify_files
 from aerostore.ingest import IngestReport
 from aerostore.query import PreparedSearch, SearchResult
 from aerostore.rows import Row
@@ -46,11 +52,13 @@ from aerostore.watch import Event, Watch
 
 __all__ = [
     "AccessDenied",
+    "CheckpointReport",
     "Column",
     "CorruptionError",
     "Database",
     "Error",
     "Event",
+    "FilesReport",
     "Index",
     "IngestReport",
     "InternalError",
@@ -84,4 +92,7 @@ __all__ = [
     "VerifyReport",
     "Watch",
     "open",
+    "repair",
+    "restore",
+    "verify_files",
 ]

@@ -238,11 +238,77 @@ def stats(
             typer.echo(f"{table}.{name} {value}")
 
 
-def verify(data_dir: DataDir, package: Package = "aerostore", shm_path: ShmPath = None) -> None:
-    """Check every structure of the database; exit 1 at the first contradiction."""
-    with _existing(data_dir, package, shm_path) as db:
-        report = db.verify()
-    typer.echo(f"ok rows={report.rows} blocks={report.blocks}")
+def verify(
+    data_dir: DataDir,
+    live: Annotated[
+        bool, typer.Option("--live", help="Check the memory of the open database instead.")
+    ] = False,
+    package: Package = "aerostore",
+    shm_path: ShmPath = None,
+) -> None:
+    """Check the files of a store, or the memory of an open one; exit 1 at a contradiction."""
+    if live:
+        with _existing(data_dir, package, shm_path) as db:
+            walked = db.verify()
+        typer.echo(f"ok rows={walked.rows} blocks={walked.blocks}")
+        return
+    report = aerostore.verify_files(data_dir, package=package)
+    _print_files("ok", report)
+
+
+def _print_files(word: str, report: aerostore.FilesReport) -> None:
+    typer.echo(
+        f"{word} rows={report.rows} commits={report.commits} number={report.number} "
+        f"lsn={report.lsn} torn_bytes={report.cut_bytes}"
+    )
+
+
+def repair(data_dir: DataDir, package: Package = "aerostore") -> None:
+    """Make a damaged store usable with what is good of it; its files are kept aside."""
+    report = aerostore.repair(data_dir, package=package)
+    _print_files("damaged" if report.damaged else "whole", report)
+    typer.echo(f"the files as they were: {report.aside}")
+
+
+def restore(
+    data_dir: DataDir,
+    target: Annotated[Path, typer.Argument(help="New data directory: made, or empty.")],
+    number: Annotated[int | None, typer.Option(help="Last commit to take.")] = None,
+    time: Annotated[float | None, typer.Option(help="Unix seconds of the last commit.")] = None,
+    package: Package = "aerostore",
+) -> None:
+    """Make a new store of what another one held at some time."""
+    report = aerostore.restore(data_dir, target, number=number, time=time, package=package)
+    _print_files("restored", report)
+
+
+def backup(
+    data_dir: DataDir,
+    target: Annotated[Path, typer.Argument(help="New data directory: made, or empty.")],
+    package: Package = "aerostore",
+    profile: Profile = "shared",
+    shm_path: ShmPath = None,
+) -> None:
+    """Copy a database into a new store, while it is used."""
+    if not data_dir.is_dir():
+        raise aerostore.UsageError(f"there is no database at {data_dir}")
+    with aerostore.open(data_dir, profile, package=package, shm_path=shm_path) as db:
+        report = db.backup(target)
+    typer.echo(f"backup rows={report.rows} bytes={report.bytes} number={report.number}")
+
+
+def checkpoint(
+    data_dir: DataDir,
+    package: Package = "aerostore",
+    profile: Profile = "shared",
+    shm_path: ShmPath = None,
+) -> None:
+    """Write a checkpoint and cut the log."""
+    if not data_dir.is_dir():
+        raise aerostore.UsageError(f"there is no database at {data_dir}")
+    with aerostore.open(data_dir, profile, package=package, shm_path=shm_path) as db:
+        report = db.checkpoint()
+    typer.echo(f"checkpoint rows={report.rows} bytes={report.bytes} number={report.number}")
 
 
 def make_app() -> typer.Typer:
@@ -258,7 +324,10 @@ def make_app() -> typer.Typer:
         add_completion=False,
     )
     app.command("compile")(compile_command)
-    for command in (ingest, query, watch, stats, verify, demo):
+    commands = (
+        ingest, query, watch, stats, verify, checkpoint, backup, restore, repair, demo
+    )
+    for command in commands:
         app.command()(command)
     return app
 

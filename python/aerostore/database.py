@@ -31,6 +31,23 @@ class VerifyReport:
     blocks: int
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointReport:
+    """What a checkpoint wrote.
+
+    Attributes:
+        rows: rows of all tables.
+        bytes: size of the file.
+        number: commits up to this one are in it.
+        elapsed: seconds it took.
+    """
+
+    rows: int
+    bytes: int
+    number: int
+    elapsed: float
+
+
 def open(  # noqa: A001 - the name is the contract: aerostore.open
     path: str | os.PathLike[str],
     profile: str = "shared",
@@ -231,6 +248,36 @@ class Database:
             CorruptionError: the first contradiction found.
         """
         return VerifyReport(*self._session().verify())
+
+    def checkpoint(self) -> CheckpointReport:
+        """Write all rows to a new checkpoint, while others go on, and cut the log behind it.
+
+        Raises:
+            UsageError: inside a transaction.
+            StorageError, StorageFull: a file could not be written; the previous checkpoint counts.
+            LockTimeout: another process has been taking one for a minute.
+
+        Example:
+            >>> db.checkpoint().rows
+        """
+        rows, size, number, elapsed_ms = self._session().checkpoint()
+        return CheckpointReport(rows, size, number, elapsed_ms / 1000)
+
+    def backup(self, target: str | os.PathLike[str]) -> CheckpointReport:
+        """Make a store of its own of what is there now, while others go on.
+
+        Args:
+            target: a directory that is made, or empty.
+
+        Raises:
+            UsageError: inside a transaction, or the directory is not empty.
+            StorageError, StorageFull: a file could not be written.
+
+        Example:
+            >>> db.backup("backups/monday").rows
+        """
+        rows, size, number, elapsed_ms = self._session().backup(os.fspath(target))
+        return CheckpointReport(rows, size, number, elapsed_ms / 1000)
 
     def set_config(self, key: str, value: str) -> None:
         """Change a setting of this process.

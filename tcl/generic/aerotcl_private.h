@@ -162,7 +162,8 @@ void aetcl_names_of(const aero_schema_info *schema, aetcl_table *table);
 /* A command of the package's namespace. */
 typedef int aetcl_command(aetcl_state *state, int count, Tcl_Obj *const arguments[]);
 aetcl_command aetcl_init, aetcl_close, aetcl_set_config, aetcl_get_config, aetcl_stats,
-    aetcl_verify, aetcl_transaction, aetcl_savepoint, aetcl_rollback_to, aetcl_release;
+    aetcl_verify, aetcl_checkpoint_now, aetcl_transaction, aetcl_savepoint, aetcl_rollback_to,
+    aetcl_release;
 
 /* ---- transaction.c -------------------------------------------------------------------------- */
 

@@ -466,3 +466,23 @@ int aetcl_verify(aetcl_state *state, int count, Tcl_Obj *const arguments[])
     Tcl_SetObjResult(state->interp, Tcl_NewListObj(4, words));
     return TCL_OK;
 }
+
+/* checkpoint_now */
+int aetcl_checkpoint_now(aetcl_state *state, int count, Tcl_Obj *const arguments[])
+{
+    aero_checkpoint_report report;
+    (void)arguments;
+    if (count != 1)
+        return command_usage(state, "checkpoint_now");
+    if (aetcl_session(state) != TCL_OK)
+        return TCL_ERROR;
+    if (aero_checkpoint(state->session, &report) != AERO_OK)
+        return aetcl_fail_session(state);
+    Tcl_Obj *text = Tcl_ObjPrintf("checkpoint rows=%" TCL_LL_MODIFIER "d bytes=%" TCL_LL_MODIFIER
+                                  "d elapsed_ms=",
+                                  (Tcl_WideInt)report.rows, (Tcl_WideInt)report.bytes);
+    Tcl_AppendObjToObj(text, Tcl_ObjPrintf("%ld.%02d", (long)report.elapsed_ms,
+                                           (int)(report.elapsed_ms * 100) % 100));
+    Tcl_SetObjResult(state->interp, text);
+    return TCL_OK;
+}

@@ -26,6 +26,7 @@ static const struct binding bindings[] = {
     {"set_config", aetcl_set_config, false},
     {"stats", aetcl_stats, false},
     {"verify", aetcl_verify, false},
+    {"checkpoint_now", aetcl_checkpoint_now, false},
     {"transaction", aetcl_transaction, false},
     {"savepoint", aetcl_savepoint, false},
     {"rollback_to", aetcl_rollback_to, false},

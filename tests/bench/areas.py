@@ -5,9 +5,12 @@ Costs are times per row (less is better), so "at least 3 x SQLite" is SQLite's t
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 from bench.core import DRIVERS, OUTPUT, Bar, BenchError, Outcome, Work, note_missing
 from support.paths import ROOT
@@ -224,6 +227,34 @@ def transactions(work: Work) -> Outcome:
     return outcome
 
 
+def commit(work: Work) -> Outcome:
+    """Commit one row: beside bare loops of fdatasync, and asynchronously beside no log."""
+    outcome = Outcome("commit")
+    segment = work.folder("commit")
+    disk = Path(tempfile.mkdtemp(prefix="commit-", dir=OUTPUT))
+    try:
+        milliseconds = "300" if work.rounds == 1 else "1500"
+        work.measure(outcome, [str(work.engine_driver("commit")), str(disk),
+                               str(segment / "segment"), milliseconds, str(work.rounds), "16"])
+        for _ in range(work.rounds):
+            postgres(work, outcome, disk)
+    finally:
+        shutil.rmtree(disk)
+        shutil.rmtree(segment)
+    note_missing(outcome, [("sync 16", "postgresql")])
+    outcome.bars = [
+        Bar("synchronous commits, 1 process >= 0.9 x a bare append + fdatasync loop", "sync 1",
+            "bare loop", "aerostore", 0.9),
+        Bar("synchronous commits, 16 processes >= 0.8 x a bare group-commit loop", "sync 16",
+            "bare group", "aerostore", 0.8),
+        Bar("synchronous commits, 16 processes >= 2.5 x PostgreSQL", "sync 16", "postgresql",
+            "aerostore", 2.5),
+        Bar("asynchronous commits >= 70 % of the rate without a log", "async", "no log",
+            "aerostore", 0.7),
+    ]
+    return outcome
+
+
 def contention(work: Work) -> Outcome:
     """Several processes: on rows of their own, on one hot row, and beside a long scan."""
     outcome = Outcome("contention")
@@ -246,6 +277,28 @@ def contention(work: Work) -> Outcome:
             "most attempts", "", 16.0, False),
         Bar("validating and committing it <= 30 % of the scan", "long scan", "commit", "scan", 0.3,
             False),
+    ]
+    return outcome
+
+
+def durable(work: Work) -> Outcome:
+    """Checkpoint, recovery from a checkpoint and from the log, and attaching what is there."""
+    outcome = Outcome("durable")
+    memory = work.folder("durable")
+    disk = Path(tempfile.mkdtemp(prefix="durable-", dir=OUTPUT))
+    try:
+        work.measure(outcome, work.python("durable.py", str(work.flights()), str(memory), str(disk),
+                                          str(work.rounds)))
+    finally:
+        shutil.rmtree(disk)
+        shutil.rmtree(memory)
+    outcome.bars = [
+        Bar("checkpoint >= 5 M rows/s (or half of the plain write's rate)", "checkpoint",
+            "aerostore", "", 200.0, False),
+        Bar("recovery from a checkpoint >= 2.5 M rows/s", "recovery", "checkpoint", "", 400.0,
+            False),
+        Bar("recovery from a log >= 1 M one-row commits/s", "replay", "log", "", 1000.0, False),
+        Bar("warm attach <= 100 microseconds", "attach", "aerostore", "", 100_000.0, False),
     ]
     return outcome
 
@@ -273,6 +326,51 @@ def tree(work: Work) -> Outcome:
     return outcome
 
 
+def postgres(work: Work, outcome: Outcome, disk: Path) -> None:
+    """Measure PostgreSQL's commits with 16 clients, when it is installed: pgbench on one table."""
+    tools = {name: shutil.which(name) for name in ("initdb", "pg_ctl", "pgbench", "psql")}
+    if not all(tools.values()) or shutil.which("setpriv") is None:
+        return
+    cluster = disk / "postgres"
+    script = disk / "update.sql"
+    # It refuses to run as root; the account comes with the package.
+    other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    user = other if os.geteuid() == 0 else []
+    shutil.rmtree(cluster, ignore_errors=True)
+    cluster.mkdir()
+    script.write_text("\\set id :client_id * 100 + random(0, 99)\n"
+                      "UPDATE flights SET lat = lat + 1, altitude = 5 WHERE id = :id;\n")
+    script.chmod(0o644)
+    if user:
+        shutil.chown(cluster, "postgres", "postgres")
+        for folder in (disk, *disk.parents):
+            if not folder.stat().st_mode & 0o001:
+                if folder != disk:
+                    return  # its account may not come here
+                folder.chmod(0o711)
+    try:
+        work.run([*user, str(tools["initdb"]), "-D", str(cluster), "-A", "trust", "-U", "bench"])
+        work.run([*user, str(tools["pg_ctl"]), "-D", str(cluster), "-w", "-l",
+                  str(cluster / "server.log"), "-o",
+                  f"-c listen_addresses= -c unix_socket_directories={cluster}", "start"])
+    except BenchError as error:
+        work.say(f"PostgreSQL does not start: {error}")
+        return
+    server = ["-h", str(cluster), "-U", "bench", "postgres"]
+    try:
+        work.run([str(tools["psql"]), "-q", *server, "-c",
+                  "CREATE TABLE flights AS SELECT g AS id, 0.0::float8 AS lat, 0 AS altitude "
+                  "FROM generate_series(0, 1599) g; ALTER TABLE flights ADD PRIMARY KEY (id)"])
+        seconds = "1" if work.rounds == 1 else "3"
+        told = work.run([str(tools["pgbench"]), "-n", "-c", "16", "-j", "2", "-T", seconds, "-M",
+                         "prepared", "-f", str(script), *server])
+        rate = next(float(line.split()[2]) for line in told.splitlines()
+                    if line.startswith("tps = "))
+        outcome.add("sync 16", "postgresql", 1e9 / rate, "ns/row")
+    finally:
+        work.run([*user, str(tools["pg_ctl"]), "-D", str(cluster), "-m", "immediate", "stop"])
+
+
 AREAS: dict[str, Callable[[Work], Outcome]] = {
     "ingest": ingest,
     "get": get,
@@ -284,4 +382,6 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "transactions": transactions,
     "contention": contention,
     "tree": tree,
+    "commit": commit,
+    "durable": durable,
 }

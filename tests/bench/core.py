@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.paths import BUILD, ENGINE, ROOT, memory_folder
+from support.paths import BUILD, ENGINE, GENERATED, ROOT, memory_folder
 
 DRIVERS = Path(__file__).resolve().parent / "drivers"
 OUTPUT = BUILD / "bench"
@@ -173,7 +173,8 @@ class Work:
         self.say(f"compiling the engine into {name}")
         command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fno-strict-aliasing", "-fPIC",
                    f"-I{ENGINE / 'include'}", f"-I{ENGINE}", f"-I{package}",
-                   *map(str, (source, *engine, *rows)), "-o", str(output), "-lm", "-lpthread"]
+                   *map(str, (source, *engine, *rows)), "-o", str(output), "-lm", "-lpthread",
+                   "-ldl"]
         self.run(command)
         return output
 

@@ -179,7 +179,7 @@ static bool die_and_survive(const death *how, ledger *of)
     aero_session_close(store.session);
     (void)aero_close(store.db, NULL);
     unlink(store.segment);
-    rmdir(store.data_dir);
+    folder_remove(store.data_dir);
     return reached;
 }
 

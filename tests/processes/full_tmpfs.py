@@ -1,9 +1,11 @@
 """Fill a table until its small tmpfs is full; run inside a mount namespace of its own by test_full.
 
 Usage: full_tmpfs.py FOLDER MODE, the tmpfs being mounted at FOLDER.  Prints "good" at the end.
+The segment alone lies there: what a full disk does to the log is another matter.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,10 +42,10 @@ def check(database: aerostore.Database, table: aerostore.Table, count: int) -> N
     database.verify()
 
 
-def main(folder: Path, mode: str) -> None:
+def main(folder: Path, files: Path, mode: str) -> None:
     if mode == "tiny":
         try:
-            aerostore.open(folder / "data", shm_path=folder / "segment", size="1GiB")
+            aerostore.open(files, shm_path=folder / "segment", size="1GiB")
         except aerostore.StorageFull as error:
             print(error)
         else:
@@ -51,7 +53,8 @@ def main(folder: Path, mode: str) -> None:
         assert not (folder / "segment").exists()
         print("good")
         return
-    with aerostore.open(folder / "data", shm_path=folder / "segment", size="1GiB") as database:
+    with aerostore.open(files, shm_path=folder / "segment", size="1GiB",
+                        synchronous_commit=False) as database:
         table = database.table("FlightState")
         if mode == "grow":
             count = fill(table, 5_000_000)
@@ -80,4 +83,5 @@ def fill_after(table: aerostore.Table, count: int) -> int:
     raise AssertionError("it was never full")
 
 
-main(Path(sys.argv[1]), sys.argv[2])
+with tempfile.TemporaryDirectory() as beside:
+    main(Path(sys.argv[1]), Path(beside), sys.argv[2])

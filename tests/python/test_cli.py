@@ -101,6 +101,7 @@ def test_control_characters_do_not_reach_the_terminal(cli, loaded):
 def test_help_lists_the_commands(cli):
     """Goal: every command of this release is there and has help."""
     out = cli("--help")[1]
-    for command in ("compile", "ingest", "query", "stats", "verify", "demo"):
+    for command in ("compile", "ingest", "query", "stats", "verify", "checkpoint", "backup",
+                    "restore", "repair", "demo"):
         assert command in out
         assert cli(command, "--help")[0] == 0

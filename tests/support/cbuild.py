@@ -35,6 +35,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "asan": (*CLANG, "-fsanitize=address", UNDEFINED, "-fno-sanitize-recover=all"),
     # The test program brings ae_crash_point() along: base/atomics.h.
     "crash": ("gcc", *BASE, "-O1", "-DAE_CRASH_POINTS"),
+    # ... and this one ae_file_hook(): base/os_file.h.
+    "faults": ("gcc", *BASE, "-O1", "-DAE_FILE_HOOK"),
     "tsan": (*CLANG, "-fsanitize=thread"),
     # Every atomic access asks the scheduler of tests/explore, and what bounds a protocol is small.
     "explore": ("gcc", *BASE, "-O1", "-DAE_EXPLORE", "-DAE_SLOTS=4u", "-DAE_QUEUE_MIN=8u",
@@ -49,6 +51,7 @@ LINKS: dict[str, tuple[str, ...]] = {
     "crash": ("gcc",),
     # Its operating system comes first and wins.
     "explore": ("gcc", "-Wl,-z,muldefs"),
+    "faults": ("gcc",),
     "fuzz": ("clang", "-fsanitize=fuzzer,address", UNDEFINED),
 }
 

@@ -10,6 +10,7 @@
 
 #include "harness.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -134,12 +135,28 @@ static inline void store_detach(test_store *store)
     store->db = NULL;
 }
 
+/* Remove a directory and the files in it. */
+static inline void folder_remove(const char *folder)
+{
+    char path[512];
+    DIR *listing = opendir(folder);
+    if (listing == NULL)
+        return;
+    for (const struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (entry->d_name[0] != '.')
+            unlink(path);
+    }
+    closedir(listing);
+    rmdir(folder);
+}
+
 static inline void store_close(test_store *store)
 {
     store_verify(store->session);
     store_detach(store);
     unlink(store->segment);
-    rmdir(store->data_dir);
+    folder_remove(store->data_dir);
 }
 
 static inline uint64_t stat_value(aero_session *session, const char *name)

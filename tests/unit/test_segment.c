@@ -33,7 +33,8 @@ static void segment_make(made *of, const char *name)
     assert_int_equal(ae_segment_create(&of->spec, &of->segment, &of->error), AERO_OK);
     for (int root = 0; root < AE_ROOT_COUNT; root++)
         of->segment.header->roots[root] = ae_segment_carve(&of->segment, 100);
-    assert_int_equal(ae_segment_publish(&of->segment, &of->spec, &exists, &of->error), AERO_OK);
+    assert_int_equal(ae_segment_seal(&of->segment, &of->error), AERO_OK);
+    assert_int_equal(ae_segment_name(&of->segment, &of->spec, &exists, &of->error), AERO_OK);
     assert_false(exists);
 }
 
@@ -95,9 +96,11 @@ static void test_only_the_first_publisher_gives_the_name(void **state)
     for (int root = 0; root < AE_ROOT_COUNT; root++)
         of.segment.header->roots[root] = second.header->roots[root] = ae_segment_carve(&of.segment,
                                                                                        64);
-    assert_int_equal(ae_segment_publish(&of.segment, &of.spec, &flag, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_seal(&of.segment, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_name(&of.segment, &of.spec, &flag, &of.error), AERO_OK);
     assert_false(flag);
-    assert_int_equal(ae_segment_publish(&second, &of.spec, &flag, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_seal(&second, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_name(&second, &of.spec, &flag, &of.error), AERO_OK);
     assert_true(flag);
     ae_segment_detach(&second);
     assert_int_equal(attach(&of.spec, &of.error), AERO_OK);
@@ -241,7 +244,8 @@ static void test_creation_does_not_follow_a_link(void **state)
     unlink(target);
     assert_int_equal(symlink(target, of.path), 0);
     assert_int_equal(ae_segment_create(&of.spec, &of.segment, &of.error), AERO_OK);
-    assert_int_equal(ae_segment_publish(&of.segment, &of.spec, &exists, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_seal(&of.segment, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_name(&of.segment, &of.spec, &exists, &of.error), AERO_OK);
     assert_true(exists);
     assert_int_not_equal(access(target, F_OK), 0);
     segment_drop(&of);

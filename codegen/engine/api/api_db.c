@@ -1,13 +1,9 @@
-/* api_db.c — the exported functions on databases, sessions, transactions and settings. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
+/* api_db.c — the exported functions on databases, sessions and transactions. */
+#include <stddef.h>
 
-#include "base/os.h"
+#include "durable/durable.h"
 #include "table/stats.h"
 #include "table/verify.h"
-#include "txn/db.h"
 #include "txn/txn.h"
 
 int32_t aero_abi(void)
@@ -37,6 +33,8 @@ const aero_layout_entry *aero_layout(void)
                                                 LAYOUT(aero_table),
                                                 LAYOUT(struct aero_schema),
                                                 LAYOUT(aero_index_info),
+                                                LAYOUT(aero_checkpoint_report),
+                                                LAYOUT(aero_files_report),
                                                 {NULL, 0, 0}};
     return entries;
 }
@@ -52,7 +50,7 @@ aero_status aero_open(const aero_open_options *options, aero_db **db, aero_error
     *db = NULL;
     if (options == NULL)
         return ae_fail(error, AERO_USAGE, "no options");
-    return ae_db_open(options, db, error);
+    return ae_durable_open(options, db, error);
 }
 
 aero_status aero_close(aero_db *db, aero_error *error)
@@ -64,7 +62,7 @@ aero_status aero_close(aero_db *db, aero_error *error)
     const uint32_t sessions = ae_load32(&db->sessions);
     if (sessions != 0)
         return ae_fail(error, AERO_USAGE, "%u sessions are open on the database", sessions);
-    ae_db_free(db);
+    ae_durable_close(db);
     return AERO_OK;
 }
 
@@ -180,106 +178,6 @@ aero_status aero_release(aero_session *session, const char *name, size_t name_le
 {
     const aero_status status = enter_name(session, name, name_length);
     return status != AERO_OK ? status : ae_txn_release(session, name, name_length);
-}
-
-/* ---- settings ------------------------------------------------------------------------------- */
-
-static const char *const config_keys[] = {
-    "aerostore.synchronous_commit", "aerostore.checkpoint_interval_secs",
-    "aerostore.escalate_after", "aerostore.lock_timeout_ms", "aerostore.transaction_timeout_secs"};
-#define CONFIG_KEYS (sizeof config_keys / sizeof config_keys[0])
-
-const char *aero_config_key(uint32_t index)
-{
-    return index < CONFIG_KEYS ? config_keys[index] : NULL;
-}
-
-static aero_status config_find(aero_session *session, const char *key, size_t *index)
-{
-    for (*index = 0; key != NULL && *index < CONFIG_KEYS; (*index)++)
-        if (strcmp(key, config_keys[*index]) == 0)
-            return AERO_OK;
-    char supported[1024] = "";
-    size_t length = 0;
-    for (size_t each = 0; each < CONFIG_KEYS; each++)
-        length += (size_t)snprintf(supported + length, sizeof supported - length, "%s%s",
-                                   each == 0 ? "" : ", ", config_keys[each]);
-    return ae_fail(&session->error, AERO_NAME, "unknown config key '%.200s'; supported: %s",
-                   key == NULL ? "" : key, supported);
-}
-
-/* Where the number of a key is kept: keys after the first are all numbers. */
-static ae_a64 *config_number(aero_db *db, size_t index)
-{
-    switch (index) {
-    case 1:
-        return &db->checkpoint_interval_secs;
-    case 2:
-        return &db->escalate_after;
-    case 4:
-        return &db->proc.shared->transaction_timeout_secs;
-    default:
-        return &db->lock_timeout_ms;
-    }
-}
-
-static bool config_boolean(const char *text, uint32_t *value)
-{
-    static const char *const yes[] = {"on", "true", "yes", "1"};
-    static const char *const no[] = {"off", "false", "no", "0"};
-    for (size_t index = 0; index < sizeof yes / sizeof yes[0]; index++) {
-        *value = strcasecmp(text, yes[index]) == 0;
-        if (*value || strcasecmp(text, no[index]) == 0)
-            return true;
-    }
-    return false;
-}
-
-aero_status aero_config_set(aero_session *session, const char *key, const char *value)
-{
-    size_t index = 0;
-    aero_status status = ae_session_enter(session);
-    if (status == AERO_OK)
-        status = config_find(session, key, &index);
-    if (status != AERO_OK)
-        return status;
-    if (value == NULL)
-        return ae_fail(&session->error, AERO_USAGE, "the value is missing");
-    if (index == 0) {
-        uint32_t on = 0;
-        if (!config_boolean(value, &on))
-            return ae_fail(&session->error, AERO_TYPE, "%s must be on or off, not '%.100s'", key,
-                           value);
-        ae_store32(&session->db->synchronous_commit, on);
-        return AERO_OK;
-    }
-    uint64_t number = 0;
-    const char *at = value;
-    for (; *at >= '0' && *at <= '9' && number <= INT32_MAX; at++)
-        number = number * 10 + (uint64_t)(*at - '0');
-    if (at == value || *at != '\0' || number > INT32_MAX)
-        return ae_fail(&session->error, AERO_TYPE,
-                       "expected non-negative integer for %s, got '%.100s'", key, value);
-    ae_store64(config_number(session->db, index), number);
-    return AERO_OK;
-}
-
-aero_status aero_config_get(aero_session *session, const char *key, const char **value)
-{
-    size_t index = 0;
-    aero_status status = ae_session_enter(session);
-    if (status == AERO_OK)
-        status = config_find(session, key, &index);
-    if (status != AERO_OK)
-        return status;
-    if (index == 0)
-        snprintf(session->config_text, sizeof session->config_text, "%s",
-                 ae_load32(&session->db->synchronous_commit) != 0 ? "on" : "off");
-    else
-        snprintf(session->config_text, sizeof session->config_text, "%llu",
-                 (unsigned long long)ae_load64(config_number(session->db, index)));
-    *value = session->config_text;
-    return AERO_OK;
 }
 
 /* ---- looking inside ------------------------------------------------------------------------- */

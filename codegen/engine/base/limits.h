@@ -91,6 +91,13 @@
  * this long is stopped, or was sent to sleep for several time slices: it is taken away. */
 #define AE_LATCH_STEAL_NS 50000000u
 
+/* A checkpoint bounds what a recovery replays: every five minutes, or when the log has grown by as
+ * much as is replayed in a second or two. */
+#define AE_CHECKPOINT_INTERVAL_SECS 300u
+#define AE_CHECKPOINT_LOG_BYTES ((uint64_t)256 << 20)
+/* What an asynchronous commit may lose: a fifth of a second, some ten flushes of a slow disk. */
+#define AE_FLUSH_INTERVAL_MS 200u
+
 /* Savepoints open at once in a transaction. */
 #define AE_SAVEPOINTS_MAX 1000000u
 #define AE_NAME_MAX 255u

@@ -32,6 +32,8 @@ uint64_t ae_os_pid_namespace(void);
 /* False when the process has ended: gone, a zombie, or its pid lives again with another start
  * time. */
 bool ae_os_process_alive(uint64_t identity);
+/* True when it lives, but a signal or a debugger has stopped it. */
+bool ae_os_process_stopped(uint64_t identity);
 uint32_t ae_os_identity_pid(uint64_t identity);
 /* Hash of the kernel's boot id. */
 uint64_t ae_os_boot_id(void);

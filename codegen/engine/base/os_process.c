@@ -110,6 +110,17 @@ bool ae_os_process_alive(uint64_t identity)
     return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
+bool ae_os_process_stopped(uint64_t identity)
+{
+    char state = 0;
+    uint64_t start = 0;
+    uint64_t threads = 0;
+    return (identity & IDENTITY_SPACE_MASK) == identity_space() &&
+           proc_stat(ae_os_identity_pid(identity), &state, &threads, &start) &&
+           (start & IDENTITY_START_MASK) == (identity & IDENTITY_START_MASK) &&
+           (state == 'T' || state == 't');
+}
+
 uint64_t ae_os_boot_id(void)
 {
     char text[64] = "";

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,11 @@ uint32_t ae_os_wake(ae_a32 *word, uint32_t count)
 {
     const long woken = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
     return woken < 0 ? 0 : (uint32_t)woken;
+}
+
+void ae_os_yield(void)
+{
+    (void)sched_yield();
 }
 
 void ae_os_wake_all(ae_a32 *word)

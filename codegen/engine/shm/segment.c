@@ -143,13 +143,12 @@ ae_ref ae_segment_carve(ae_segment *segment, uint64_t bytes)
     return (ae_ref)(start >> 4);
 }
 
-aero_status ae_segment_publish(ae_segment *segment, const ae_segment_spec *spec, bool *exists,
-                               aero_error *error)
+aero_status ae_segment_seal(ae_segment *segment, aero_error *error)
 {
     ae_segment_header *header = segment->header;
     const uint64_t used = (ae_load64(&header->used) + AE_PAGE_SIZE - 1) &
                           ~(uint64_t)(AE_PAGE_SIZE - 1);
-    *exists = false;
+    AE_ALWAYS(segment->created && header->magic == 0);
     const aero_status status = reserve_until(segment, used, error);
     if (status != AERO_OK)
         return status;
@@ -158,6 +157,22 @@ aero_status ae_segment_publish(ae_segment *segment, const ae_segment_spec *spec,
     header->checksum = header_checksum(header);
     header->magic = SEGMENT_MAGIC;
     AE_CRASH_POINT("segment.sealed");
+    return AERO_OK;
+}
+
+void ae_segment_adopt(ae_segment *segment, const uint8_t *store_id)
+{
+    ae_segment_header *header = segment->header;
+    AE_ALWAYS(segment->created && header->magic == SEGMENT_MAGIC);
+    memcpy(header->store_id, store_id, sizeof header->store_id);
+    header->checksum = header_checksum(header);
+}
+
+aero_status ae_segment_name(ae_segment *segment, const ae_segment_spec *spec, bool *exists,
+                            aero_error *error)
+{
+    *exists = false;
+    AE_ALWAYS(segment->created && segment->header->magic == SEGMENT_MAGIC);
     if (segment->fd < 0)
         return AERO_OK;
     /* The name appears with the content complete: nobody can see a half-made header. */

@@ -36,6 +36,8 @@ enum ae_root {
     AE_ROOT_POOLS,
     AE_ROOT_TABLES,
     AE_ROOT_INDEXES,
+    AE_ROOT_LOG,
+    AE_ROOT_SETTINGS,
     AE_ROOT_COUNT = 8
 };
 
@@ -97,10 +99,15 @@ static inline ae_ref ae_ref_of(const ae_segment *segment, const void *address)
 aero_status ae_segment_create(const ae_segment_spec *spec, ae_segment *segment, aero_error *error);
 /* Take zeroed fixed space, 64-byte aligned, during creation only.  0 when it does not fit. */
 ae_ref ae_segment_carve(ae_segment *segment, uint64_t bytes);
-/* Seal the header and give the file its name.  *exists is set, and nothing kept, when somebody else
- * was first: attach then. */
-aero_status ae_segment_publish(ae_segment *segment, const ae_segment_spec *spec, bool *exists,
-                               aero_error *error);
+/* Seal the header: the fixed structures are complete, pages may be taken; still nobody else sees
+ * it. */
+aero_status ae_segment_seal(ae_segment *segment, aero_error *error);
+/* Give the sealed segment the identity of the store whose files filled it, before it is named. */
+void ae_segment_adopt(ae_segment *segment, const uint8_t *store_id);
+/* Give the file its name.  *exists is set, and nothing kept, when somebody else was first: attach
+ * then. */
+aero_status ae_segment_name(ae_segment *segment, const ae_segment_spec *spec, bool *exists,
+                            aero_error *error);
 /* Attach an existing segment.  *missing: there is no such file.  Errors: PERMISSION, MISMATCH,
  * CORRUPT, IO. */
 aero_status ae_segment_attach(const ae_segment_spec *spec, ae_segment *segment, bool *missing,

@@ -6,7 +6,7 @@
 #include "base/os.h"
 #include "txn/handles.h"
 
-#define GLOBAL_STATS 64u
+#define GLOBAL_STATS 96u
 #define TABLE_STATS 4u
 
 typedef struct stat_list {
@@ -89,6 +89,24 @@ static void add_transactions(stat_list *list, const aero_db *db)
     add(list, "reaped_sessions", -1, ae_load64(&shared->counters[AE_COUNT_REAPED_MEMBERS]));
 }
 
+/* The log, checkpoints, and what recovery found. */
+static void add_files(stat_list *list, const aero_db *db)
+{
+    const ae_settings *settings = db->settings;
+    const ae_log_position written = ae_log_written(&db->log);
+    add(list, "log_lsn", -1, written.lsn);
+    add(list, "log_number", -1, written.number);
+    add(list, "log_durable_number", -1, ae_log_durable_number(&db->log));
+    add(list, "log_failed_errno", -1, (uint64_t)ae_log_poisoned(&db->log));
+    add(list, "checkpoints", -1, ae_load64(&settings->checkpoint_count));
+    add(list, "checkpoint_number", -1, ae_load64(&settings->checkpoint_number));
+    add(list, "keeper_pid", -1, ae_os_identity_pid(ae_load64(&settings->keeper)));
+    add(list, "recovered_rows", -1, settings->recovered_rows);
+    add(list, "recovered_commits", -1, settings->recovered_commits);
+    add(list, "recovered_cut_bytes", -1, settings->recovered_cut_bytes);
+    add(list, "recovered_us", -1, settings->recovered_us);
+}
+
 aero_status ae_stats_collect(aero_session *session, const aero_stat **stats, uint32_t *count)
 {
     const aero_db *db = session->db;
@@ -110,6 +128,7 @@ aero_status ae_stats_collect(aero_session *session, const aero_stat **stats, uin
     add(&list, "bytes_fixed", -1, (uint64_t)db->segment.header->first_page << AE_PAGE_SHIFT);
     add(&list, "bytes_blocks", -1, blocks);
     add_transactions(&list, db);
+    add_files(&list, db);
     for (uint32_t table = 0; table < tables; table++) {
         uint64_t rows = 0;
         const aero_status status = ae_table_count(session, table, &rows);

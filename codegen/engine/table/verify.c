@@ -251,8 +251,11 @@ static aero_status proc_check(verify_state *state)
 {
     aero_db *db = state->db;
     const uint32_t chunks = ae_heap_class(&db->heap, sizeof(ae_intent_chunk) - sizeof(ae_block));
+    const char *fault = NULL;
     if (!ae_queue_check(&db->queue))
         return broken(state, "commit queue", 0, ae_load64(&db->proc.shared->tail));
+    if (!ae_log_check(&db->log, &fault))
+        return broken(state, fault, 0, 0);
     for (uint32_t index = 0; index < AE_SLOTS; index++) {
         const ae_slot *slot = ae_slot_at(&db->proc, index);
         const uint64_t owner = ae_load64_acquire(&slot->owner);
@@ -293,6 +296,7 @@ static aero_status slots_check(verify_state *state)
         if (stock != state->cached[index])
             return broken(state, "stock of slot", index, state->cached[index]);
         others += ae_load32_acquire(&slot->cache.magazines) != 0;
+        others += ae_log_ring_block(&db->log, index) != 0;
         for (ae_ref chunk = ae_load32(&slot->chunk_first); chunk != 0; others++)
             chunk = slab_in(state, chunk,
                             ae_heap_class(&db->heap, sizeof(ae_intent_chunk) - sizeof(ae_block))) ==

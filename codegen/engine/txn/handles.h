@@ -13,12 +13,21 @@
 #include "txn/queue.h"
 #include "txn/reads.h"
 #include "txn/session.h"
+#include "txn/settings.h"
+#include "wal/log.h"
+
+#define AE_FORK_EPOCH_FIRST 1u
+
+struct ae_durable;
 
 struct aero_db {
     ae_segment segment;
+    ae_segment_spec spec; /* what was asked for */
     ae_heap heap;
     ae_proc proc;
     ae_queue queue;
+    ae_settings *settings; /* in the segment */
+    ae_log log;
     const struct aero_schema *schema;
     ae_hash *hashes; /* one a table */
     ae_catalog catalog;
@@ -26,6 +35,7 @@ struct aero_db {
     char *data_dir;
     char *shm_path;
     const char *profile;
+    enum ae_profile profile_kind;
     uint32_t orphans_cleared;
     /* Reads 0 in a child of fork() that has not used the handle yet. */
     _Atomic uint64_t *fork_guard;
@@ -34,7 +44,10 @@ struct aero_db {
     ae_a32 synchronous_commit;
     ae_a64 escalate_after;  /* conflicts on a row until its writers queue; 0: never */
     ae_a64 lock_timeout_ms; /* longest wait for a locked row */
-    ae_a64 checkpoint_interval_secs;
+    struct ae_durable *durable; /* the files' side (floor 7) */
+    /* See that what is in memory only gets to the disk, and that a due checkpoint is taken: called
+     * when settings->keeper_due_ns has passed.  NULL: nobody does that here. */
+    void (*keep)(aero_session *session);
 };
 
 /* A name of an index that was asked for: it lives as long as the handle. */
@@ -66,7 +79,9 @@ typedef struct ae_txn {
     uint32_t savepoint_capacity;
     ae_own_reader *readers;
     bool fresh;  /* nothing was read or written yet: the snapshot may still be renewed */
-    bool tracks; /* reads are noted, to be validated at commit */
+    bool logged;         /* its record may be in the slot's ring */
+    int32_t synchronous; /* waits for the disk at commit: 1, 0, or -1 as the database is set */
+    bool tracks;         /* reads are noted, to be validated at commit */
     ae_reads reads;
 } ae_txn;
 
@@ -96,6 +111,7 @@ struct aero_session {
     ae_hot hot;
     ae_ref latches[AE_LATCHES_KEPT]; /* anchors whose latch the transaction may hold */
     uint32_t latch_count;
+    ae_log_writer log_writer;
     aero_error error;
     ae_session_child *children;
     /* Scratch for row images: the row, and text of values while a statement runs. */

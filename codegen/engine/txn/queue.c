@@ -134,6 +134,11 @@ bool ae_queue_owner(const ae_queue *queue, uint64_t position, uint32_t *slot, ui
     return entry_is_lap(queue, word, position);
 }
 
+bool ae_queue_log_owner(void *queue, uint64_t position, uint32_t *slot, uint64_t *generation)
+{
+    return ae_queue_owner(queue, position, slot, generation);
+}
+
 #define WHAT_SHIFT 34
 #define WHAT_POSITION(position) ((position) << WHAT_SHIFT)
 

@@ -58,6 +58,8 @@ bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position, bool com
 /* The entry of a decided position: slot and generation of its owner.  False when it has been
  * overwritten. */
 bool ae_queue_owner(const ae_queue *queue, uint64_t position, uint32_t *slot, uint64_t *generation);
+/* The same for the log's writer, whose context is the queue (wal/log.h). */
+bool ae_queue_log_owner(void *queue, uint64_t position, uint32_t *slot, uint64_t *generation);
 enum ae_queue_what {
     AE_WROTE_SEVERAL, /* reference: an ae_write_block */
     AE_WROTE_INSERT,  /* reference: the new version */

@@ -9,7 +9,7 @@
  *   2 repair lists that a store tore, and the allocator's registers, before anything is given back
  *   3 finish a split of the hash, a step of a tree, then a half-freed version: their registers are
  *     needed next
- *   4 finish or undo the intents
+ *   4 keep the log record or take it back, then finish or undo the intents
  *   5 give back what the slot kept at hand and what nobody sees any more
  */
 #include "index/tree.h"
@@ -36,7 +36,8 @@ static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
              chunk = ae_load32(&((ae_intent_chunk *)ae_at(&db->segment, chunk))->next))
             if (chunk == ref)
                 return false;
-        return ref + 1 != ae_load32(&at->cache.magazines) && ref != ae_load32(&at->write_block);
+        return ref + 1 != ae_load32(&at->cache.magazines) && ref != ae_load32(&at->write_block) &&
+               ref != ae_log_ring_block(&db->log, reap->slot);
     }
     const ae_slab *slab = ae_heap_slab(&db->heap, owner);
     if (slab == NULL || db->heap.pools[slab->pool].kind != AE_POOL_VERSION)
@@ -72,6 +73,8 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     ae_catalog_recover(&db->catalog, slot);
     /* Before the intents: undoing them uses the same registers for other rows. */
     ae_reclaim_recover(db, slot);
+    if (ae_log_is_on(&db->log))
+        ae_log_settle(&db->log, slot, number != 0);
     if (number != 0 && ae_load32(&at->intent_count) != 0)
         ae_writes_describe(db, slot, number - 1);
     if (number != 0)

@@ -46,6 +46,15 @@ static void reap_when_due(const aero_session *session)
     ae_reclaim_idle(session, now / AE_REAP_INTERVAL_NS);
 }
 
+/* What asynchronous commits leave in memory, and checkpoints that become due, need a keeper. */
+static void keep_when_due(aero_session *session)
+{
+    const aero_db *db = session->db;
+    if (ae_os_coarse_ns() >= ae_load64(&db->settings->keeper_due_ns) && db->keep != NULL &&
+        ae_log_is_on(&db->log))
+        db->keep(session);
+}
+
 aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit_)
 {
     aero_db *db = session->db;
@@ -70,6 +79,8 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->tracks = explicit_ && isolation == AERO_ISOLATION_SERIALIZABLE;
     txn->intent_count = 0;
     txn->chunk_count = 0;
+    txn->logged = false;
+    txn->synchronous = -1;
     txn->generation = ae_load64(&slot->generation);
     if (explicit_)
         ae_store64(&slot->began_ns, ae_os_monotonic_ns());
@@ -176,6 +187,7 @@ void ae_txn_rollback(aero_session *session)
     if (txn->explicit)
         ae_txn_take_back(session);
     ae_store64_release(&slot->state, AE_STATE(AE_STATE_ABORTED, 0));
+    ae_record_settle(session, false);
     ae_txn_undo_to(session, 0);
     ae_writes_retire(session->db, txn->slot);
     ae_count(&session->db->proc, AE_COUNT_ROLLBACKS);
@@ -247,7 +259,9 @@ aero_status ae_txn_commit(aero_session *session)
         ae_txn_rollback(session);
         return ae_conflict(session, reason, NULL);
     }
-    const aero_status status = ae_writes_prepare(session);
+    aero_status status = ae_writes_prepare(session);
+    if (status == AERO_OK)
+        status = ae_record_prepare(session);
     if (status != AERO_OK) {
         ae_txn_rollback(session);
         return status;
@@ -262,6 +276,7 @@ aero_status ae_txn_commit(aero_session *session)
         ae_txn_rollback(session);
         return ae_conflict(session, reason, NULL);
     }
+    ae_record_settle(session, true);
     ae_writes_describe(db, txn->slot, position);
     ae_feed_notify(&db->proc);
     ae_intents_stamp(db, txn->slot, position + 1);
@@ -273,7 +288,9 @@ aero_status ae_txn_commit(aero_session *session)
     (void)ae_snapshot_publish(&db->proc, &slot->snapshot);
     ae_store64(&slot->commits, ae_load64(&slot->commits) + 1);
     txn_leave(session);
-    return AERO_OK;
+    status = ae_record_finish(session, txn->slot, position + 1);
+    keep_when_due(session);
+    return status;
 }
 
 /* ---- savepoints ----------------------------------------------------------------------------- */

@@ -16,7 +16,8 @@
 aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit_);
 /* Take the snapshot unless there is one. */
 void ae_txn_look(aero_session *session);
-/* Errors: CONFLICT (rolled back then). */
+/* Errors: CONFLICT, FULL, LIMIT, NO_MEMORY (rolled back then); IO, FULL of a synchronous commit:
+ * committed for everybody who is attached, and perhaps not on disk. */
 aero_status ae_txn_commit(aero_session *session);
 void ae_txn_rollback(aero_session *session);
 aero_status ae_txn_savepoint(aero_session *session, const char *name, size_t length);
@@ -80,6 +81,23 @@ void ae_writes_retire(aero_db *db, uint32_t slot);
 /* Compare the session's reads with what was committed at positions [from, upto).
  * AERO_CONFLICT_…. */
 int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto);
+
+/* ---- the log (record.c) --------------------------------------------------------------------- */
+
+/* Does the open transaction wait for the disk when it commits? */
+static inline bool ae_txn_synchronous(const aero_session *session)
+{
+    return session->txn.synchronous < 0 ? ae_load32(&session->db->synchronous_commit) != 0
+                                        : session->txn.synchronous != 0;
+}
+/* Before a commit enters the queue: what it writes, for the log.  Errors: IO, FULL, LIMIT,
+ * NO_MEMORY. */
+aero_status ae_record_prepare(aero_session *session);
+/* After the decision, before the slot is released: the record stays or is taken back. */
+void ae_record_settle(aero_session *session, bool committed);
+/* After a commit: wait for the disk, if that is asked for.  `slot` may be somebody else's by now.
+ * Errors: IO, FULL: committed in memory, and perhaps not on disk. */
+aero_status ae_record_finish(aero_session *session, uint32_t slot, uint64_t number);
 
 /* ---- reclaiming (reclaim.c) ----------------------------------------------------------------- */
 

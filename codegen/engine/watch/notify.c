@@ -9,7 +9,7 @@
 
 #include "base/os.h"
 #include "base/os_event.h"
-#include "base/os_thread.h"
+#include "base/os_store.h"
 #include "base/os_wait.h"
 #include "proc/feed.h"
 
@@ -27,19 +27,19 @@ enum { IDLE, ARMED, ENDED };
 struct ae_notify {
     ae_proc *proc;
     int fd;
-    pthread_t thread;
+    ae_os_thread *thread;
     ae_a32 state;
     ae_a64 clock; /* what the watch has read; set before it arms */
 };
 
-static void *notify_run(void *context)
+static void notify_run(void *context)
 {
     ae_notify *notify = context;
     for (;;) {
         /* Acquire: the clock that goes with ARMED; pairs with ae_notify_arm. */
         const uint32_t state = ae_load32_acquire(&notify->state);
         if (state == ENDED)
-            return NULL;
+            return;
         if (state == IDLE) {
             ae_os_wait(&notify->state, IDLE, IDLE_NS);
             continue;
@@ -70,7 +70,7 @@ aero_status ae_notify_new(ae_proc *proc, ae_notify **notify, aero_error *error)
         free(fresh);
         return ae_fail_errno(error, AERO_IO, failed, "cannot make a watch's descriptor");
     }
-    const int refused = ae_os_thread_start(&fresh->thread, notify_run, fresh);
+    const int refused = ae_os_thread_start(notify_run, fresh, &fresh->thread);
     if (refused != 0) {
         ae_os_close(fresh->fd);
         free(fresh);
@@ -116,5 +116,5 @@ void ae_notify_free(ae_notify *notify)
 void ae_notify_forget(ae_notify *notify)
 {
     ae_os_close(notify->fd);
-    free(notify);
+    free(notify); /* in a child of fork the thread's handle is lost: a few bytes */
 }

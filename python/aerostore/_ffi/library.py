@@ -55,10 +55,12 @@ class Library:
 
 # Every type that is named in a call of cffi.
 _TYPES = (
+    "aero_checkpoint_report *",
     "aero_column_data[]",
     "aero_cursor **",
     "aero_db **",
     "aero_error *",
+    "aero_files_report *",
     "aero_index_info[]",
     "aero_ingest **",
     "aero_ingest_report *",

@@ -43,7 +43,7 @@ class Store:
         self._handle: Any = None
         self._sessions: set[int] = set()
         ffi = library.ffi
-        texts = [_c_string(ffi, text) for text in (data_dir, profile, memory, shm_path)]
+        texts = [c_string(ffi, text) for text in (data_dir, profile, memory, shm_path)]
         options = ffi.new("aero_open_options *", (*texts, size))
         out = ffi.new("aero_db **")
         error = ffi.new("aero_error *")
@@ -100,7 +100,8 @@ class Store:
             self._detach()
 
 
-def _c_string(ffi: Any, text: str | None) -> Any:
+def c_string(ffi: Any, text: str | None) -> Any:
+    """Return a path or a name as the engine takes it; None is a NULL pointer."""
     if text is None:
         return ffi.NULL
     data = os.fsencode(text)
@@ -451,6 +452,21 @@ class Session:
         )
         return (decode_value(ffi, ends[0]), decode_value(ffi, ends[1])) if found[0] else None
 
+    # ---- files ----
+
+    def checkpoint(self) -> tuple[int, int, int, float]:
+        """Write a checkpoint; return its rows, bytes, last commit and milliseconds."""
+        report = self.library.ffi.new("aero_checkpoint_report *")
+        self.check(self.library.lib.aero_checkpoint(self.handle, report))
+        return int(report.rows), int(report.bytes), int(report.number), float(report.elapsed_ms)
+
+    def backup(self, target: str) -> tuple[int, int, int, float]:
+        """Write a store of its own; return its rows, bytes, last commit and milliseconds."""
+        ffi = self.library.ffi
+        report = ffi.new("aero_checkpoint_report *")
+        self.check(self.library.lib.aero_backup(self.handle, c_string(ffi, target), report))
+        return int(report.rows), int(report.bytes), int(report.number), float(report.elapsed_ms)
+
     # ---- the database ----
 
     def stats(self) -> list[tuple[str, int, Any]]:
@@ -475,7 +491,7 @@ class Session:
         ffi = self.library.ffi
         self.check(
             self.library.lib.aero_config_set(
-                self.handle, _c_string(ffi, key), _c_string(ffi, value)
+                self.handle, c_string(ffi, key), c_string(ffi, value)
             )
         )
 
@@ -483,5 +499,5 @@ class Session:
         """Return a setting as text."""
         ffi = self.library.ffi
         out = ffi.new("char const **")
-        self.check(self.library.lib.aero_config_get(self.handle, _c_string(ffi, key), out))
+        self.check(self.library.lib.aero_config_get(self.handle, c_string(ffi, key), out))
         return self.library.text(out[0])

@@ -178,6 +178,56 @@ aero_status aero_stats(aero_session *session, const aero_stat **stats, uint32_t 
  * contradiction.  Meant for a quiet database; concurrent writers are waited out, not stopped. */
 aero_status aero_verify(aero_session *session, uint64_t *rows, uint64_t *blocks);
 
+/* ---- files ---------------------------------------------------------------------------------- */
+
+typedef struct aero_checkpoint_report {
+    uint64_t rows;
+    uint64_t bytes;
+    uint64_t number; /* commits up to this one are in it */
+    double elapsed_ms;
+} aero_checkpoint_report;
+
+/* Write all rows to a new checkpoint, online, and cut the log.  Errors: USAGE in a transaction, IO,
+ * FULL when the disk is, TIMEOUT when another process has been at it for a minute. */
+aero_status aero_checkpoint(aero_session *session, aero_checkpoint_report *report);
+
+/* Make a store of its own in the directory `target` (made, or empty) of what is there now, online.
+ * Errors: USAGE in a transaction or when the directory is not empty, IO, FULL. */
+aero_status aero_backup(aero_session *session, const char *target, aero_checkpoint_report *report);
+
+/* What came out of a store's files. */
+typedef struct aero_files_report {
+    uint64_t rows;      /* of all tables */
+    uint64_t commits;   /* of the log after the checkpoint */
+    uint64_t number;    /* the last commit */
+    uint64_t lsn;       /* where the log ends */
+    uint64_t cut_bytes; /* of a torn tail, never acknowledged as durable */
+    uint64_t damage;    /* repair: 1 when acknowledged commits may have been left out */
+    double elapsed_ms;
+} aero_files_report;
+
+/* Stores that need not be open; of the options only data_dir and size (of private memory, 0: as
+ * much as it takes) count.  Errors: NOT_FOUND without a store, CORRUPT and MISMATCH as recovery. */
+/* Read all files as recovery would, and walk what comes out of them.  Nothing is changed. */
+aero_status aero_files_verify(const aero_open_options *options, aero_files_report *report,
+                              aero_error *error);
+/* Make a damaged store usable with what is good of it.  Its files are moved into a new directory
+ * inside, whose path is put into `aside`.  USAGE while it is in use. */
+aero_status aero_files_repair(const aero_open_options *options, char *aside, size_t aside_size,
+                              aero_files_report *report, aero_error *error);
+/* Make a store in `target` (made, or empty) as of a commit number (UINT64_MAX: the last) and a time
+ * (microseconds since 1970, INT64_MAX: now).  NOT_FOUND when that is older than what is kept. */
+aero_status aero_files_restore(const aero_open_options *options, const char *target,
+                               uint64_t number, int64_t time_us, aero_files_report *report,
+                               aero_error *error);
+
+/* Keep a database that is in memory: flush what asynchronous commits leave, take checkpoints when
+ * they are due, and return when nobody else uses it.  What the program aerostored does; `detach`:
+ * go on in a child that belongs to nobody, while this process ends.  *outcome: 0 done, 1 failed
+ * (with the error), 3 another one is at work, 4 directory or segment gone, 5 replaced. */
+aero_status aero_keep(const aero_open_options *options, int32_t detach, int32_t *outcome,
+                      aero_error *error);
+
 /* ---- transactions --------------------------------------------------------------------------- */
 
 /* Begin a transaction (enum aero_isolation).  Errors: USAGE inside one, NO_SLOT. */

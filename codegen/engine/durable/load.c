@@ -1,0 +1,163 @@
+/* load.c — reading a checkpoint file, of which nothing is trusted (format.h).
+ *
+ * A block's length is bounded by the format and by what is left of the file before memory is taken
+ * for it, and its checksum is judged before a byte of it is used.  The file is good only if it ends
+ * with its end block and that agrees with what was read.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc.h"
+#include "base/os_file.h"
+#include "durable/durable_private.h"
+
+static aero_status load_fail(const ae_checkpoint_file *file, const char *what, uint64_t found,
+                             uint64_t expected, aero_error *error)
+{
+    return ae_fail(error, AERO_CORRUPT,
+                   "checkpoint %.500s, offset %llu: %s is %llu, expected %llu; nothing was changed",
+                   file->path, (unsigned long long)file->offset, what, (unsigned long long)found,
+                   (unsigned long long)expected);
+}
+
+/* Read the block at file->offset into the buffer.  *head points into it. */
+static aero_status block_read(ae_checkpoint_file *file, const ae_block_head **head,
+                              aero_error *error)
+{
+    ae_block_head first;
+    size_t done = 0;
+    int failure = ae_os_file_read(file->fd, file->offset, &first, sizeof first, &done);
+    if (failure != 0)
+        return ae_fail_errno(error, AERO_IO, failure, "cannot read %.500s at %llu", file->path,
+                             (unsigned long long)file->offset);
+    const uint64_t left = file->size - file->offset;
+    if (done < sizeof first)
+        return load_fail(file, "the number of bytes left", done, sizeof first, error);
+    if (first.magic != AE_CHECKPOINT_MAGIC)
+        return load_fail(file, "the block's mark", first.magic, AE_CHECKPOINT_MAGIC, error);
+    if (first.length < sizeof first || first.length > AE_BLOCK_MAX || first.length > left)
+        return load_fail(file, "the block's length", first.length,
+                         left < AE_BLOCK_MAX ? left : AE_BLOCK_MAX, error);
+    if (first.length > file->capacity) {
+        const size_t capacity = first.length > AE_BLOCK_TARGET * 2 ? first.length
+                                                                   : AE_BLOCK_TARGET * 2;
+        uint8_t *grown = realloc(file->buffer, capacity);
+        if (grown == NULL)
+            return ae_fail(error, AERO_NO_MEMORY, "no memory to read %.500s", file->path);
+        file->buffer = grown;
+        file->capacity = capacity;
+    }
+    failure = ae_os_file_read(file->fd, file->offset, file->buffer, first.length, &done);
+    if (failure != 0)
+        return ae_fail_errno(error, AERO_IO, failure, "cannot read %.500s at %llu", file->path,
+                             (unsigned long long)file->offset);
+    if (done != first.length || memcmp(file->buffer, &first, sizeof first) != 0)
+        return load_fail(file, "the block's length on the second look", done, first.length, error);
+    const uint32_t sum = ae_crc32c(0, file->buffer + 8, first.length - 8);
+    if (sum != first.checksum)
+        return load_fail(file, "the block's checksum", sum, first.checksum, error);
+    *head = (const ae_block_head *)(const void *)file->buffer;
+    return AERO_OK;
+}
+
+/* Read and judge the head block. */
+static aero_status head_read(ae_checkpoint_file *file, aero_error *error)
+{
+    const ae_block_head *block = NULL;
+    const aero_status status = block_read(file, &block, error);
+    if (status != AERO_OK)
+        return status;
+    if (block->kind != AE_BLOCK_HEAD || block->number != 0)
+        return load_fail(file, "the first block's kind", block->kind, AE_BLOCK_HEAD, error);
+    if (block->length != sizeof *block + sizeof file->head)
+        return load_fail(file, "the head's length", block->length,
+                         sizeof *block + sizeof file->head, error);
+    memcpy(&file->head, block + 1, sizeof file->head);
+    memcpy(file->store, block->store, sizeof file->store);
+    file->serial = block->serial;
+    if (file->head.format != AE_CHECKPOINT_FORMAT)
+        return ae_fail(error, AERO_MISMATCH, "checkpoint %.500s has format %u, expected %u",
+                       file->path, file->head.format, AE_CHECKPOINT_FORMAT);
+    if (memchr(file->head.package, '\0', sizeof file->head.package) == NULL)
+        return load_fail(file, "the package's name length", sizeof file->head.package,
+                         sizeof file->head.package - 1, error);
+    file->offset += block->length;
+    file->number = 1;
+    return AERO_OK;
+}
+
+aero_status aei_checkpoint_open(ae_checkpoint_file *file, const char *path, aero_error *error)
+{
+    memset(file, 0, sizeof *file);
+    file->fd = -1;
+    const size_t length = strlen(path);
+    if (length >= sizeof file->path)
+        return ae_fail(error, AERO_IO, "the path of the checkpoint is too long");
+    memcpy(file->path, path, length + 1);
+    uint32_t links = 0;
+    int failure = ae_os_file_open(path, AE_FILE_READ, &file->fd);
+    if (failure == ENOENT) {
+        file->fd = -1;
+        return AERO_OK;
+    }
+    if (failure == 0)
+        failure = ae_os_file_state(file->fd, &file->size, &links);
+    const aero_status status = failure != 0 ? ae_fail_errno(error, AERO_IO, failure,
+                                                            "cannot open %.500s", path)
+                                            : head_read(file, error);
+    if (status != AERO_OK)
+        aei_checkpoint_close(file);
+    return status;
+}
+
+static aero_status end_check(const ae_checkpoint_file *file, const ae_block_head *block,
+                             aero_error *error)
+{
+    ae_checkpoint_end end;
+    if (block->length != sizeof *block + sizeof end)
+        return load_fail(file, "the end's length", block->length, sizeof *block + sizeof end,
+                         error);
+    memcpy(&end, block + 1, sizeof end);
+    if (end.rows != file->rows)
+        return load_fail(file, "the number of rows", file->rows, end.rows, error);
+    if (end.blocks != (uint64_t)file->number + 1)
+        return load_fail(file, "the number of blocks", (uint64_t)file->number + 1, end.blocks,
+                         error);
+    if (end.bytes != file->size || file->offset + block->length != file->size)
+        return load_fail(file, "the file's size", file->size, end.bytes, error);
+    return AERO_OK;
+}
+
+aero_status aei_checkpoint_next(ae_checkpoint_file *file, aero_error *error)
+{
+    const ae_block_head *block = NULL;
+    file->payload = NULL;
+    const aero_status status = block_read(file, &block, error);
+    if (status != AERO_OK)
+        return status;
+    if (memcmp(block->store, file->store, sizeof file->store) != 0 || block->serial != file->serial)
+        return load_fail(file, "the block's checkpoint", block->serial, file->serial, error);
+    if (block->number != file->number)
+        return load_fail(file, "the block's number", block->number, file->number, error);
+    if (block->kind == AE_BLOCK_END)
+        return end_check(file, block, error);
+    if (block->kind != AE_BLOCK_ROWS)
+        return load_fail(file, "the block's kind", block->kind, AE_BLOCK_ROWS, error);
+    file->payload = (const uint8_t *)(block + 1);
+    file->payload_size = block->length - sizeof *block;
+    file->block_rows = block->rows;
+    file->rows += block->rows;
+    file->offset += block->length;
+    file->number++;
+    return AERO_OK;
+}
+
+void aei_checkpoint_close(ae_checkpoint_file *file)
+{
+    if (file->fd >= 0)
+        ae_os_file_close(file->fd);
+    free(file->buffer);
+    file->buffer = NULL;
+    file->fd = -1;
+}

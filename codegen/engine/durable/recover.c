@@ -1,0 +1,354 @@
+/* recover.c — from files to the tables of a new segment: newest checkpoint, then the log.
+ *
+ * Recovery reads only; no file is changed, so it may be done again by another, or by several at
+ * once.  The segment that is filled has no name until all of it is there.  What comes after goes to
+ * a new log file that begins where recovery ended: so a torn tail is cut off without being touched.
+ *
+ * The rule (README.md): D is the greatest durable position that a checkpoint or any valid frame
+ * names.  If the stream of good frames ends below D, what follows was on disk and is damaged:
+ * refused.  If it ends at D or above, the rest was never acknowledged as durable: cut, and told.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/os_file.h"
+#include "durable/sink.h"
+#include "table/table.h"
+#include "txn/txn.h"
+
+typedef struct recovery {
+    aero_db *db;
+    aero_session *session;
+    const ae_recovery_goal *goal;
+    ae_recovery_report *report;
+    ae_checkpoint_file checkpoint;
+    ae_log_files files;
+    ae_log_reader reader;
+    ae_sink sink;
+    ae_log_position end; /* where the log goes on */
+    bool stopped;        /* the goal is reached */
+} recovery;
+
+/* ---- do the files belong together, and to us? ----------------------------------------------- */
+
+static aero_status check_origin(const recovery *of, const char *path, uint32_t stack,
+                                uint64_t fingerprint, const char *package, aero_error *error)
+{
+    const struct aero_schema *schema = of->db->schema;
+    if (strncmp(package, schema->package, 23) != 0)
+        return ae_fail(error, AERO_MISMATCH, "%.500s is of package %.23s, not %s", path, package,
+                       schema->package);
+    if (stack != (uint32_t)aei_durable_stack(of->db->profile_kind))
+        return ae_fail(error, AERO_MISMATCH, "%.500s holds records of another profile", path);
+    if (stack == AE_STACK_ROW && fingerprint != schema->fingerprint)
+        return ae_fail(error, AERO_MISMATCH,
+                       "%.500s was written with schema %016llx, this package has %016llx; only the "
+                       "profile logical restores into a changed schema",
+                       path, (unsigned long long)fingerprint,
+                       (unsigned long long)schema->fingerprint);
+    return AERO_OK;
+}
+
+static aero_status check_files(const recovery *of, aero_error *error)
+{
+    const ae_checkpoint_file *checkpoint = &of->checkpoint;
+    const bool has_checkpoint = checkpoint->fd >= 0;
+    aero_status status = AERO_OK;
+    if (has_checkpoint)
+        status = check_origin(of, checkpoint->path, checkpoint->head.stack, checkpoint->head.schema,
+                              checkpoint->head.package, error);
+    for (uint32_t index = 0; index < of->files.count && status == AERO_OK; index++) {
+        const ae_log_file *file = &of->files.files[index];
+        status = check_origin(of, file->path, file->head.stack, file->head.schema,
+                              file->head.package, error);
+        if (status == AERO_OK && has_checkpoint &&
+            memcmp(file->store, checkpoint->store, sizeof file->store) != 0)
+            status = ae_fail(error, AERO_MISMATCH,
+                             "%.400s and %.400s are of different stores; nothing was changed",
+                             file->path, checkpoint->path);
+    }
+    if (status != AERO_OK)
+        return status;
+    if (!has_checkpoint && of->files.count > 0 && of->files.files[0].head.after != 0)
+        return ae_fail(error, AERO_CORRUPT,
+                       "the log begins at %llu with %.500s: the checkpoint before it is missing",
+                       (unsigned long long)of->files.files[0].head.after, of->files.files[0].path);
+    const bool alone = has_checkpoint && (checkpoint->head.flags & AE_CHECKPOINT_ALONE) != 0;
+    if (has_checkpoint && of->files.count == 0 && !alone && !of->goal->lenient)
+        return ae_fail(error, AERO_CORRUPT,
+                       "the log that belongs to %.500s, from %llu on, is missing", checkpoint->path,
+                       (unsigned long long)checkpoint->head.replay_lsn);
+    return AERO_OK;
+}
+
+/* Repair: what follows is left out. */
+static aero_status spoilt(recovery *of)
+{
+    of->report->damage = 1;
+    ae_error_clear(&of->session->error);
+    return AERO_OK;
+}
+
+/* ---- the checkpoint ------------------------------------------------------------------------- */
+
+static aero_status load_rows(recovery *of)
+{
+    ae_checkpoint_file *file = &of->checkpoint;
+    aero_error *error = &of->session->error;
+    of->sink.file = file->path;
+    of->sink.fresh = true;
+    for (;;) {
+        aero_status status = aei_checkpoint_next(file, error);
+        if (status != AERO_OK || file->payload == NULL)
+            break;
+        const uint64_t before = of->sink.operations;
+        status = ae_sink_apply(&of->sink, file->payload, file->payload_size);
+        if (status == AERO_OK)
+            status = ae_sink_flush(&of->sink);
+        if (status == AERO_OK && of->sink.operations - before != file->block_rows)
+            status = ae_fail(error, AERO_CORRUPT,
+                             "checkpoint %.500s: a block before offset %llu holds %llu rows, "
+                             "expected %u",
+                             file->path, (unsigned long long)file->offset,
+                             (unsigned long long)(of->sink.operations - before), file->block_rows);
+        if (status != AERO_OK)
+            return status;
+    }
+    of->sink.fresh = false;
+    if (error->code == AERO_CORRUPT && of->goal->lenient)
+        return spoilt(of);
+    return error->code;
+}
+
+/* ---- the log -------------------------------------------------------------------------------- */
+
+static aero_status piece_apply(void *context, const uint8_t *data, size_t size, aero_error *error)
+{
+    recovery *of = context;
+    (void)error; /* the sink's are the session's, which this is */
+    const aero_status status = ae_sink_apply(&of->sink, data, size);
+    return status == AERO_OK ? ae_sink_flush(&of->sink) : status;
+}
+
+static aero_status commit_apply(recovery *of, const ae_commit *commit)
+{
+    aero_status status = AERO_OK;
+    if (commit->number <= of->end.number)
+        return AERO_OK; /* the checkpoint has it */
+    if (commit->number > of->goal->number || of->reader.frame->time_us > of->goal->time_us) {
+        of->stopped = true;
+        return AERO_OK;
+    }
+    if (commit->pieces > 0)
+        status = ae_pieces_read(&of->files, commit->last_piece, commit->pieces, piece_apply, of,
+                                &of->session->error);
+    if (status == AERO_OK)
+        status = ae_sink_apply(&of->sink, commit->data, commit->size);
+    if (status == AERO_OK)
+        of->report->commits++;
+    return status;
+}
+
+static aero_status frame_apply(recovery *of)
+{
+    ae_commits_head head;
+    ae_commits commits;
+    ae_commit commit;
+    uint64_t last = of->end.number;
+    ae_commits_start(&commits, of->reader.frame);
+    memcpy(&head, of->reader.frame + 1, sizeof head); /* the reader has judged it */
+    of->end.framed = head.upto;
+    if (of->stopped)
+        return AERO_OK;
+    for (;;) {
+        aero_status status = ae_commits_next(&commits, &commit, &of->session->error);
+        if (status != AERO_OK)
+            return status;
+        if (commit.data == NULL || of->stopped)
+            break;
+        status = commit_apply(of, &commit);
+        if (status != AERO_OK)
+            return status;
+        last = commit.number > last && !of->stopped ? commit.number : last;
+    }
+    of->end.number = last;
+    return ae_sink_flush(&of->sink);
+}
+
+/* The stream of good frames has ended: torn there, or damaged? */
+static aero_status judge_end(recovery *of)
+{
+    ae_log_reader *reader = &of->reader;
+    aero_error *error = &of->session->error;
+    const ae_log_file *at = &of->files.files[reader->file];
+    const uint64_t good = reader->lsn - at->base;
+    const aero_status status = ae_log_reader_beyond(reader, error);
+    if (status != AERO_OK)
+        return status;
+    uint64_t durable = reader->durable;
+    if (of->checkpoint.fd >= 0 && of->checkpoint.head.durable > durable)
+        durable = of->checkpoint.head.durable;
+    const bool damaged = durable > reader->lsn || reader->file + 1 < of->files.count;
+    if (damaged && of->goal->lenient)
+        return spoilt(of);
+    if (damaged)
+        return ae_fail(error, AERO_CORRUPT,
+                       "log %.400s, offset %llu: %s, but the log was durable up to position %llu "
+                       "(this is %llu); nothing was changed",
+                       at->path, (unsigned long long)good, ae_frame_fault_text(reader->fault),
+                       (unsigned long long)durable, (unsigned long long)reader->lsn);
+    of->report->cut_lsn = reader->lsn;
+    of->report->cut_bytes = at->size > good ? at->size - good : 0;
+    return AERO_OK;
+}
+
+static aero_status replay(recovery *of)
+{
+    aero_error *error = &of->session->error;
+    const uint64_t from = of->checkpoint.fd >= 0 ? of->checkpoint.head.replay_lsn : UINT64_MAX;
+    if (of->files.count == 0) {
+        of->end.framed = of->checkpoint.head.number;
+        return AERO_OK;
+    }
+    aero_status status = ae_log_reader_start(&of->reader, &of->files, from, error);
+    if (status == AERO_NOT_FOUND && of->goal->lenient)
+        return spoilt(of);
+    if (status == AERO_NOT_FOUND)
+        return ae_fail(error, AERO_CORRUPT,
+                       "no file of the log holds %llu, where replay after %.500s begins",
+                       (unsigned long long)from, of->checkpoint.path);
+    if (status != AERO_OK)
+        return status;
+    for (;;) {
+        status = ae_log_reader_next(&of->reader, error);
+        if (status != AERO_OK || of->reader.frame == NULL)
+            break;
+        of->sink.file = of->files.files[of->reader.file].path;
+        of->end.previous = of->reader.frame->lsn;
+        if (of->reader.frame->kind == AE_FRAME_COMMITS)
+            status = frame_apply(of);
+        else if (of->reader.frame->kind == AE_FRAME_FILE)
+            of->end.framed = of->files.files[of->reader.file].head.number;
+        if (status != AERO_OK)
+            break;
+    }
+    if (status == AERO_CORRUPT && of->goal->lenient)
+        status = spoilt(of);
+    else if (status == AERO_OK)
+        status = judge_end(of);
+    of->end.lsn = of->reader.lsn;
+    ae_log_reader_end(&of->reader);
+    return status;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+static aero_status recover_tables(recovery *of)
+{
+    if (of->checkpoint.fd >= 0)
+        of->end = (ae_log_position){.lsn = of->checkpoint.head.replay_lsn,
+                                    .previous = of->checkpoint.head.replay_lsn};
+    aero_status status = ae_sink_open(&of->sink, of->session,
+                                      aei_durable_stack(of->db->profile_kind));
+    if (status == AERO_OK && of->checkpoint.fd >= 0)
+        status = load_rows(of);
+    if (of->checkpoint.fd >= 0)
+        of->end.number = of->checkpoint.head.number;
+    if (status == AERO_OK && of->report->damage == 0)
+        status = replay(of);
+    of->report->rows = of->sink.rows;
+    const aero_status closed = ae_sink_close(&of->sink, status == AERO_OK);
+    return status != AERO_OK ? status : closed;
+}
+
+static aero_status recover_run(recovery *of, aero_error *error)
+{
+    aero_status status = ae_session_new(of->db, &of->session, error);
+    if (status != AERO_OK)
+        return status;
+    status = recover_tables(of);
+    if (status != AERO_OK && error != NULL)
+        *error = of->session->error;
+    ae_session_free(of->session);
+    return status;
+}
+
+/* The newest checkpoint that lies before the goal, of those that are kept. */
+static aero_status checkpoint_choose(recovery *of, const char *path, aero_error *error)
+{
+    const ae_file_names *names = aei_durable_names(of->db->profile_kind);
+    char older[PATH_MAX];
+    aero_status status = aei_checkpoint_open(&of->checkpoint, path, error);
+    if (status != AERO_OK && (status != AERO_CORRUPT || !of->goal->lenient))
+        return status;
+    uint64_t serial = of->checkpoint.serial;
+    while (of->checkpoint.fd >= 0 && serial > 1 &&
+           (of->checkpoint.head.number > of->goal->number ||
+            of->checkpoint.head.time_us > of->goal->time_us)) {
+        aei_checkpoint_close(&of->checkpoint);
+        serial--;
+        if (!aei_checkpoint_kept(of->db->data_dir, names->checkpoint, serial, older, sizeof older))
+            break;
+        status = aei_checkpoint_open(&of->checkpoint, older, error);
+        if (status != AERO_OK)
+            return status;
+    }
+    if (of->checkpoint.fd >= 0 && (of->checkpoint.head.number > of->goal->number ||
+                                   of->checkpoint.head.time_us > of->goal->time_us))
+        return ae_fail(error, AERO_NOT_FOUND,
+                       "the oldest checkpoint that is kept, %.500s, is younger than what is asked",
+                       of->checkpoint.path);
+    if (status != AERO_OK)
+        of->report->damage = 1;
+    return AERO_OK;
+}
+
+aero_status aei_recover(aero_db *db, const ae_recovery_goal *goal, ae_recovery_report *report,
+                        aero_error *error)
+{
+    const ae_file_names *names = aei_durable_names(db->profile_kind);
+    const uint64_t began = ae_os_monotonic_ns();
+    enum ae_profile found = AE_PROFILES;
+    char path[PATH_MAX];
+    recovery of = {.db = db, .goal = goal, .report = report};
+    memset(report, 0, sizeof *report);
+    of.checkpoint.fd = -1;
+    aero_status status = aei_durable_profile(db->data_dir, &found, error);
+    if (status == AERO_OK && found != AE_PROFILES && found != db->profile_kind)
+        status = ae_fail(error, AERO_MISMATCH, "%.500s holds a store of another profile than %s",
+                         db->data_dir, db->profile);
+    if (status == AERO_OK &&
+        !aei_durable_path(db->data_dir, names->checkpoint, "", path, sizeof path))
+        status = ae_fail(error, AERO_IO, "the path of the checkpoint is too long");
+    if (status == AERO_OK && found != AE_PROFILES)
+        status = checkpoint_choose(&of, path, error);
+    if (status == AERO_OK && found != AE_PROFILES)
+        status = ae_log_files_open(&of.files, db->data_dir, names->log, error);
+    if (status == AERO_OK)
+        status = check_files(&of, error);
+    if (status == AERO_OK && found != AE_PROFILES) {
+        if (of.files.count > 0 || of.checkpoint.fd >= 0)
+            ae_segment_adopt(&db->segment,
+                             of.checkpoint.fd >= 0 ? of.checkpoint.store : of.files.files[0].store);
+        status = recover_run(&of, error);
+    }
+    if (status == AERO_OK) {
+        const uint64_t clock = ae_load64(&db->proc.shared->clock);
+        of.end.number = of.end.number > clock ? of.end.number : clock;
+        of.end.base = UINT64_MAX;
+        report->number = of.end.number;
+        report->lsn = of.end.lsn;
+        ae_store64(&db->settings->checkpoint_serial, of.checkpoint.serial);
+        ae_store64(&db->settings->checkpoint_lsn, of.checkpoint.head.replay_lsn);
+        ae_store64(&db->settings->checkpoint_number, of.checkpoint.head.number);
+        db->settings->recovered_rows = report->rows;
+        db->settings->recovered_commits = report->commits;
+        db->settings->recovered_cut_bytes = report->cut_bytes;
+        db->settings->recovered_us = (ae_os_monotonic_ns() - began) / 1000;
+        ae_log_start(&db->log, &of.end);
+    }
+    ae_log_files_close(&of.files);
+    aei_checkpoint_close(&of.checkpoint);
+    report->elapsed_ms = (double)(ae_os_monotonic_ns() - began) / 1e6;
+    return status;
+}

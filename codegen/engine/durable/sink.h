@@ -1,0 +1,36 @@
+/* sink.h — rows and operations read from files, on their way into the tables of a new segment.
+ *
+ * The segment has no name yet, so nobody else is there: operations are applied in batches, one
+ * transaction each, and order is all that counts.
+ */
+#ifndef AE_DURABLE_SINK_H
+#define AE_DURABLE_SINK_H
+
+#include "durable/durable_private.h"
+#include "wal/codec.h"
+
+typedef struct ae_sink {
+    aero_session *session;
+    const struct aero_schema *schema;
+    enum ae_stack stack;
+    const char *file; /* named in errors */
+    bool fresh;       /* rows of a checkpoint: each key occurs once */
+    /* Inserted rows of one table that wait to be written together. */
+    char *images;
+    size_t stride;
+    uint32_t table;
+    uint32_t count;
+    uint32_t pending; /* operations in the open transaction */
+    uint64_t rows;    /* inserted in all */
+    uint64_t operations;
+} ae_sink;
+
+aero_status ae_sink_open(ae_sink *sink, aero_session *session, enum ae_stack stack);
+/* Apply a run of operations.  The bytes must live until the next call of ae_sink_flush. */
+aero_status ae_sink_apply(ae_sink *sink, const uint8_t *data, size_t size);
+/* Write what waits; the bytes are no longer needed. */
+aero_status ae_sink_flush(ae_sink *sink);
+/* Commit the rest (or roll it back, when `keep` is false) and let go. */
+aero_status ae_sink_close(ae_sink *sink, bool keep);
+
+#endif

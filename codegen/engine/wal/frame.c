@@ -1,0 +1,77 @@
+/* frame.c — sealing and judging frames (see frame.h). */
+#include "wal/frame.h"
+
+#include <string.h>
+
+#include "base/crc.h"
+
+#define CHECKED_FROM offsetof(ae_frame, length)
+
+_Static_assert(offsetof(ae_frame, length) == 8 && offsetof(ae_frame, kind) == 12 &&
+                   offsetof(ae_frame, store) == 16 && offsetof(ae_frame, lsn) == 32 &&
+                   offsetof(ae_frame, previous) == 40 && offsetof(ae_frame, durable) == 48 &&
+                   offsetof(ae_frame, time_us) == 56,
+               "format");
+_Static_assert(offsetof(ae_file_head, after) == 32 && offsetof(ae_file_head, package) == 40,
+               "format");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structs are the bytes of the file");
+
+static uint32_t frame_sum(const ae_frame *frame)
+{
+    return ae_crc32c(0, (const uint8_t *)frame + CHECKED_FROM, frame->length - CHECKED_FROM);
+}
+
+void ae_frame_seal(ae_frame *frame)
+{
+    frame->magic = AE_FRAME_MAGIC;
+    frame->checksum = frame_sum(frame);
+}
+
+bool ae_frame_check_sum(const ae_frame *frame)
+{
+    return frame->checksum == frame_sum(frame);
+}
+
+const char *ae_frame_fault_text(enum ae_frame_fault fault)
+{
+    static const char *const texts[] = {"good",
+                                        "nothing follows",
+                                        "the file ends inside a frame",
+                                        "no frame begins here",
+                                        "a frame's length is out of bounds",
+                                        "a frame is of no known kind",
+                                        "a frame is of another store",
+                                        "a frame is not in its place",
+                                        "a frame's checksum differs"};
+    return texts[fault];
+}
+
+static bool length_fits(const ae_frame *frame)
+{
+    uint32_t least = AE_FRAME_HEADER;
+    if (frame->kind == AE_FRAME_FILE)
+        return frame->length == AE_FRAME_HEADER + sizeof(ae_file_head);
+    least += frame->kind == AE_FRAME_COMMITS ? (uint32_t)sizeof(ae_commits_head)
+                                             : (uint32_t)sizeof(ae_piece_head);
+    return frame->length > least && frame->length <= AE_FRAME_MAX;
+}
+
+enum ae_frame_fault ae_frame_check_header(const ae_frame *frame, const uint8_t *store, uint64_t lsn,
+                                          uint64_t previous)
+{
+    static const uint8_t zeros[AE_FRAME_HEADER] = {0};
+    if (memcmp(frame, zeros, sizeof zeros) == 0)
+        return AE_FRAME_END;
+    if (frame->magic != AE_FRAME_MAGIC)
+        return AE_FRAME_MAGIC_BAD;
+    if (frame->kind < AE_FRAME_FILE || frame->kind > AE_FRAME_PIECE)
+        return AE_FRAME_KIND_BAD;
+    if (!length_fits(frame))
+        return AE_FRAME_LENGTH_BAD;
+    if (store != NULL && memcmp(frame->store, store, sizeof frame->store) != 0)
+        return AE_FRAME_STORE_BAD;
+    if (frame->lsn != lsn || (previous != UINT64_MAX && frame->previous != previous) ||
+        frame->durable > lsn)
+        return AE_FRAME_PLACE_BAD;
+    return AE_FRAME_GOOD;
+}

@@ -1,0 +1,1 @@
+"""Tests of what is on disk: recovery, checkpoints, damage, power failures, the daemon."""

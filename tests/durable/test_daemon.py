@@ -1,0 +1,195 @@
+"""The daemon: started on demand, one per database, replaced when it dies, gone when unused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import aerostore
+from durable import stores
+
+PATIENCE_S = 90
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition; a loaded machine may take its time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process lives; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def opened(place: Path) -> Iterator[Callable[..., aerostore.Database]]:
+    """Return a function that opens the test's shared database."""
+    handles = []
+
+    def connect(**options: object) -> aerostore.Database:
+        options = {"size": "64MiB", "synchronous_commit": False, **options}
+        handles.append(aerostore.open(place / "s", shm_path=place / "segment", **options))
+        return handles[-1]
+
+    yield connect
+    for db in handles:
+        db.close()
+
+
+def write(db: aerostore.Database, number: int) -> None:
+    db["FlightState"].upsert(stores.row(f"F{number}", number))
+
+
+def keeper(db: aerostore.Database) -> int:
+    return int(db.stats()["keeper_pid"])
+
+
+def flushed(db: aerostore.Database) -> bool:
+    figures = db.stats()
+    return bool(figures["log_durable_number"] >= figures["commit_clock"])
+
+
+def test_it_flushes_and_ends_after_the_last_user(opened, aerostore_library):
+    """Goal: an asynchronous commit gets to the disk by itself; no process stays behind."""
+    db = opened()
+    write(db, 1)
+    until(lambda: flushed(db))
+    until(lambda: keeper(db))
+    pid = keeper(db)
+    assert Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"aerostored")
+    assert Path(f"/proc/{pid}/exe").resolve() == aerostore_library.with_name("aerostored").resolve()
+    assert os.getsid(pid) != os.getsid(0)
+    # Nothing of ours is open in it but standard streams, the segment, the directory and its files.
+    names = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    assert all(name == "/dev/null" or str(Path(db.path).parent) in name for name in names), names
+    db.close()
+    until(lambda: not alive(pid))
+
+
+def test_a_killed_one_is_replaced(opened):
+    """Goal: SIGKILL and SIGSTOP of the daemon lose nothing and block nobody."""
+    db = opened()
+    write(db, 1)
+    until(lambda: keeper(db))
+    first = keeper(db)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: not alive(first))
+
+    def replaced() -> bool:
+        write(db, 2)
+        return keeper(db) not in (0, first)
+
+    until(replaced)
+    second = keeper(db)
+    os.kill(second, signal.SIGSTOP)
+    try:
+        db.set_config("aerostore.synchronous_commit", "on")
+        write(db, 3)
+        assert flushed(db)
+    finally:
+        os.kill(second, signal.SIGCONT)
+    write(db, 4)
+
+
+def test_of_twenty_started_at_once_one_stays(opened, place, aerostore_library):
+    """Goal: one wins, the others end with code 3; when the store is left, so does the winner."""
+    db = opened(synchronous_commit=True)
+    write(db, 1)
+    program = aerostore_library.with_name("aerostored")
+    command = [program, "--foreground", place / "s", place / "segment", "shared"]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(20)]
+    until(lambda: sum(each.poll() is None for each in started) <= 1)
+    codes = sorted(each.returncode for each in started if each.returncode is not None)
+    assert codes == [3] * 19
+    [winner] = [each for each in started if each.poll() is None]
+    assert keeper(db) == winner.pid
+    db.close()
+    until(lambda: winner.poll() is not None)
+    assert winner.returncode == 0
+    for each in started:
+        each.communicate()
+
+
+def test_it_never_makes_a_database(place, aerostore_library):
+    """Goal: without a segment it ends with an error; it makes no directory and no segment."""
+    program = aerostore_library.with_name("aerostored")
+    for command, code in (([program], 2),
+                          ([program, "--foreground", place / "s", place / "segment", "shared"], 1)):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == code and done.stderr.count("\n") == 1, done.stderr
+    (place / "s").mkdir()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and "no database in memory" in done.stderr
+    assert list(place.iterdir()) == [place / "s"]
+
+
+def test_it_ends_when_its_files_are_taken_away(opened, place):
+    """Goal: a removed data directory or segment ends it; commits say so, and nothing hangs."""
+    db = opened()
+    write(db, 1)
+    until(lambda: flushed(db) and keeper(db))
+    pid = keeper(db)
+    shutil.rmtree(place / "s")
+    until(lambda: not alive(pid))
+    db.set_config("aerostore.synchronous_commit", "on")
+    with pytest.raises(aerostore.StorageError):
+        write(db, 2)
+    assert db["FlightState"]["F1"].lat == 1.0
+    with pytest.raises(aerostore.StorageError):
+        db.checkpoint()
+
+
+def test_it_survives_without_its_lock_file(opened, place):
+    """Goal: somebody removes the lock file; there is one keeper again after a while."""
+    db = opened()
+    write(db, 1)
+    until(lambda: keeper(db))
+    (place / "s" / "aerostore.lock").unlink()
+
+    def goes_on() -> bool:
+        write(db, 2)
+        return flushed(db)
+
+    until(goes_on)
+    db.checkpoint()
+
+
+def test_a_copied_store_has_a_daemon_and_a_life_of_its_own(opened, place):
+    """Goal: cp -a of a store in use opens beside the first; neither sees the other's rows."""
+    db = opened()
+    write(db, 1)
+    until(lambda: flushed(db))
+    shutil.copytree(place / "s", place / "copy")
+    with aerostore.open(place / "copy", shm_path=place / "other", size="64MiB",
+                        synchronous_commit=False) as other:
+        assert stores.contents(other) == stores.contents(db)
+        write(other, 7)
+        write(db, 8)
+        until(lambda: flushed(other) and flushed(db))
+        assert "F7" not in db["FlightState"] and "F8" not in other["FlightState"]
+        assert keeper(other) != keeper(db)
+
+
+def test_checkpoints_come_from_the_daemon(opened):
+    """Goal: the interval is kept without anybody asking, also for synchronous commits."""
+    db = opened(synchronous_commit=True)
+    db.set_config("aerostore.checkpoint_interval_secs", "1")
+
+    def taken() -> bool:
+        write(db, 1)
+        return bool(db.stats()["checkpoints"])
+
+    until(taken)

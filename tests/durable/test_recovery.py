@@ -1,0 +1,302 @@
+"""Recovery gives back what was committed: from the log, from a checkpoint, from both."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+import aerostore
+from durable import stores
+
+
+def test_rows_come_back_from_the_log_alone(place, profile):
+    """Goal: no checkpoint was taken; every commit of the log is there again, twice over."""
+    history = stores.make(place / "s", profile, before=30, after=0)
+    for _ in range(2):
+        before = stores.snapshot(place / "s")
+        with history.open() as db:
+            assert stores.contents(db) == history.states[-1]
+            assert 20 < db.stats()["recovered_commits"] <= 30
+            db.verify()
+        assert stores.snapshot(place / "s") == before
+
+
+def test_rows_come_back_from_checkpoint_and_log(place, profile):
+    """Goal: what the checkpoint has is not replayed, the rest is."""
+    history = stores.make(place / "s", profile, before=30, after=9)
+    with history.open() as db:
+        assert stores.contents(db) == history.states[-1]
+        assert 5 < db.stats()["recovered_commits"] <= 9
+        history.write(db, 5)
+    with history.open() as db:
+        assert stores.contents(db) == history.states[-1]
+
+
+def test_files_have_the_names_of_their_profile(place, profile):
+    """Goal: the names users know; the log is cut by a checkpoint, the plain name is used again."""
+    log, checkpoint = stores.FILES[profile]
+    history = stores.make(place / "s", profile, before=5, after=0)
+    assert set(stores.snapshot(place / "s")) == {log}
+    with history.open() as db:
+        for _ in range(3):
+            history.write(db, 3)
+            db.checkpoint()
+            names = set(stores.snapshot(place / "s"))
+            assert checkpoint in names and len(names) == 2
+    with history.open() as db:
+        assert stores.contents(db) == history.states[-1]
+
+
+def test_a_database_that_was_only_read_leaves_no_files(place):
+    """Goal: opening and reading creates the directory, nothing in it."""
+    with aerostore.open(place / "s", memory="private", size="64MiB") as db:
+        assert len(db["FlightState"]) == 0
+    assert list((place / "s").iterdir()) == []
+
+
+def test_a_large_transaction_comes_back_whole(place, profile):
+    """Goal: a transaction far larger than a ring of the log spans frames, and is all there."""
+    with aerostore.open(place / "s", profile, "512MiB", memory="private") as db:
+        table = db["FlightState"]
+        with db.transaction():
+            for number in range(30_000):
+                table.upsert({**stores.row(f"K{number}", number), "dest": "d" * 100})
+        with db.transaction():
+            table.upsert(stores.row("last", 1))
+    with aerostore.open(place / "s", profile, "512MiB", memory="private") as db:
+        assert len(db["FlightState"]) == 30_001
+        assert db["FlightState"]["K29999"].lat == 29_999.0
+
+
+def test_a_torn_tail_is_cut_and_told(place, profile):
+    """Goal: bytes that were never acknowledged end the log; the file is not touched."""
+    history = stores.make(place / "s", profile, before=12, after=0)
+    log = place / "s" / stores.FILES[profile][0]
+    log.write_bytes(log.read_bytes() + b"EROW" + b"\xa5" * 100)
+    before = stores.snapshot(place / "s")
+    assert aerostore.verify_files(place / "s").cut_bytes == 104
+    with history.open() as db:
+        assert stores.contents(db) == history.states[-1]
+        assert db.stats()["recovered_cut_bytes"] == 104
+        assert stores.snapshot(place / "s") == before
+        history.write(db, 4)
+    with history.open() as db:
+        assert stores.contents(db) == history.states[-1]
+        assert db.stats()["recovered_cut_bytes"] == 0
+
+
+def test_damage_of_what_was_durable_is_refused(place, profile):
+    """Goal: a flipped bit in the middle of the log names file and offset, and changes nothing."""
+    history = stores.make(place / "s", profile, before=20, after=0)
+    log = place / "s" / stores.FILES[profile][0]
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 4
+    log.write_bytes(data)
+    before = stores.snapshot(place / "s")
+    with pytest.raises(aerostore.CorruptionError, match=rf"{log.name}, offset \d+") as told:
+        history.open()
+    assert "durable up to" in str(told.value)
+    assert stores.snapshot(place / "s") == before
+
+
+def test_missing_files_are_refused(place, profile):
+    """Goal: neither half of a pair is believed without the other."""
+    history = stores.make(place / "s", profile)
+    checkpoint = stores.FILES[profile][1]
+    [log] = set(stores.snapshot(place / "s")) - {checkpoint}
+    for name in (log, checkpoint):
+        copy = history.copy(place / "copy")
+        (copy / name).unlink()
+        before = stores.snapshot(copy)
+        with pytest.raises(aerostore.CorruptionError, match="missing"):
+            history.open(copy)
+        assert stores.snapshot(copy) == before
+
+
+def test_files_of_other_stores_and_times_are_refused(place, profile):
+    """Goal: an older checkpoint with a newer log, and another store's log, are told apart."""
+    checkpoint = stores.FILES[profile][1]
+    history = stores.make(place / "s", profile)
+    old = history.copy(place / "old")
+    with history.open() as db:
+        history.write(db, 3)
+        db.checkpoint()
+    mixed = history.copy(place / "mixed")
+    (mixed / checkpoint).write_bytes((old / checkpoint).read_bytes())
+    with pytest.raises(aerostore.Error, match=r"missing|no file of the log") as told:
+        history.open(mixed)
+    assert isinstance(told.value, aerostore.CorruptionError | aerostore.LayoutMismatch)
+    other = stores.make(place / "other", profile)
+    mixed = history.copy(place / "mixed")
+    (mixed / checkpoint).write_bytes((other.directory / checkpoint).read_bytes())
+    with pytest.raises(aerostore.LayoutMismatch, match="different stores"):
+        history.open(mixed)
+
+
+def test_another_profile_or_package_is_refused(place, market_library):
+    """Goal: files are opened only as what they are."""
+    stores.make(place / "s", "shared")
+    with pytest.raises(aerostore.LayoutMismatch, match="another profile"):
+        aerostore.open(place / "s", "logical", memory="private")
+    with pytest.raises(aerostore.LayoutMismatch, match="package aerostore, not market"):
+        aerostore.open(place / "s", memory="private", package="market")
+
+
+def test_a_store_in_private_memory_has_one_owner(place):
+    """Goal: two writers on one log cannot be; the second is told so."""
+    with (aerostore.open(place / "s", "embedded", "64MiB"),
+          pytest.raises(aerostore.UsageError, match="in use")):
+        aerostore.open(place / "s", "embedded", "64MiB")
+    aerostore.open(place / "s", "embedded", "64MiB").close()
+
+
+def test_asynchronous_commits_are_there_after_close(place, profile):
+    """Goal: closing writes out what was not flushed yet."""
+    history = stores.History(place / "s", profile)
+    with history.open(synchronous_commit=False) as db:
+        history.write(db, 20)
+    with history.open() as db:
+        assert stores.contents(db) == history.states[-1]
+
+
+def test_an_asynchronous_commit_is_on_disk_after_the_interval(place, profile):
+    """Goal: a copy of the files, made while the database is open, soon has the commit."""
+    history = stores.History(place / "s", profile)
+    with history.open(synchronous_commit=False) as db:
+        db.set_config("aerostore.flush_interval_ms", "20")
+        history.write(db, 3)
+        deadline = time.monotonic() + 60
+        while db.stats()["log_durable_number"] < db.stats()["commit_clock"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        copy = history.copy(place / "copy")
+    with history.open(copy) as db:
+        assert stores.contents(db) == history.states[-1]
+
+
+def test_checkpoints_are_taken_by_interval_and_by_size(place):
+    """Goal: nobody asks for them; the daemon, or the thread of private memory, does it."""
+    history = stores.History(place / "s", "embedded")
+    with history.open() as db:
+        db.set_config("aerostore.checkpoint_interval_secs", "1")
+        db.set_config("aerostore.flush_interval_ms", "10")
+        deadline = time.monotonic() + 60
+        while db.stats()["checkpoints"] == 0:
+            history.write(db, 1)
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        db.set_config("aerostore.checkpoint_interval_secs", "0")
+        db.set_config("aerostore.checkpoint_wal_bytes", "2000")
+        taken = db.stats()["checkpoints"]
+        while db.stats()["checkpoints"] == taken:
+            history.write(db, 5)
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_a_checkpoint_in_a_transaction_is_refused(place):
+    """Goal: it would wait for its own snapshot."""
+    with aerostore.open(place / "s", memory="private", size="64MiB") as db:
+        with db.transaction(), pytest.raises(aerostore.UsageError, match="transaction"):
+            db.checkpoint()
+        assert db.checkpoint().rows == 0
+
+
+def test_too_small_a_segment_says_so(place):
+    """Goal: recovery into less memory than the rows need is StorageFull, and names the file."""
+    with aerostore.open(place / "s", memory="private", size="64MiB") as db, db.transaction():
+        for number in range(60_000):
+            db["FlightState"].upsert(stores.row(f"K{number}", number))
+    with pytest.raises(aerostore.StorageFull, match=r"too small for what .*aerostore\.wal"):
+        aerostore.open(place / "s", memory="private", size="8MiB")
+
+
+def test_a_backup_is_a_store_of_its_own(place, profile):
+    """Goal: made while the database is open; takes commits; never mixes with the first."""
+    history = stores.make(place / "s", profile)
+    with history.open() as db:
+        assert db.backup(place / "b").rows == len(history.states[-1])
+        with pytest.raises(aerostore.UsageError, match="not empty"):
+            db.backup(place / "b")
+    copy = stores.History(place / "b", profile, [*history.states])
+    with copy.open() as db:
+        assert stores.contents(db) == history.states[-1]
+        copy.write(db, 3)
+    with copy.open() as db:
+        assert stores.contents(db) == copy.states[-1]
+    checkpoint = stores.FILES[profile][1]
+    (place / "b" / checkpoint).write_bytes((place / "s" / checkpoint).read_bytes())
+    with pytest.raises(aerostore.LayoutMismatch):
+        copy.open()
+
+
+def test_an_earlier_time_is_restored(place, profile):
+    """Goal: with kept logs each commit number gives exactly its state; too early is NOT_FOUND."""
+    history = stores.History(place / "s", profile)
+    with history.open() as db:
+        db.set_config("aerostore.keep_log", "on")
+        numbers = {}
+        for _ in range(3):
+            history.write(db, 6)
+            numbers[db.stats()["commit_clock"]] = len(history.states) - 1
+            db.checkpoint()
+        middle = time.time()
+        time.sleep(0.01)
+        history.write(db, 4)
+    for number, state in numbers.items():
+        target = place / f"at-{number}"
+        assert aerostore.restore(place / "s", target, number=number).number <= number
+        with history.open(target) as db:
+            assert stores.contents(db) == history.states[state]
+    aerostore.restore(place / "s", place / "then", time=middle)
+    with history.open(place / "then") as db:
+        assert stores.contents(db) == history.states[18]
+
+
+def test_repair_keeps_what_is_good_and_the_original(place, profile):
+    """Goal: a damaged log gives the commits before the damage; the files are kept aside."""
+    history = stores.make(place / "s", profile, before=20, after=0)
+    log = place / "s" / stores.FILES[profile][0]
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 4
+    log.write_bytes(data)
+    before = stores.snapshot(place / "s")
+    report = aerostore.repair(place / "s")
+    assert report.damaged
+    assert stores.snapshot(Path(report.aside)) == before
+    with history.open() as db:
+        assert stores.contents(db) in history.states[:-1]
+        assert stores.contents(db) != {}
+        db["FlightState"].upsert(stores.row("after", 1))
+    with history.open() as db:
+        assert "after" in db["FlightState"]
+
+
+def test_deleted_rows_and_padding_are_not_written(place, profile):
+    """Goal: hostile 35: a marker in rows that are deleted is in no checkpoint and no later log."""
+    marker = b"secret-marker-of-a-row"
+    with aerostore.open(place / "s", profile, "64MiB", memory="private") as db:
+        table = db["FlightState"]
+        for number in range(50):
+            table.upsert({**stores.row(f"K{number}", number), "dest": marker.decode() * 3})
+        assert any(marker in data for data in stores.snapshot(place / "s").values())
+        for number in range(50):
+            table.delete(f"K{number}")
+        table.upsert(stores.row("kept", 1))
+        db.checkpoint()
+        table.upsert(stores.row("more", 2))
+        assert not any(marker in data for data in stores.snapshot(place / "s").values())
+
+
+def test_files_are_ours_alone(place, profile):
+    """Goal: hostile 1: every file is 0600 whatever the umask."""
+    import os
+
+    old = os.umask(0)
+    try:
+        stores.make(place / "s", profile)
+    finally:
+        os.umask(old)
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in (place / "s").iterdir()}
+    assert set(modes.values()) == {0o600} and len(modes) == 3, modes
+    assert (place / "s").stat().st_mode & 0o7777 == 0o700

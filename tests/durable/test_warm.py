@@ -1,0 +1,143 @@
+"""Warm restart: a segment that is left is used as it is, unless it does not belong to the files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aerostore
+from durable import stores
+from support.paths import ROOT
+
+WORKER = """
+import os, sys
+import aerostore
+db = aerostore.open(sys.argv[1], shm_path=sys.argv[2], size="64MiB")
+table = db["FlightState"]
+table.upsert({"flight_id": "A", "lat": 1, "lon": 2, "updated_at": 3})
+db.transaction().__enter__()
+table.upsert({"flight_id": "B", "lat": 1, "lon": 2, "updated_at": 3})
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def connect(place: Path, **options: object) -> aerostore.Database:
+    return aerostore.open(place / "s", shm_path=place / "segment", size="64MiB", **options)
+
+
+def killed_worker(place: Path) -> None:
+    """Let a process commit A, leave B open, and kill it."""
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("python", "codegen"))
+    with subprocess.Popen([sys.executable, "-c", WORKER, place / "s", place / "segment"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "PYTHONPATH": path}) as worker:
+        assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
+        worker.send_signal(signal.SIGKILL)
+
+
+def test_after_the_death_of_all_nothing_is_replayed(place):
+    """Goal: the segment is attached, the orphan is cleared, the rows are those of the files."""
+    killed_worker(place)
+    with connect(place) as db:
+        assert (db.boot, db.orphans_cleared) == ("warm", 1)
+        warm = stores.contents(db)
+        assert set(warm) == {"A"}
+        db.verify()
+    (place / "segment").unlink()
+    with connect(place) as db:
+        assert (db.boot, db.stats()["recovered_commits"]) == ("cold", 1)
+        assert stores.contents(db) == warm
+
+
+def test_a_segment_of_other_files_is_not_used(place):
+    """Goal: files replaced under a segment that nobody uses: the files count."""
+    with connect(place) as db:
+        db["FlightState"].upsert(stores.row("old", 1))
+    with aerostore.open(place / "other", memory="private", size="64MiB") as db:
+        db["FlightState"].upsert(stores.row("new", 2))
+    for path in (place / "s").iterdir():
+        path.unlink()
+    shutil.copy2(place / "other" / "aerostore.wal", place / "s" / "aerostore.wal")
+    with connect(place) as db:
+        assert db.boot == "cold" and set(stores.contents(db)) == {"new"}
+
+
+def test_a_segment_whose_files_are_gone_is_not_used(place):
+    """Goal: whoever removes the files removes the rows."""
+    with connect(place) as db:
+        db["FlightState"].upsert(stores.row("old", 1))
+    for path in (place / "s").iterdir():
+        path.unlink()
+    with connect(place) as db:
+        assert db.boot == "cold" and stores.contents(db) == {}
+
+
+def test_a_segment_in_use_is_not_taken_away(place):
+    """Goal: with somebody attached, files that do not fit are an error, and nobody is disturbed."""
+    with connect(place) as db:
+        db["FlightState"].upsert(stores.row("old", 1))
+        kept = (place / "s" / "aerostore.wal").rename(place / "aside")
+        with pytest.raises(aerostore.LayoutMismatch, match="attached"):
+            connect(place)
+        kept.rename(place / "s" / "aerostore.wal")
+        db["FlightState"].upsert(stores.row("more", 2))
+        with connect(place) as again:
+            assert set(stores.contents(again)) == {"old", "more"}
+
+
+def test_many_open_at_once_and_one_recovers(place):
+    """Goal: twelve processes open a store without a segment; all see all rows."""
+    history = stores.make(place / "s", "shared")
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("python", "codegen"))
+    code = ("import sys, aerostore\n"
+            "with aerostore.open(sys.argv[1], shm_path=sys.argv[2], size='64MiB') as db:\n"
+            "    print(len(db['FlightState']), db.boot)\n")
+    started = [subprocess.Popen([sys.executable, "-c", code, place / "s", place / "segment"],
+                                stdout=subprocess.PIPE, text=True,
+                                env={**os.environ, "PYTHONPATH": path}) for _ in range(12)]
+    answers = [each.communicate(timeout=240)[0].split() for each in started]
+    assert {answer[0] for answer in answers} == {str(len(history.states[-1]))}
+    assert [answer[1] for answer in answers].count("cold") == 1
+
+
+def test_a_segment_that_missed_commits_is_not_used(place):
+    """Goal: files that were written in private memory since count, not the segment of before."""
+    with connect(place) as db:
+        db["FlightState"].upsert(stores.row("old", 1))
+    with aerostore.open(place / "s", memory="private", size="64MiB") as db:
+        db["FlightState"].upsert(stores.row("new", 2))
+    with connect(place) as db:
+        assert db.boot == "cold" and set(stores.contents(db)) == {"old", "new"}
+    with connect(place) as db:
+        assert db.boot == "warm"
+
+
+def test_a_restored_backup_is_shared_before_its_first_commit(place):
+    """Goal: a store without a log yet is attached by others like any."""
+    history = stores.make(place / "first", "shared")
+    with history.open() as db:
+        db.backup(place / "s")
+    with connect(place) as one, connect(place) as two:
+        assert (one.boot, two.boot) == ("cold", "warm")
+        two["FlightState"].upsert(stores.row("new", 2))
+        with connect(place) as three:
+            assert three["FlightState"]["new"].lat == 2.0
+
+
+def test_a_segment_removed_under_its_users_is_not_replaced(place):
+    """Goal: two segments never write to one log: the second opener waits, then is told why."""
+    with connect(place) as db:
+        db["FlightState"].upsert(stores.row("old", 1))
+        (place / "segment").unlink()
+        with pytest.raises(aerostore.LayoutMismatch, match="still attached"):
+            connect(place)
+        db["FlightState"].upsert(stores.row("more", 2))
+    with connect(place) as db:
+        assert db.boot == "cold" and set(stores.contents(db)) == {"old", "more"}
