@@ -24,7 +24,7 @@ static struct {
     bool asymmetric;
     uint32_t opening; /* whose session is being opened */
     uint64_t ticks[EXPLORE_THREADS + 1];
-    struct aero_session images[EXPLORE_THREADS];
+    struct aero_session images[EXPLORE_THREADS + 1]; /* the observer's last */
     struct aero_db image;
 } here;
 
@@ -124,21 +124,6 @@ void ae_os_wake_all(ae_a32 *word)
 
 /* ---- the database --------------------------------------------------------------------------- */
 
-/* Ordered indexes are explored by their own tests; here they would make of each change of a row
- * hundreds of steps. */
-static void indexes_drop(aero_session *session)
-{
-    aero_index_info infos[8];
-    uint32_t count = 0;
-    assert_ok(session, aero_index_list(session, FLIGHTS, 8, infos, &count));
-    for (uint32_t index = 0; index < count && index < 8; index++)
-        assert_ok(session, aero_index_drop(session, FLIGHTS, infos[index].column_count,
-                                           infos[index].columns));
-    for (uint32_t turn = 0; turn < 2 * count; turn++) /* what was dropped is tidied up */
-        assert_ok(session, flight_put(session, "tidy", turn));
-    assert_ok(session, flight_delete(session, "tidy"));
-}
-
 void world_open(bool asymmetric)
 {
     explore_ignore_nothing();
@@ -147,9 +132,14 @@ void world_open(bool asymmetric)
     store_open(&here.store, AE_SEGMENT_MIN);
     world.db = here.store.db;
     world.observer = here.store.session;
-    indexes_drop(world.observer);
     for (here.opening = 0; here.opening < EXPLORE_THREADS; here.opening++)
         world.sessions[here.opening] = session_new(&here.store);
+}
+
+/* Whoever has a session; the observer last. */
+static struct aero_session *session_at(uint32_t index)
+{
+    return index < EXPLORE_THREADS ? world.sessions[index] : world.observer;
 }
 
 static void session_settle(struct aero_session *session)
@@ -166,8 +156,8 @@ void world_freeze(void)
 {
     const ae_segment *segment = &world.db->segment;
     ae_proc_shared *shared = world.db->proc.shared;
-    for (uint32_t index = 0; index < EXPLORE_THREADS; index++) {
-        struct aero_session *session = world.sessions[index];
+    for (uint32_t index = 0; index <= EXPLORE_THREADS; index++) {
+        struct aero_session *session = session_at(index);
         (void)flight_get(session, "warm"); /* its buffers are there from now on */
         session_settle(session);
         session->random = index + 1;
@@ -188,9 +178,11 @@ void world_restore(void)
 {
     if (madvise(world.db->segment.base, world.db->segment.size, MADV_DONTNEED) != 0)
         explore_fail("the segment's pages cannot be dropped");
-    for (uint32_t index = 0; index < EXPLORE_THREADS; index++) {
-        session_settle(world.sessions[index]);
-        *world.sessions[index] = here.images[index];
+    /* Of the observer, too: a horizon that it knows from another run would have it free what this
+     * run's readers may still see. */
+    for (uint32_t index = 0; index <= EXPLORE_THREADS; index++) {
+        session_settle(session_at(index));
+        *session_at(index) = here.images[index];
     }
     *world.db = here.image;
     memset(here.ticks, 0, sizeof here.ticks);
