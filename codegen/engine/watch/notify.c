@@ -1,8 +1,7 @@
 /* notify.c — the sleeping thread of a watch (see notify.h).
  *
  * The two talk through one word: the watch sets it to ARMED and wakes the thread, the thread sets
- * it
- * to IDLE before it makes the descriptor readable, and either may meet ENDED.
+ * it to IDLE before it makes the descriptor readable, and either may meet ENDED.
  */
 #include "watch/notify.h"
 
