@@ -241,8 +241,8 @@ aero_status aei_leaf_replace(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
     return status;
 }
 
-/* Fill a node that has nothing below it: a leaf, or, where a whole inner node had been given up, one
- * with a single place that says 0. */
+/* Fill a node that has nothing below it: a leaf, or, where a whole inner node had been given up,
+ * one with a single place that says 0. */
 static void first_fill(const ae_tree *tree, ae_tree_node *node, const ae_tree_node *parent,
                        const ae_a64 *place)
 {
