@@ -74,6 +74,7 @@ static void test_a_reader_holds_back_no_more_than_the_segment(void **state)
     (void)state;
     store_open(&store, SEGMENT);
     aero_session *reader = session_new(&store);
+    indexes_drop(store.session);
     rows_make(store.session);
     for (uint32_t row = 0; row < ROWS; row++)
         first[row] = newest[row] = row;
@@ -107,6 +108,7 @@ static void test_room_comes_back_from_a_dead_reader(void **state)
     char byte = 0;
     (void)state;
     store_open(&store, SEGMENT);
+    indexes_drop(store.session);
     rows_make(store.session);
     for (uint32_t row = 0; row < ROWS; row++)
         newest[row] = row;
