@@ -87,10 +87,11 @@ def make_class(table: str, names: tuple[str, ...], places: dict[str, int]) -> ty
     }
     # Any tuple can be read through the getters of a named tuple's fields.
     labels = [f"value{place}" for place in range(len(names))]
-    getters = vars(namedtuple("getters", labels))
+    # A name of its own: the class must live as long as its members are read.
+    fields = namedtuple("fields", labels)  # type: ignore[misc]
     for name, place in places.items():
         if name not in _METHODS:  # a column named like a method is reached as row["name"]
-            members[name] = getters[labels[place]]
+            members[name] = vars(fields)[labels[place]]
     metaclass: Any = type(Row)  # ABCMeta, which Mapping brings
     cls: type[Row] = metaclass(f"{table}Row", (Row,), members)
     return cls

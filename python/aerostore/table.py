@@ -162,7 +162,7 @@ class Table:
             >>> for event in flights.watch([("=", "dest", "KSFO")], start="snapshot"):
             ...     print(event.kind, event.key)
         """
-        plan = make_plan(self._info, clauses, (), None, 0, None)
+        plan = make_plan(self._info, clauses, (), None, 0, None, "")
         return Watch(self._session, plan, start, timeout)
 
     def prepare(

@@ -247,6 +247,26 @@ static inline void run_indexes(aero_session *session, ledger *of)
     }
 }
 
+/* Rows are written while their table is watched, by watches that come and go. */
+static inline void run_watches(aero_session *session, ledger *of)
+{
+    for (uint32_t round = 1; round < 6; round++) {
+        aero_query *query = NULL;
+        aero_watch *watch = NULL;
+        aero_event event;
+        must(session, aero_query_new(session, INSTRUMENT, &query));
+        must(session, aero_watch_open(query, round % 2 == 0 ? AERO_WATCH_SNAPSHOT : AERO_WATCH_NOW,
+                                      0, &watch));
+        for (uint32_t step = 0; step < 8; step++)
+            must(session, ledger_single(session, of, step % 3, step % 5 == 3 ? 0 : round + step));
+        do
+            must(session, aero_watch_next(watch, &event));
+        while (event.kind != AERO_EVENT_NONE);
+        aero_watch_close(watch);
+        aero_query_free(query);
+    }
+}
+
 static const scenario scenarios[] = {
     {"moves", 16 << 20, run_moves, true},
     {"indexes", 16 << 20, run_indexes, true},
@@ -257,6 +277,7 @@ static const scenario scenarios[] = {
     {"savepoints", 16 << 20, run_savepoints, false},
     {"cancels", 16 << 20, run_cancels, false},
     {"locks", 16 << 20, run_locks, false},
+    {"watches", 16 << 20, run_watches, false},
     {"growth", 16 << 20, run_growth, true},
     {"big", 16 << 20, run_big, true},
     {"large", 16 << 20, run_large, false},

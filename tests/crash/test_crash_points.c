@@ -420,6 +420,7 @@ DIES(rollbacks)
 DIES(savepoints)
 DIES(locks)
 DIES(cancels)
+DIES(watches)
 DIES(growth)
 DIES(big)
 DIES(large)
@@ -436,6 +437,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_savepoints_dies_everywhere),
     cmocka_unit_test(test_locks_dies_everywhere),
     cmocka_unit_test(test_cancels_dies_everywhere),
+    cmocka_unit_test(test_watches_dies_everywhere),
     cmocka_unit_test(test_growth_dies_everywhere),
     cmocka_unit_test(test_big_dies_everywhere),
     cmocka_unit_test(test_large_dies_everywhere),

@@ -33,11 +33,12 @@ void explored_pause(void);
 #undef atomic_fetch_or_explicit
 #undef atomic_thread_fence
 #define atomic_load_explicit(cell, order) ((EXPLORED_TYPE(cell))explored_load(cell, sizeof *(cell)))
-#define atomic_store_explicit(cell, value, order) explored_store(cell, sizeof *(cell), value)
+#define atomic_store_explicit(cell, value, order) \
+    explored_store(cell, sizeof *(cell), (uint64_t)(value))
 #define atomic_compare_exchange_strong_explicit(cell, expected, desired, won, lost) \
-    explored_cas(cell, sizeof *(cell), expected, desired)
+    explored_cas(cell, sizeof *(cell), expected, (uint64_t)(desired))
 #define atomic_compare_exchange_weak_explicit(cell, expected, desired, won, lost) \
-    explored_cas(cell, sizeof *(cell), expected, desired)
+    explored_cas(cell, sizeof *(cell), expected, (uint64_t)(desired))
 #define atomic_fetch_add_explicit(cell, operand, order) \
     ((EXPLORED_TYPE(cell))explored_change(cell, sizeof *(cell), EXPLORED_ADD, operand))
 #define atomic_fetch_and_explicit(cell, operand, order) \

@@ -241,6 +241,18 @@ MUTANTS = (
            "    (void)ae_cas64(&shared->clock, position, position + 1);\n"
            "    const bool decided = ae_cas64(",
            "test_serializable.c", "test_snapshot_is_a_prefix"),
+    # Entries of ordered indexes.
+    Mutant("an entry goes that a younger version has", "txn/entries.c",
+           "    if (ae_entry_needed(",
+           "    if (table == AE_TABLES_MAX && ae_entry_needed(",
+           "test_reclaim.c", "test_revival_undone_reclaimed_and_inserted"),
+    Mutant("an entry's ticket is read after the look", "txn/entries.c",
+           "    AE_CRASH_POINT(\"entry.unneeded\");\n",
+           "    (void)ae_tree_find(&of->tree, &of->key, &ticket);\n",
+           "test_reclaim.c", "test_revival_undone_reclaimed_and_inserted"),
+    Mutant("a dead version keeps its entry", "txn/entries.c",
+           "    if (end <= horizon)", "    if (end <= horizon && end == 0)",
+           "test_reclaim.c", "test_revival_undone_while_reclaiming"),
     # The key hash.
     Mutant("an inserter does not look for its rival", "index/hash.c",
            "if (!path.company)", "if (true)",
@@ -272,10 +284,10 @@ MUTANTS = (
            "    ae_store64_release(&cache->claim, ((uint64_t)page << 32 | word) + 1);",
            "(void)page;",
            "test_heap.c", "test_large_objects_of_the_dead"),
-    Mutant("a magazine counts before it holds", "shm/heap.c",
-           "            ae_store32_release(&magazine->refs[ae_load32(&magazine->count)], ref);\n"
-           "        else",
-           "            (void)0;\n        else",
+    Mutant("bits that others set meanwhile are lost", "shm/heap.c",
+           "ae_and64(&slab->bits[word], ~wanted) & wanted;",
+           "ae_load64(&slab->bits[word]) & wanted;\n"
+           "    ae_store64(&slab->bits[word], ae_load64(&slab->bits[word]) & ~wanted);",
            "test_heap.c", "test_magazines"),
     Mutant("a slab is in no register", "shm/heap.c",
            "    ae_store32_release(&cache->growing, page);", "",

@@ -24,7 +24,7 @@ static struct {
     bool asymmetric;
     uint32_t opening; /* whose session is being opened */
     uint64_t ticks[EXPLORE_THREADS + 1];
-    struct aero_session images[EXPLORE_THREADS];
+    struct aero_session images[EXPLORE_THREADS + 1]; /* the observer's last */
     struct aero_db image;
 } here;
 
@@ -136,6 +136,12 @@ void world_open(bool asymmetric)
         world.sessions[here.opening] = session_new(&here.store);
 }
 
+/* Whoever has a session; the observer last. */
+static struct aero_session *session_at(uint32_t index)
+{
+    return index < EXPLORE_THREADS ? world.sessions[index] : world.observer;
+}
+
 static void session_settle(struct aero_session *session)
 {
     ae_reads_free(&session->txn.reads);
@@ -150,8 +156,8 @@ void world_freeze(void)
 {
     const ae_segment *segment = &world.db->segment;
     ae_proc_shared *shared = world.db->proc.shared;
-    for (uint32_t index = 0; index < EXPLORE_THREADS; index++) {
-        struct aero_session *session = world.sessions[index];
+    for (uint32_t index = 0; index <= EXPLORE_THREADS; index++) {
+        struct aero_session *session = session_at(index);
         (void)flight_get(session, "warm"); /* its buffers are there from now on */
         session_settle(session);
         session->random = index + 1;
@@ -172,9 +178,11 @@ void world_restore(void)
 {
     if (madvise(world.db->segment.base, world.db->segment.size, MADV_DONTNEED) != 0)
         explore_fail("the segment's pages cannot be dropped");
-    for (uint32_t index = 0; index < EXPLORE_THREADS; index++) {
-        session_settle(world.sessions[index]);
-        *world.sessions[index] = here.images[index];
+    /* Of the observer, too: a horizon that it knows from another run would have it free what this
+     * run's readers may still see. */
+    for (uint32_t index = 0; index <= EXPLORE_THREADS; index++) {
+        session_settle(session_at(index));
+        *session_at(index) = here.images[index];
     }
     *world.db = here.image;
     memset(here.ticks, 0, sizeof here.ticks);

@@ -99,24 +99,21 @@ def test_iteration_waits_for_other_threads(db, fs):
 
 def test_async_iteration(fs):
     """Goal: `async for` lets the loop run; a task commits while another watches."""
-    async def watcher(ready: asyncio.Event) -> list[int]:
+    async def watcher(watch: aerostore.Watch) -> list[int]:
         seen = []
-        with fs.watch(timeout=60) as watch:
-            ready.set()
-            async for event in watch:
-                seen.append(event.new.altitude)
-                if seen[-1] == 9:
-                    return seen
+        async for event in watch:
+            seen.append(event.new.altitude)
+            if seen[-1] == 9:
+                break
         return seen
 
     async def main() -> list[int]:
-        ready = asyncio.Event()
-        task = asyncio.create_task(watcher(ready))
-        await ready.wait()
-        for number in range(10):
-            fs.upsert(flight("a", number))
-            await asyncio.sleep(0)
-        return await task
+        with fs.watch(timeout=60) as watch:
+            task = asyncio.create_task(watcher(watch))
+            for number in range(10):
+                fs.upsert(flight("a", number))
+                await asyncio.sleep(0)
+            return await task
 
     assert asyncio.run(main()) == list(range(10))
 

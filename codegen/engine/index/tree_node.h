@@ -416,7 +416,8 @@ aero_status aei_inner_replace(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
 /* The node under `place` has a successor: make the place, or the parent, follow. */
 aero_status aei_tree_help(ae_tree *tree, uint32_t slot, ae_tree_node *parent, ae_a64 *place,
                           ae_tree_node *node, aero_error *error);
-/* Put an empty leaf under a place that says 0. */
+/* Put an empty node of the level that belongs there under a place that says 0: a leaf, or an inner
+ * node, below which there is a place that says 0. */
 aero_status aei_leaf_first(ae_tree *tree, uint32_t slot, ae_tree_node *parent, ae_a64 *place,
                            aero_error *error);
 /* As aei_tree_descend, completing what was left half done on the way; the leaf has no successor. */

@@ -241,20 +241,38 @@ aero_status aei_leaf_replace(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
     return status;
 }
 
+/* Fill a node that has nothing below it: a leaf, or, where a whole inner node had been given up,
+ * one with a single place that says 0. */
+static void first_fill(const ae_tree *tree, ae_tree_node *node, const ae_tree_node *parent,
+                       const ae_a64 *place)
+{
+    static const aei_gather none = {.count = 0};
+    aei_children of = {.count = 1, .inserted = UINT32_MAX};
+    if (node->level == 0) {
+        aei_leaf_fill(tree, node, &none, 0, 0);
+        node->floor = ae_load32_acquire(&tree->root->floor);
+        return;
+    }
+    const size_t child = (size_t)(place - aei_inner_children(parent));
+    of.low[0] = (aei_bound){aei_inner_keys(parent, tree->width) + child * tree->width,
+                            aei_inner_anchors(parent, tree->width)[child]};
+    of.child[0] = 0;
+    aei_inner_fill(tree, node, &of, 0, 1);
+}
+
 aero_status aei_leaf_first(ae_tree *tree, uint32_t slot, ae_tree_node *parent, ae_a64 *place,
                            aero_error *error)
 {
-    ae_tree_node *leaf = NULL;
-    static const aei_gather none = {.count = 0};
+    ae_tree_node *node = NULL;
+    const uint32_t level = parent == NULL ? 0 : parent->level - 1u;
     step_begin(tree, slot, STEP_LINK, aei_tree_ref(tree, parent), 0);
-    const aero_status status = node_take(tree, slot, 0, 0, &leaf, error);
+    const aero_status status = node_take(tree, slot, level, 0, &node, error);
     if (status == AERO_OK) {
-        aei_leaf_fill(tree, leaf, &none, 0, 0);
-        leaf->floor = ae_load32_acquire(&tree->root->floor);
+        first_fill(tree, node, parent, place);
         AE_CRASH_POINT("tree.first");
-        /* Release: the leaf is complete; pairs with aei_tree_enter.  Fails when there is one, or
+        /* Release: the node is complete; pairs with aei_tree_enter.  Fails when there is one, or
          * when the parent is frozen. */
-        if (!ae_cas64(place, 0, aei_tree_ref(tree, leaf)))
+        if (!ae_cas64(place, 0, aei_tree_ref(tree, node)))
             nodes_give(tree, slot);
         AE_CRASH_POINT("tree.linked");
     }

@@ -84,7 +84,6 @@ bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *
         if ((uint32_t)owner == 0 || *pin == 0 || *pin > position || !owner_dead(proc, owner) ||
             !line_take(proc, index, owner, member))
             continue;
-        AE_CRASH_POINT("feed.adopted");
         if (ae_feed_holds(proc, index, *pin)) {
             *line = index;
             return true;

@@ -1,7 +1,7 @@
 /* notify.c — the sleeping thread of a watch (see notify.h).
  *
- * The two talk through one word: the watch sets it to ARMED and wakes the thread, the thread sets it
- * to IDLE before it makes the descriptor readable, and either may meet ENDED.
+ * The two talk through one word: the watch sets it to ARMED and wakes the thread, the thread sets
+ * it to IDLE before it makes the descriptor readable, and either may meet ENDED.
  */
 #include "watch/notify.h"
 
@@ -87,9 +87,14 @@ int ae_notify_descriptor(const ae_notify *notify)
 
 void ae_notify_arm(ae_notify *notify, uint64_t clock)
 {
-    if (ae_load32_acquire(&notify->state) == ARMED)
-        return; /* for an older clock perhaps: then it wakes the loop once too often */
+    const bool armed = ae_load32_acquire(&notify->state) == ARMED;
     ae_os_event_clear(notify->fd);
+    if (armed) {
+        /* Still, for an older clock perhaps.  If not, its news has just been cleared away. */
+        if (ae_load32_acquire(&notify->state) != ARMED)
+            ae_os_event_set(notify->fd);
+        return;
+    }
     ae_store64(&notify->clock, clock);
     /* Release: the clock before the state; pairs with notify_run. */
     ae_store32_release(&notify->state, ARMED);

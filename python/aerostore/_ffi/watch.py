@@ -20,9 +20,8 @@ class WatchHandle(_Handle):
     def __init__(self, query: Query, start: int, position: int) -> None:
         session = query.session
         ffi, lib = session.library.ffi, session.library.lib
-        out = ffi.new("aero_watch **")
-        session.check(lib.aero_watch_open(query.handle, start, position, out))
-        super().__init__(session, out[0], lib.aero_watch_close)
+        arguments = (query.handle, start, position, ffi.new("aero_watch **"))
+        super().__init__(session, lib.aero_watch_open, arguments, lib.aero_watch_close)
         self._query = query  # must outlive the watch
         self._table = query.plan.table
         self._decode = session.library.decoders[self._table.index]
