@@ -234,12 +234,27 @@ def fuzz(_: Context, seconds: int = 60) -> None:
     pytest("tests/fuzz", AEROSTORE_FUZZ_SECONDS=str(seconds))
 
 
+@task(pre=[build], positional=["row"], help={"row": "number of a row, such as P1; all without"})
+def prove(_: Context, row: str = "") -> None:
+    """Run the tests of one row of the reliability matrix (docs/reliability.md) alone."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support import matrix
+
+    rows = {found.number: found for found in matrix.rows()}
+    if row and row not in rows:
+        sys.exit(f"no row {row!r}; there are {', '.join(rows)}")
+    for found in [rows[row]] if row else rows.values():
+        print(f"{found.number}: {found.guarantee}", flush=True)
+        for command, environment in matrix.commands(found, sys.executable):
+            run(*command, **environment)
+
+
 @task(help={"rounds": "how many times longer than in `test`"})
 def torture(_: Context, rounds: int = 20) -> None:
     """Kill, damage, interleave and ask at random for much longer than the tests do."""
     pytest(
-        "--timeout=0", "tests/crash", "tests/durable", "tests/explore", "tests/isolation",
-        "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
+        "--timeout=0", "tests/concurrency", "tests/crash", "tests/durable", "tests/explore",
+        "tests/isolation", "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
         AE_EXPLORE_MORE="1",
@@ -247,6 +262,7 @@ def torture(_: Context, rounds: int = 20) -> None:
         AE_EXPLORE_SECONDS=str(10 * rounds),
         AE_KILL_ROUNDS=str(500 * rounds),
         AE_BANK_KILLS=str(10 * rounds),
+        AE_CROWD_TIMES=str(rounds),
         AE_SAVEPOINT_LOOPS=str(500_000 * rounds),
         AE_SURVIVOR_ROUNDS=str(50 * rounds),
         AE_POWER_STATES=str(750 * rounds),
