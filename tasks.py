@@ -234,16 +234,16 @@ def fuzz(_: Context, seconds: int = 60) -> None:
     pytest("tests/fuzz", AEROSTORE_FUZZ_SECONDS=str(seconds))
 
 
-@task(pre=[build], positional=["row"], help={"row": "number of a row, such as P1; all without"})
-def prove(_: Context, row: str = "") -> None:
+@task(pre=[build], help={"row": "number of a row, such as P1; or all"})
+def prove(_: Context, row: str) -> None:
     """Run the tests of one row of the reliability matrix (docs/reliability.md) alone."""
     sys.path.insert(0, str(ROOT / "tests"))
     from support import matrix
 
     rows = {found.number: found for found in matrix.rows()}
-    if row and row not in rows:
+    if row != "all" and row not in rows:
         sys.exit(f"no row {row!r}; there are {', '.join(rows)}")
-    for found in [rows[row]] if row else rows.values():
+    for found in rows.values() if row == "all" else [rows[row]]:
         print(f"{found.number}: {found.guarantee}", flush=True)
         for command, environment in matrix.commands(found, sys.executable):
             run(*command, **environment)

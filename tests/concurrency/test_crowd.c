@@ -41,7 +41,7 @@ static bool again(aero_status status)
     return status == AERO_CONFLICT || status == AERO_NO_SLOT;
 }
 
-/* ---- fifty and fifty ------------------------------------------------------------------------- */
+/* ---- fifty and fifty ------------------------------------------------------------------------ */
 
 /* Set the rows of a group to one number, in one transaction; the number grows by one. */
 static aero_status group_step(aero_session *session, uint32_t group)
@@ -175,7 +175,7 @@ static void test_fifty_readers_never_see_a_part_of_fifty_writers(void **state)
     store_close(&store);
 }
 
-/* ---- slots under fork ------------------------------------------------------------------------ */
+/* ---- slots under fork ----------------------------------------------------------------------- */
 
 /* Begin and end transactions in every way there is; the last one is left open, as at a crash. */
 static int slot_work(aero_session *session, uint32_t rounds, uint64_t random)
@@ -245,7 +245,7 @@ static void test_forked_processes_give_every_slot_back(void **state)
     store_close(&store);
 }
 
-/* ---- memory after many updates --------------------------------------------------------------- */
+/* ---- memory after many updates -------------------------------------------------------------- */
 
 typedef struct slow_reader {
     aero_db *db;
@@ -296,7 +296,7 @@ static uint64_t blocks_settled(aero_session *session)
     return blocks;
 }
 
-/* Update rows at random while slow readers look; return the blocks in use when all is quiet again. */
+/* Update rows at random while slow readers look; return the blocks in use when all is quiet. */
 static uint64_t blocks_after(test_store *store, uint32_t updates, uint64_t *random)
 {
     char name[32];
@@ -321,8 +321,8 @@ static uint64_t blocks_after(test_store *store, uint32_t updates, uint64_t *rand
 }
 
 /* Goal: 100,000 updates under slow readers leak nothing.  Method: count the blocks in use when all
- * is quiet, after a tenth of them and after all: one block lost in 100 updates would show, and one in
- * many thousands when it runs longer. */
+ * is quiet, after a tenth of them and after all: one block lost in 100 updates would show, and one
+ * in many thousands when it runs longer. */
 static void test_memory_after_many_updates_is_what_it_was(void **state)
 {
     test_store store;

@@ -2,9 +2,9 @@
  *
  * Strategy: the program brings its own malloc, which counts the calls of the engine and lets the
  * n-th fail, or the n-th and all that follow.  A session does one of everything; n grows until none
- * is left to fail.  Invariants: a call answers OK or NO_MEMORY (or IO, saying so), never anything else and never with
- * a signal; what was acknowledged is there afterwards, a transaction wholly or not at all; after closing,
- * every block is free again; the store verifies and opens.
+ * is left to fail.  Invariants: a call answers OK or NO_MEMORY (or IO, saying so), never anything
+ * else and never with a signal; what was acknowledged is there afterwards, a transaction wholly or
+ * not at all; after closing, every block is free again; the store verifies and opens.
  *
  * variants: plain
  */
@@ -96,7 +96,7 @@ void *realloc(void *block, size_t size)
     return handed(__libc_realloc(block, size));
 }
 
-/* ---- one of everything ----------------------------------------------------------------------- */
+/* ---- one of everything ---------------------------------------------------------------------- */
 
 enum { STEPS = 8, LONG_TEXT = 9000 };
 
@@ -274,7 +274,7 @@ static void run_all(told *of, test_store *store, const char *copy)
         (void)NOTE(aero_files_verify(&options, &report, &of->error));
 }
 
-/* ---- the test -------------------------------------------------------------------------------- */
+/* ---- the test ------------------------------------------------------------------------------- */
 
 /* A new store opened once without faults, so that what a process keeps for good is there. */
 static void run_with(uint32_t passage, bool lasting, told *of)
