@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,11 @@ def reader(tmp_path):
     }
     with blocks.Reader(tmp_path, environment) as somebody:
         yield somebody
+    for folder in filter(Path.is_dir, tmp_path.iterdir()):
+        # The segment of a directory is named after its device and inode.
+        named = folder.stat()
+        for segment in Path("/dev/shm").glob(f"aerostore-*-{named.st_dev:x}-{named.st_ino:x}"):
+            segment.unlink()
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
