@@ -276,10 +276,10 @@ def test_core_dumps_leave_the_segment_out(store):
                             '        print(open("/proc/self/smaps").read())')
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
                           timeout=60, check=True, cwd="/")
-    flags, ours = [], False
+    flags, ours, inode = [], False, str(store.shm_path.stat().st_ino)
     for line in done.stdout.splitlines():
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            ours = line.endswith(str(store.shm_path))
+            ours = line.split()[4] == inode  # it had no name yet when it was mapped
         elif line.startswith("VmFlags:") and ours:
             flags.append(line.split()[1:])
     assert flags, "the segment is not mapped"
