@@ -112,6 +112,8 @@ void ae_notify_free(ae_notify *notify)
     ae_os_wake_all(&notify->state);
     ae_feed_wake(notify->proc); /* everybody: the others look and sleep on */
     ae_os_thread_join(notify->thread);
+    /* An event loop may sleep on a duplicate: it shall look, and learn that this is the end. */
+    ae_os_event_set(notify->fd);
     ae_notify_forget(notify);
 }
 

@@ -348,10 +348,10 @@ static void changes_filter(ae_watch *watch)
 }
 
 /* Gather the next position's transaction.  False: lost. */
-static bool position_read(ae_watch *watch, uint64_t clock)
+static bool position_read(ae_watch *watch)
 {
     const aero_db *db = watch->session->db;
-    ae_changes_fetch(db, watch->next, clock);
+    ae_changes_fetch(db, watch->next, watch->clock);
     watch->change_count = watch->change_at = 0;
     watch->failed = watch->torn = false;
     const int32_t answer = ae_changes_visit(db, watch->next, change_gather, watch);
@@ -379,15 +379,17 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
             told_note(watch);
             return AERO_OK;
         }
-        const uint64_t clock = ae_load64_acquire(&shared->clock);
-        const bool idle = watch->next >= clock;
+        /* The line of the clock is wanted by every commit: it is looked at when it must be. */
+        if (watch->next >= watch->clock)
+            watch->clock = ae_load64_acquire(&shared->clock);
+        const bool idle = watch->next >= watch->clock;
         if ((idle || watch->next - watch->pin >= watch->trail + PIN_EVERY) && !pin_move(watch)) {
             overflow_tell(watch, event);
             return AERO_OK;
         }
         if (idle)
             return AERO_OK;
-        if (!position_read(watch, clock)) {
+        if (!position_read(watch)) {
             overflow_tell(watch, event);
             return AERO_OK;
         }
