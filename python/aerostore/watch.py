@@ -120,8 +120,9 @@ class Watch:
     def close(self) -> None:
         """End the watch; a second time does nothing.  A task that waits for it gets StaleHandle."""
         self._handle.close()
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        if self._waiting is not None:
+            self._unhook(self._waiting.get_loop())
+            _wake(self._waiting)
         if self._descriptor is not None:
             self._descriptor.close()
 
@@ -179,11 +180,11 @@ class Watch:
                 told += 1
                 if told % _EVENTS_A_TURN == 0:
                     await asyncio.sleep(0)
-            if not await self._news(loop, self._descriptor, until):
+            if not await self._news(loop, self._descriptor.number, until):
                 return
 
     async def _news(
-        self, loop: asyncio.AbstractEventLoop, descriptor: _Descriptor, until: float
+        self, loop: asyncio.AbstractEventLoop, descriptor: int, until: float
     ) -> bool:
         """Sleep until there may be an event.  False: it is time to end."""
         if self._waiting is not None:
@@ -191,7 +192,7 @@ class Watch:
         self._waiting = loop.create_future()
         # A reader only while we wait: the descriptor stays readable as long as events are there,
         # and the loop would spin while the caller is busy with one.
-        loop.add_reader(descriptor.number, _wake, self._waiting)
+        loop.add_reader(descriptor, _wake, self._waiting)
         left = until - time.monotonic()
         try:
             async with asyncio.timeout(None if left == math.inf else left):
@@ -199,9 +200,13 @@ class Watch:
         except TimeoutError:
             return False
         finally:
-            loop.remove_reader(descriptor.number)
+            self._unhook(loop)
             self._waiting = None
         return True
+
+    def _unhook(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._descriptor is not None and self._descriptor.number >= 0 and not loop.is_closed():
+            loop.remove_reader(self._descriptor.number)
 
 
 class _Descriptor:

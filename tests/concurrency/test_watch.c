@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "flights.h"
 
@@ -246,7 +247,7 @@ static pid_t start(test_store *store, board *shared, uint32_t number, uint64_t s
     assert_true(child >= 0);
     if (child != 0)
         return child;
-    alarm(600); /* an orphan ends some time */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* when a check of the parent fails */
     if (number < WRITERS)
         writer_run(store, shared, seed);
     else
