@@ -18,6 +18,11 @@
 
 #define AE_FORK_EPOCH_FIRST 1u
 
+struct ae_age_shared;
+/* A step of sweeping out rows whose time has come, at most some milliseconds, if it is due.  True:
+ * there is more to do at once. */
+typedef bool ae_sweep(aero_session *session);
+
 struct ae_durable;
 
 struct aero_db {
@@ -26,7 +31,8 @@ struct aero_db {
     ae_heap heap;
     ae_proc proc;
     ae_queue queue;
-    ae_settings *settings; /* in the segment */
+    ae_settings *settings;     /* in the segment */
+    struct ae_age_shared *age; /* likewise */
     ae_log log;
     const struct aero_schema *schema;
     ae_hash *hashes; /* one a table */
@@ -42,12 +48,13 @@ struct aero_db {
     ae_a64 fork_epoch; /* moves in each generation of children */
     ae_a32 sessions;
     ae_a32 synchronous_commit;
-    ae_a64 escalate_after;  /* conflicts on a row until its writers queue; 0: never */
-    ae_a64 lock_timeout_ms; /* longest wait for a locked row */
+    ae_a64 escalate_after;      /* conflicts on a row until its writers queue; 0: never */
+    ae_a64 lock_timeout_ms;     /* longest wait for a locked row */
     struct ae_durable *durable; /* the files' side (floor 7) */
     /* See that what is in memory only gets to the disk, and that a due checkpoint is taken: called
      * when settings->keeper_due_ns has passed.  NULL: nobody does that here. */
     void (*keep)(aero_session *session);
+    ae_sweep *sweep; /* NULL: nobody does that here */
 };
 
 /* A name of an index that was asked for: it lives as long as the handle. */
@@ -78,7 +85,7 @@ typedef struct ae_txn {
     uint32_t savepoint_count;
     uint32_t savepoint_capacity;
     ae_own_reader *readers;
-    bool fresh;  /* nothing was read or written yet: the snapshot may still be renewed */
+    bool fresh;          /* nothing was read or written yet: the snapshot may still be renewed */
     bool logged;         /* its record may be in the slot's ring */
     int32_t synchronous; /* waits for the disk at commit: 1, 0, or -1 as the database is set */
     bool tracks;         /* reads are noted, to be validated at commit */
