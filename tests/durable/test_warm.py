@@ -46,7 +46,8 @@ def test_after_the_death_of_all_nothing_is_replayed(place):
     """Goal: the segment is attached, the orphan is cleared, the rows are those of the files."""
     killed_worker(place)
     with connect(place) as db:
-        assert (db.boot, db.orphans_cleared) == ("warm", 1)
+        # By us, or by the daemon, which may have come first.
+        assert (db.boot, db.stats()["reaped_slots"]) == ("warm", 1) and db.orphans_cleared <= 1
         warm = stores.contents(db)
         assert set(warm) == {"A"}
         db.verify()
