@@ -21,7 +21,8 @@ import aerostore
 db = aerostore.open(sys.argv[1], shm_path=sys.argv[2], size="64MiB")
 table = db["FlightState"]
 table.upsert({"flight_id": "A", "lat": 1, "lon": 2, "updated_at": 3})
-db.transaction().__enter__()
+open_one = db.transaction()
+open_one.__enter__()
 table.upsert({"flight_id": "B", "lat": 1, "lon": 2, "updated_at": 3})
 print("ready", flush=True)
 sys.stdin.read()
