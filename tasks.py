@@ -228,6 +228,12 @@ def bench(_: Context, arguments: str = "") -> None:
     run(sys.executable, "tests/bench/run.py", *arguments.split())
 
 
+@task(pre=[build])
+def docs(_: Context) -> None:
+    """Build the documentation into build/docs, and the Tcl man page from its source."""
+    run(sys.executable, "docs/build_docs.py")
+
+
 @task(help={"seconds": "for each target"})
 def fuzz(_: Context, seconds: int = 60) -> None:
     """Fuzz the parsers, longer than the tests do."""
