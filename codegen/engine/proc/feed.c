@@ -64,6 +64,7 @@ aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uin
     AE_CRASH_POINT("feed.claimed");
     ae_feed_line *at = line_at(proc, *line);
     ae_store64(&at->delivered, 0);
+    ae_store64(&at->told, 0);
     if (snapshot == 0) {
         *pin = ae_snapshot_publish(proc, &at->pin);
         return AERO_OK;

@@ -358,6 +358,7 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
         if (event->kind != AERO_EVENT_NONE) {
             watch->busy = true;
             ae_store64(&line->delivered, ae_load64(&line->delivered) + 1);
+            ae_store64(&line->told, ae_watch_position(watch));
             return AERO_OK;
         }
         const uint64_t clock = ae_load64_acquire(&shared->clock);
@@ -366,8 +367,10 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
             overflow_tell(watch, event);
             return AERO_OK;
         }
-        if (idle)
+        if (idle) {
+            ae_store64(&line->told, watch->next);
             return AERO_OK;
+        }
         if (!position_read(watch)) {
             overflow_tell(watch, event);
             return AERO_OK;

@@ -165,13 +165,21 @@ aero_status aero_config_get(aero_session *session, const char *key, const char *
 /* The i-th key, or NULL. */
 const char *aero_config_key(uint32_t index);
 
-/* Statistics, a flat list: name and value; `table` is -1 or the table's index. */
+/* Statistics, a flat list of name and value.  `table` is -1, or the index of the table that a figure
+ * is about.  `item` is -1, or which element of a list: the name is then "list.field".  The names and
+ * what they mean are in docs/statistics.md.
+ *
+ * Cheap enough to be asked for at any time: what would need a walk is counted as it changes (rows,
+ * bytes of pools, commits, syncs), or sampled (entries and bytes of indexes: good to some ten
+ * percent).  Each number is read in one piece, but not all of them at the same instant.  The
+ * session's open transaction has no part in it: rows are those that are committed. */
 typedef struct aero_stat {
     const char *name;
     int32_t table;
-    int32_t _reserved;
+    int32_t item;
     aero_value value;
 } aero_stat;
+/* The list belongs to the session and lives until its next call.  Errors: STALE, NO_MEMORY. */
 aero_status aero_stats(aero_session *session, const aero_stat **stats, uint32_t *count);
 
 /* Walk every structure of the segment and account for every block.  CORRUPT with the first
