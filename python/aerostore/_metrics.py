@@ -211,6 +211,8 @@ def serving(
     path = listen.removeprefix("unix:")
     try:
         if path != listen:
+            if not path:
+                raise UsageError("listen on unix:PATH, with a path")
             _stale_socket_remove(path)
             before = os.umask(0o177)
             try:

@@ -1,5 +1,5 @@
-"""Watches that begin at a position memory no longer keeps: they are fed from the log's files, and go
-on with what is committed, without a gap and without a repetition."""
+"""Watches that begin at a position memory no longer keeps: they are fed from the log's files, and
+go on with what is committed, without a gap and without a repetition."""
 
 import multiprocessing
 import random

@@ -52,6 +52,10 @@ void ae_writes_count(aero_db *db, uint32_t slot)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint32_t generation = (uint32_t)ae_load64(&at->generation);
+    const uint32_t count = ae_load32(&at->intent_count);
+    /* Counted: from here on the list of writes is given away, piece by piece. */
+    if (count == 0 || ae_load32(&at->stamped) > count)
+        return;
     for (uint32_t left = tables_changed(db, at); left != 0; left &= left - 1) {
         const uint32_t table = (uint32_t)__builtin_ctz(left);
         ae_a64 *place = count_at(db, slot, table);
@@ -62,6 +66,9 @@ void ae_writes_count(aero_db *db, uint32_t slot)
         ae_store64(place, (uint64_t)rows << 32 | generation);
         AE_CRASH_POINT("count.table");
     }
+    /* Release: counted before the list goes. */
+    ae_store32_release(&at->stamped, count + 1);
+    AE_CRASH_POINT("count.done");
 }
 
 uint64_t ae_rows_counted(const aero_db *db, uint32_t table)
