@@ -1,5 +1,5 @@
-/* stats.c — statistics of the engine as a dict: name → value, what there are several of as a list of
- * dicts, and under `tables` a dict for each table; it is also found under the table's own name,
+/* stats.c — statistics of the engine as a dict: name → value, what there are several of as a list
+ * of dicts, and under `tables` a dict for each table; it is also found under the table's own name,
  * unless a figure has that name.
  */
 #include <string.h>

@@ -85,8 +85,8 @@ static void test_each_figure_is_told_once(void **state)
     store_close(&store);
 }
 
-/* Goal: rows are those that are committed.  Method: all ways to make and lose some; the verification
- * at the end compares once more. */
+/* Goal: rows are those that are committed.  Method: all ways to make and lose some; the
+ * verification at the end compares once more. */
 static void test_rows_are_counted(void **state)
 {
     test_store store;
@@ -221,7 +221,7 @@ static void test_sizes_are_near(void **state)
     assert_ok(store.session, aero_commit(store.session));
     const uint64_t entries = figure(store.session, "indexes.entries", FLIGHTS, 0);
     const uint64_t bytes = figure(store.session, "indexes.bytes", FLIGHTS, 0);
-    assert_in_range(entries, ROWS / 3, ROWS * 3); /* from a few random ways down */
+    assert_in_range(entries, ROWS / 3, ROWS * 3);       /* from a few random ways down */
     assert_in_range(bytes, entries * 16, entries * 64); /* in nodes half to all full */
     assert_in_range(figure(store.session, "bytes_key_index", FLIGHTS, -1), ROWS * 16, ROWS * 64);
     const uint64_t versions = figure(store.session, "bytes_versions", FLIGHTS, -1);

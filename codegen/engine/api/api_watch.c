@@ -224,8 +224,8 @@ static aero_status snapshot_next(aero_watch *watch, aero_event *event)
     return AERO_OK;
 }
 
-/* All up to the goal has been told.  Does memory keep what follows, and with time to spare?  If not,
- * the goal is moved, and more is read from the log. */
+/* All up to the goal has been told.  Does memory keep what follows, and with time to spare?  If
+ * not, the goal is moved, and more is read from the log. */
 static aero_status past_end(aero_watch *watch, bool *over)
 {
     const ae_proc_shared *shared = watch->session->db->proc.shared;

@@ -1,9 +1,9 @@
 /* history.h — the commits that are in the log's files, one after the other, with what they changed.
  *
- * The log tells new values only.  What was there before comes from the newest checkpoint at or below
- * the place to start from: its rows of one table, and the commits up to that place, go into private
- * memory, and then each further commit is made there again as one transaction.  Who watches that
- * memory sees the changes as they were.  It costs the memory of the table and the time of a
+ * The log tells new values only.  What was there before comes from the newest checkpoint at or
+ * below the place to start from: its rows of one table, and the commits up to that place, go into
+ * private memory, and then each further commit is made there again as one transaction.  Who watches
+ * that memory sees the changes as they were.  It costs the memory of the table and the time of a
  * recovery; the database's own memory and its writers are not touched.
  *
  * Concurrency: belongs to the thread of the session it was opened for.  The database is in use

@@ -66,7 +66,7 @@ void ae_writes_count(aero_db *db, uint32_t slot)
         ae_store64(place, (uint64_t)rows << 32 | generation);
         AE_CRASH_POINT("count.table");
     }
-    /* Release: counted before the list goes. */
+    /* Release: counted before the list goes; pairs with ae_slot_seize of a reaper. */
     ae_store32_release(&at->stamped, count + 1);
     AE_CRASH_POINT("count.done");
 }

@@ -165,9 +165,9 @@ aero_status aero_config_get(aero_session *session, const char *key, const char *
 /* The i-th key, or NULL. */
 const char *aero_config_key(uint32_t index);
 
-/* Statistics, a flat list of name and value.  `table` is -1, or the index of the table that a figure
- * is about.  `item` is -1, or which element of a list: the name is then "list.field".  The names and
- * what they mean are in docs/statistics.md.
+/* Statistics, a flat list of name and value.  `table` is -1, or the index of the table that a
+ * figure is about.  `item` is -1, or which element of a list: the name is then "list.field".  The
+ * names and what they mean are in docs/statistics.md.
  *
  * Cheap enough to be asked for at any time: what would need a walk is counted as it changes (rows,
  * bytes of pools, commits, syncs), or sampled (entries and bytes of indexes: mostly within a
@@ -429,8 +429,8 @@ typedef struct aero_watch aero_watch;
 enum aero_watch_start {
     AERO_WATCH_NOW = 0,      /* what commits from now on */
     AERO_WATCH_SNAPSHOT = 1, /* every row that matches, LIVE, then what commits after that */
-    AERO_WATCH_POSITION = 2  /* what committed after a position, as long as it is kept: in memory for
-                                the place of a watch that died, else in the log's files */
+    AERO_WATCH_POSITION = 2  /* what committed after a position, as long as it is kept: in memory
+                                for the place of a watch that died, else in the log's files */
 };
 
 enum aero_event_kind {
