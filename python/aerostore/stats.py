@@ -178,6 +178,7 @@ class Statistics(Figures):
     conflicts_lock: int = _counter("Aborts: another transaction had locked the row.")
     row_latches: int = _counter("Row locks taken.")
     cancelled: int = _counter("Transactions cancelled because they were open too long.")
+    expired: int = _counter("Rows deleted because their time to live was over.")
     reaped_slots: int = _counter("Transactions of dead processes cleared away.")
     reaped_sessions: int = _counter("Sessions of dead processes cleared away.")
     watches_open: int = _gauge("Watches.")

@@ -98,24 +98,24 @@ def test_history_is_what_was_seen(store, aerostore_library, profile):
 
 def test_more_than_the_queue_and_more_than_a_ring(store, aerostore_library):
     """Goal: longer histories than memory has places for, and transactions that are written in
-    pieces, told as one.  Method: 6,000 commits and one of 3,000 rows in 8 MiB."""
+    pieces, told as one.  Method: 6,000 commits and one of 5,000 rows in 8 MiB."""
     with opened(store) as db:
         fs = db.table("FlightState")
         for number in range(3000):
             fs.upsert(flight("a", number))
         with db.transaction():
-            fs.upsert_many(flight(f"many{number}", number) for number in range(3000))
+            fs.upsert_many(flight(f"many{number}", number) for number in range(5000))
         with db.transaction():
-            for key in ["a", *(f"many{number}" for number in range(3000))]:
+            for key in ["a", *(f"many{number}" for number in range(5000))]:
                 fs.delete(key)
         for number in range(3000):
             fs.upsert(flight("a", number))
         with fs.watch(start=1, timeout=0) as watch:
             events = list(watch)
     kinds = [each.kind for each in events]
-    assert kinds == ["insert"] + ["update"] * 2999 + ["insert"] * 3000 + ["delete"] * 3001 + [
+    assert kinds == ["insert"] + ["update"] * 2999 + ["insert"] * 5000 + ["delete"] * 5001 + [
         "insert"] + ["update"] * 2999
-    many = events[3000:6000]
+    many = events[3000:8000]
     assert {each.number for each in many} == {many[0].number}
     assert {each.position for each in many[:-1]} == {many[0].number - 1}
     assert many[-1].position == many[0].number

@@ -231,7 +231,7 @@ aero_status ae_history_next(ae_history *history, uint64_t upto, uint64_t *number
         history->waiting = commit;
         return AERO_OK;
     }
-    status = commit_apply(history, &commit);
+    status = commit_apply(history, &commit); /* flushed */
     if (status == AERO_OK)
         status = passed(history, ae_sink_commit(&history->sink));
     if (status != AERO_OK)

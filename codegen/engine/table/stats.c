@@ -10,6 +10,7 @@
 #include "proc/feed.h"
 #include "table/index_read.h"
 #include "txn/txn.h"
+#include "txn/age.h"
 
 #define STATS_FIRST 256u
 
@@ -177,6 +178,7 @@ static void add_counters(stat_list *list, uint64_t commits)
         add(list, names[reason], ae_load64(&counters[AE_COUNT_CONFLICTS + reason]));
     add(list, "row_latches", ae_load64(&counters[AE_COUNT_LATCHES]));
     add(list, "cancelled", ae_load64(&counters[AE_COUNT_CANCELLED]));
+    add(list, "expired", ae_load64(&list->db->age->expired));
     add(list, "reaped_slots", ae_load64(&counters[AE_COUNT_REAPED_SLOTS]));
     add(list, "reaped_sessions", ae_load64(&counters[AE_COUNT_REAPED_MEMBERS]));
 }
