@@ -330,6 +330,20 @@ def tree(work: Work) -> Outcome:
     return outcome
 
 
+def stats(work: Work) -> Outcome:
+    """Ask for all statistics of a table of 1 M rows, C API."""
+    outcome = Outcome("stats")
+    folder = work.folder("stats")
+    work.measure(outcome, [str(work.driver("stats")), str(work.rows), str(work.rounds),
+                           str(work.flights()), str(folder)])
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("stats <= 50 us", "stats", "aerostore", "", 50_000.0, False),
+        Bar("99th percentile of stats <= 200 us", "stats p99", "aerostore", "", 200_000.0, False),
+    ]
+    return outcome
+
+
 def pgbench(work: Work, outcome: Outcome, server: str, folder: Path) -> None:
     """Measure PostgreSQL's synchronous commits with 16 clients on one table."""
     tools = [tool("pgbench"), tool("psql")]
@@ -364,4 +378,5 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "commit": commit,
     "durable": durable,
     "crucible": crucible,
+    "stats": stats,
 }

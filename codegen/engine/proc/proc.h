@@ -87,7 +87,7 @@ typedef struct ae_slot {
     ae_a64 snapshot;     /* 0: none.  Owner writes, reclaimers read */
     ae_a64 began_ns;     /* monotonic, of a transaction or cursor; 0 of a statement on its own */
     ae_a32 intent_count; /* owner writes, after the intent itself */
-    ae_a32 stamped;      /* intents already stamped after the commit */
+    ae_a32 stamped;      /* intents already stamped after the commit; all + 1: and counted */
     ae_a32 chunk_first;  /* intents beyond the inline ones */
     ae_a32 chunk_last;
     ae_a64 cancel; /* generation to be cancelled << 1 | void: txn/cancel.c.  CAS by all */

@@ -281,6 +281,7 @@ aero_status ae_txn_commit(aero_session *session)
     ae_feed_notify(&db->proc);
     ae_intents_stamp(db, txn->slot, position + 1);
     AE_CRASH_POINT("txn.stamped");
+    ae_writes_count(db, txn->slot);
     ae_writes_retire(db, txn->slot);
     session->reclaim_debt += txn->intent_count;
     /* Our reads are over: a new snapshot, so that what we replaced ourselves can be freed at
