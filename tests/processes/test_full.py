@@ -53,7 +53,7 @@ def test_a_full_segment_leaves_a_usable_table(small):
     for number in range(0, count, 2):
         table.insert(row(number))
         again += 1
-        if again == count // 4:
+        if again == count // 5:
             break
     assert len(table) == count - (count + 1) // 2 + again
     small.verify()

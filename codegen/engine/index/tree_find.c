@@ -4,6 +4,10 @@
  * the key.  Whatever its references say then, or later when they are frozen, was linked then or
  * later: it had not been retired when the reader's snapshot was published, so it stays.  What is
  * put elsewhere after that instant need not be seen.
+ *
+ * The same holds for a node that was lifted (tree_join.c).  The reader passed the node above it
+ * when that had no successor, and only after that got one could anything be put elsewhere: what is
+ * missing from the frozen node was put after that instant.
  */
 #include "index/tree_node.h"
 
@@ -39,20 +43,6 @@ aero_status aei_tree_damaged(const ae_tree *tree, aero_error *error)
                    (unsigned long long)tree->root_ref << 4);
 }
 
-/* Bounds only get closer: below an inner node's successor they may lie wider than those of a leaf
- * whose range was joined with another's. */
-static void way_narrow(const ae_tree *tree, aei_bound low, aei_bound high, aei_way *way)
-{
-    const uint32_t width = tree->width;
-    if (low.words != NULL && (way->low.words == NULL || aei_below(way->low.words, way->low.anchor,
-                                                                  low.words, low.anchor, width)))
-        way->low = low;
-    if (high.words != NULL &&
-        (way->high.words == NULL ||
-         aei_below(high.words, high.anchor, way->high.words, way->high.anchor, width)))
-        way->high = high;
-}
-
 /* The successor that answers for the bound; *gone when nobody does. */
 static ae_tree_node *follow(const ae_tree *tree, uint64_t successor, uint32_t level,
                             aei_bound bound, bool before, aei_way *way, bool *gone)
@@ -71,8 +61,10 @@ static ae_tree_node *follow(const ae_tree *tree, uint64_t successor, uint32_t le
                                                tree->width)
                                   : aei_below(bound.words, bound.anchor, low.words, low.anchor,
                                               tree->width);
-    const aei_bound none = {NULL, 0};
-    way_narrow(tree, goes_left ? none : low, goes_left ? low : none, way);
+    if (goes_left)
+        way->high = low;
+    else
+        way->low = low;
     return goes_left ? left : right;
 }
 
@@ -82,7 +74,6 @@ static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uin
 {
     uint32_t level = UINT32_MAX;
     uint32_t hops = 0;
-    bool went_up = false;
     way->leaf = NULL;
     while (ref != 0) {
         ae_tree_node *node = aei_tree_node(tree, ref);
@@ -92,19 +83,8 @@ static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uin
         for (;;) {
             /* Acquire: the replacements are complete; pairs with the CAS in node_publish. */
             uint64_t successor = ae_load64_acquire(&node->successor);
-            if (aei_up_of(successor) != 0) {
-                ae_tree_node *above = aei_tree_node(tree, aei_up_of(successor));
-                if (above == NULL || above->level != level + 1)
-                    return false;
-                /* Without one, the leaf is current still: it is frozen, and nothing else leads to
-                 * its range.  Acquire: pairs with the CAS in node_publish. */
-                successor = ae_load64_acquire(&above->successor);
-                if (successor != 0) {
-                    node = above;
-                    level++;
-                    went_up = true;
-                }
-            }
+            if (aei_up_of(successor) != 0)
+                successor = 0; /* joined with its neighbour: as good as current, see the top */
             if (successor != 0) {
                 bool gone = false;
                 node = follow(tree, successor, level, bound, before, way, &gone);
@@ -132,20 +112,10 @@ static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uin
             way->parent_high = way->high;
             const uint64_t *keys = aei_inner_keys(node, width);
             const ae_ref *anchors = aei_inner_anchors(node, width);
-            const aei_bound none = {NULL, 0};
-            const aei_bound low = child > 0
-                                      ? (aei_bound){keys + (size_t)child * width, anchors[child]}
-                                      : none;
-            const aei_bound high = child + 1 < node->count
-                                       ? (aei_bound){keys + (size_t)(child + 1) * width,
-                                                     anchors[child + 1]}
-                                       : none;
-            if (went_up) {
-                way_narrow(tree, low, high, way);
-                break;
-            }
-            way->low = child > 0 ? low : way->low;
-            way->high = child + 1 < node->count ? high : way->high;
+            if (child > 0)
+                way->low = (aei_bound){keys + (size_t)child * width, anchors[child]};
+            if (child + 1 < node->count)
+                way->high = (aei_bound){keys + (size_t)(child + 1) * width, anchors[child + 1]};
             break;
         }
     }

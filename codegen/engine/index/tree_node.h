@@ -28,8 +28,8 @@
 #define AE_TREE_SEQUENCE ((1u << 29) - 1u)
 /* Successor of a node that had nothing left. */
 #define AE_TREE_GONE ((uint64_t)1)
-/* Successor of a leaf whose entries go to a leaf joined with its neighbour's: the node above it (in
- * the upper half), whose successor leads there.  While that has none, the leaf is current. */
+/* Successor of a node that is joined with its neighbour: the node above it (in the upper half),
+ * whose successor leads on.  While that has none, the node is current. */
 #define AE_TREE_UP ((uint64_t)2)
 
 typedef struct ae_tree_node {
@@ -71,6 +71,10 @@ static inline uint32_t aei_leaf_fill_most(uint32_t width)
 static inline uint32_t aei_inner_capacity(uint32_t width)
 {
     return (aei_inner_bytes(width) - (uint32_t)sizeof(ae_tree_node)) / (8 * width + 12);
+}
+static inline uint32_t aei_inner_fill_most(uint32_t width)
+{
+    return aei_inner_capacity(width) * AE_TREE_FILL_TENTHS / 10;
 }
 #define AE_TREE_INNER_MAX 104u /* above every inner capacity */
 
@@ -417,7 +421,7 @@ typedef struct aei_children {
     uint32_t inserted; /* where one child became two; UINT32_MAX: nowhere */
     bool found;        /* the child that was to be substituted */
 } aei_children;
-/* Two neighbouring leaves that become one. */
+/* Two neighbouring children that become one. */
 typedef struct aei_join {
     ae_tree_node *left;  /* NULL: none are joined */
     ae_tree_node *right; /* NULL: somebody else replaced it, and the left one is copied alone */
@@ -451,16 +455,19 @@ void aei_leaf_abandon(ae_tree *tree, ae_tree_node *leaf);
 /* Replace an inner node, `child` by its successors. */
 aero_status aei_inner_replace(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
                               ae_tree_node *child, aero_error *error);
-/* The same, and join the leaves in places `place` - 1 and `place` if nobody decided otherwise. */
+/* The same, and join the children in places `place` - 1 and `place` if nobody decided otherwise. */
 aero_status aei_inner_join(ae_tree *tree, uint32_t slot, ae_tree_node *inner, uint32_t place,
                            aero_error *error);
-/* What becomes of a frozen inner node's leaves (tree_join.c): decide what is joined, if nobody has,
+/* What becomes of a frozen inner node's children (tree_join.c): decide what is joined, if nobody has,
  * and settle it for good. */
 aero_status aei_join_settle(ae_tree *tree, uint32_t slot, ae_tree_node *inner, uint64_t wish,
                             aei_join *join, aero_error *error);
 /* A leaf has few entries left: join it with a neighbour if that has few as well.  False: nothing
  * was done. */
 bool aei_leaf_join(ae_tree *tree, uint32_t slot, const aei_way *way);
+/* Something on the way to the bound was joined or given up: do the same with the first inner node
+ * that is half empty now. */
+void aei_inners_join(ae_tree *tree, uint32_t slot, aei_bound bound);
 /* The node under `place` has a successor: make the place, or the parent, follow. */
 aero_status aei_tree_help(ae_tree *tree, uint32_t slot, ae_tree_node *parent, ae_a64 *place,
                           ae_tree_node *node, aero_error *error);

@@ -433,6 +433,7 @@ aero_status ae_tree_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key,
             if (!aei_leaf_join(tree, slot, &way))
                 (void)aei_leaf_replace(tree, slot, way.leaf, NULL, &added, NULL);
             (void)aei_tree_settle(tree, slot, bound, &way, NULL);
+            aei_inners_join(tree, slot, bound);
         }
         return AERO_OK;
     }

@@ -327,7 +327,7 @@ static aero_status inner_step(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
         status = nodes_take(tree, slot, inner->level, fresh, error);
     if (status == AERO_OK && wish != AE_TREE_APART) {
         ae_tree_node *joined = NULL; /* before anything is frozen: what is begun can be ended */
-        status = aei_node_take(tree, slot, 0, AEI_SIDE_JOINED, &joined, error);
+        status = aei_node_take(tree, slot, inner->level - 1u, AEI_SIDE_JOINED, &joined, error);
     }
     if (status == AERO_OK) {
         aei_words_freeze(aei_inner_children(inner), inner->count);
@@ -375,7 +375,7 @@ aero_status aei_inner_replace(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
 aero_status aei_inner_join(ae_tree *tree, uint32_t slot, ae_tree_node *inner, uint32_t place,
                            aero_error *error)
 {
-    AE_ASSERT(inner->level == 1 && place > 0 && place < inner->count);
+    AE_ASSERT(inner->level > 0 && place > 0 && place < inner->count);
     return inner_do(tree, slot, inner, NULL, place, error);
 }
 
