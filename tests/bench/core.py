@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.paths import BUILD, ENGINE, GENERATED, ROOT, memory_folder
+from support.paths import BUILD, ENGINE, ROOT, memory_folder
 
 DRIVERS = Path(__file__).resolve().parent / "drivers"
 OUTPUT = BUILD / "bench"
