@@ -74,5 +74,6 @@ void ae_tree_recover(ae_proc *proc, uint32_t slot)
     if (root != 0 && ae_segment_holds(segment, root, sizeof(ae_tree_root)) &&
         ae_tree_open(&tree, proc, ae_at(segment, root), NULL) == AERO_OK)
         step_recover(&tree, slot);
+    /* Release: the step is put right before its register is free; pairs with another reaper. */
     ae_store32_release(&at->tree_root, 0);
 }
