@@ -49,6 +49,7 @@ from aerostore.query import PreparedSearch, SearchResult
 from aerostore.rows import Row
 from aerostore.table import Table
 from aerostore.transaction import Transaction
+from aerostore.ttl import Ttl
 from aerostore.watch import Event, Watch
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "TooManyTransactions",
     "Transaction",
     "TransactionCancelled",
+    "Ttl",
     "TypeMismatch",
     "UniqueViolation",
     "UnknownName",

@@ -421,6 +421,7 @@ DIES(savepoints)
 DIES(locks)
 DIES(cancels)
 DIES(watches)
+DIES(expiry)
 DIES(growth)
 DIES(big)
 DIES(large)
@@ -439,6 +440,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_locks_dies_everywhere),
     cmocka_unit_test(test_cancels_dies_everywhere),
     cmocka_unit_test(test_watches_dies_everywhere),
+    cmocka_unit_test(test_expiry_dies_everywhere),
     cmocka_unit_test(test_growth_dies_everywhere),
     cmocka_unit_test(test_big_dies_everywhere),
     cmocka_unit_test(test_large_dies_everywhere),

@@ -9,14 +9,13 @@
  * refused.  If it ends at D or above, the rest was never acknowledged as durable: cut, and told.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/os_file.h"
-#include "durable/crew.h"
 #include "durable/sink.h"
 #include "table/index_build.h"
 #include "table/table.h"
+#include "txn/age.h"
 #include "txn/txn.h"
 
 typedef struct recovery {
@@ -30,7 +29,28 @@ typedef struct recovery {
     ae_sink sink;
     ae_log_position end; /* where the log goes on */
     bool stopped;        /* the goal is reached */
+    int64_t marked_us;   /* the wall clock of the last mark of time, and of the youngest frame */
+    int64_t youngest_us;
 } recovery;
+
+/* ---- times of what is recovered ------------------------------------------------------------- */
+
+/* Rows live on for the rest of their time: what has been applied was written by `wall_us`.  Its
+ * commit is made now, so that it has a number of its own, when some rows may expire and the last
+ * one was some time before. */
+static aero_status time_mark(recovery *of, int64_t wall_us, bool last)
+{
+    aero_status status = AERO_OK;
+    of->youngest_us = wall_us > of->youngest_us ? wall_us : of->youngest_us;
+    if (!last && (!ae_ttl_active(of->db) || of->youngest_us - of->marked_us < AE_AGE_LEAST_US))
+        return AERO_OK;
+    if (!last)
+        status = ae_sink_commit(&of->sink);
+    if (status == AERO_OK && of->youngest_us > 0)
+        ae_age_mark_at(of->db, of->youngest_us);
+    of->marked_us = of->youngest_us;
+    return status;
+}
 
 /* ---- do the files belong together, and to us? ----------------------------------------------- */
 
@@ -94,149 +114,15 @@ static aero_status spoilt(recovery *of)
 
 /* ---- the checkpoint ------------------------------------------------------------------------- */
 
-/* What the threads that load share. */
-typedef struct load {
-    recovery *of;
-    bool done;     /* no more blocks.  With the crew's lock */
-    uint64_t rows; /* with the lock */
-} load;
-
-/* One block, read in the file's order, for a thread that applies it while others read on. */
-typedef struct loaded {
-    uint8_t *buffer;
-    size_t capacity;
-    const uint8_t *payload;
-    size_t size;
-    uint64_t offset; /* behind it */
-    uint32_t rows;
-} loaded;
-
-static aero_status block_take(ae_crew *crew, aero_session *session, loaded *block)
-{
-    load *at = crew->context;
-    ae_checkpoint_file *file = &at->of->checkpoint;
-    aero_status status = AERO_OK;
-    block->payload = NULL;
-    ae_crew_lock(crew);
-    if (!at->done && !ae_crew_stopped(crew)) {
-        uint8_t *const buffer = file->buffer;
-        const size_t capacity = file->capacity;
-        file->buffer = block->buffer;
-        file->capacity = block->capacity;
-        status = aei_checkpoint_next(file, &session->error);
-        *block = (loaded){.buffer = file->buffer,
-                          .capacity = file->capacity,
-                          .payload = status == AERO_OK ? file->payload : NULL,
-                          .size = file->payload_size,
-                          .offset = file->offset,
-                          .rows = file->block_rows};
-        file->buffer = buffer;
-        file->capacity = capacity;
-        at->done = block->payload == NULL;
-    }
-    ae_crew_unlock(crew);
-    return status;
-}
-
-static aero_status block_apply(ae_sink *sink, const loaded *block)
-{
-    const uint64_t before = sink->operations;
-    aero_status status = ae_sink_apply(sink, block->payload, block->size);
-    if (status == AERO_OK)
-        status = ae_sink_flush(sink);
-    if (status == AERO_OK && sink->operations - before != block->rows)
-        status = ae_fail(&sink->session->error, AERO_CORRUPT,
-                         "checkpoint %.500s: a block before offset %llu holds %llu rows, "
-                         "expected %u",
-                         sink->file, (unsigned long long)block->offset,
-                         (unsigned long long)(sink->operations - before), block->rows);
-    return status;
-}
-
-static aero_status load_work(ae_crew *crew, aero_session *session)
-{
-    load *at = crew->context;
-    loaded block = {.payload = NULL};
-    ae_sink sink;
-    aero_status status = ae_sink_open(&sink, session, aei_durable_stack(at->of->db->profile_kind));
-    sink.file = at->of->checkpoint.path;
-    sink.fresh = true;
-    while (status == AERO_OK) {
-        status = block_take(crew, session, &block);
-        if (status != AERO_OK || block.payload == NULL)
-            break;
-        status = block_apply(&sink, &block);
-    }
-    /* Repair keeps what was good before the damage. */
-    const bool keep = status == AERO_OK || (status == AERO_CORRUPT && at->of->goal->lenient);
-    const aero_error error = session->error;
-    const aero_status closed = ae_sink_close(&sink, keep);
-    ae_crew_lock(crew);
-    at->rows += sink.rows;
-    ae_crew_unlock(crew);
-    free(block.buffer);
-    if (status == AERO_OK)
-        return closed;
-    session->error = error;
-    return status;
-}
-
-/* Rows of a checkpoint are rows of different keys: their order does not matter. */
 static aero_status load_rows(recovery *of)
 {
-    load at = {.of = of};
-    ae_crew crew = {.db = of->db, .context = &at, .work = load_work};
-    const uint64_t blocks = of->checkpoint.size / AE_BLOCK_TARGET + 1;
-    const aero_status status = ae_crew_run(&crew, of->session, blocks);
-    of->sink.rows += at.rows;
+    uint64_t rows = 0;
+    const aero_status status = aei_rows_load(of->session, &of->checkpoint, of->goal->lenient,
+                                             &rows);
+    of->sink.rows += rows;
     if (status == AERO_CORRUPT && of->goal->lenient)
         return spoilt(of);
     return status;
-}
-
-/* ---- the indexes ---------------------------------------------------------------------------- */
-
-/* The next index that nobody has filled; false: there is none. */
-static bool index_take(ae_crew *crew, uint32_t *table, uint32_t *number)
-{
-    const aero_db *db = crew->db;
-    while (!ae_crew_stopped(crew)) {
-        const uint32_t job = ae_add32(&crew->next, 1);
-        *table = job / AE_INDEXES_MAX;
-        *number = job % AE_INDEXES_MAX;
-        if (*table >= db->schema->table_count)
-            return false;
-        if (ae_index_deferred(db, *table, *number))
-            return true;
-    }
-    return false;
-}
-
-static aero_status index_work(ae_crew *crew, aero_session *session)
-{
-    uint32_t table = 0;
-    uint32_t number = 0;
-    aero_status status = AERO_OK;
-    while (status == AERO_OK && index_take(crew, &table, &number))
-        status = ae_index_fill(session, table, number);
-    return status;
-}
-
-/* Make all indexes from the rows: several times as fast as entering row by row. */
-static aero_status fill_indexes(recovery *of)
-{
-    ae_crew crew = {.db = of->db, .work = index_work};
-    uint64_t indexes = 0;
-    for (uint32_t table = 0; table < of->db->schema->table_count; table++)
-        indexes += of->db->schema->tables[table].index_count;
-    const aero_status status = ae_crew_run(&crew, of->session, indexes);
-    const aero_error found = of->session->error;
-    if (status != AERO_EXISTS)
-        return status;
-    return ae_fail(&of->session->error,
-                   of->db->profile_kind == AE_PROFILE_LOGICAL ? AERO_MISMATCH : AERO_CORRUPT,
-                   "what %.400s holds does not fit a unique index: %.300s; nothing was changed",
-                   of->db->data_dir, found.text);
 }
 
 /* ---- the log -------------------------------------------------------------------------------- */
@@ -291,7 +177,8 @@ static aero_status frame_apply(recovery *of)
         last = commit.number > last && !of->stopped ? commit.number : last;
     }
     of->end.number = last;
-    return ae_sink_flush(&of->sink);
+    const aero_status status = ae_sink_flush(&of->sink);
+    return status == AERO_OK ? time_mark(of, of->reader.frame->time_us, false) : status;
 }
 
 /* The stream of good frames has ended: torn there, or damaged? */
@@ -372,14 +259,17 @@ static aero_status recover_tables(recovery *of)
     ae_index_defer(of->db);
     if (status == AERO_OK && of->checkpoint.fd >= 0)
         status = load_rows(of);
+    if (status == AERO_OK && of->checkpoint.fd >= 0)
+        status = time_mark(of, of->checkpoint.head.time_us, false);
     if (of->checkpoint.fd >= 0)
         of->end.number = of->checkpoint.head.number;
     if (status == AERO_OK && of->report->damage == 0)
         status = replay(of);
     of->report->rows = of->sink.rows;
     const aero_status closed = ae_sink_close(&of->sink, status == AERO_OK);
+    (void)time_mark(of, of->youngest_us, true);
     status = status != AERO_OK ? status : closed;
-    return status != AERO_OK ? status : fill_indexes(of);
+    return status != AERO_OK ? status : aei_indexes_fill(of->session);
 }
 
 static aero_status recover_run(recovery *of, aero_error *error)
