@@ -249,7 +249,7 @@ static void test_a_log_whose_file_was_removed_is_not_trusted(void **state)
     assert_ok(store.session, step_run(store.session, 1));
     snprintf(path, sizeof path, "%s/%s", store.data_dir, LOG_NAME);
     assert_int_equal(unlink(path), 0);
-    assert_status(store.session, AERO_IO, step_run(store.session, 2));
+    assert_status(store.session, AERO_NOT_DURABLE, step_run(store.session, 2));
     assert_status(store.session, AERO_IO, step_run(store.session, 3));
     assert_int_not_equal(ae_log_poisoned(&store.db->log), 0);
     logged_close(&store);
