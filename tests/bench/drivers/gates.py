@@ -45,7 +45,7 @@ def flight(key: str, number: int) -> dict[str, object]:
             "updated_at": number}
 
 
-def timed(step: Callable[[int], None], first: int) -> tuple[float, int]:
+def timed(step: Callable[[int], object], first: int) -> tuple[float, int]:
     """Repeat a step for a while; return nanoseconds a step, and the next number."""
     began = time.perf_counter_ns()
     number = first
@@ -55,7 +55,7 @@ def timed(step: Callable[[int], None], first: int) -> tuple[float, int]:
     return (time.perf_counter_ns() - began) / (number - first), number
 
 
-def steps(db: aerostore.Database) -> dict[str, Callable[[int], None]]:
+def steps(db: aerostore.Database) -> dict[str, Callable[[int], object]]:
     """Return the kinds of commits."""
     table = db["FlightState"]
 
@@ -75,7 +75,7 @@ def steps(db: aerostore.Database) -> dict[str, Callable[[int], None]]:
             "savepoint churn": churn}
 
 
-def gates(db: aerostore.Database, kinds: dict[str, Callable[[int], None]], rounds: int) -> None:
+def gates(db: aerostore.Database, kinds: dict[str, Callable[[int], object]], rounds: int) -> None:
     """Measure each kind with the disk and without, in turns."""
     for kind, step in kinds.items():
         number = 0
@@ -106,9 +106,9 @@ def beside(db: aerostore.Database, directory: Path, segment: Path, keys: list[st
             other.stdin.write("go\n")
             began, first = time.perf_counter_ns(), number
             while not select.select([other.stdout], [], [], 0)[0]:
-                for number in range(number, number + 100):
+                for _ in range(100):
                     step(number)
-                number += 1
+                    number += 1
             tell("beside a checkpoint", "with", (time.perf_counter_ns() - began) / (number - first))
             other.stdout.readline()
         other.stdin.close()
