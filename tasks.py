@@ -240,11 +240,13 @@ def torture(_: Context, rounds: int = 20) -> None:
     pytest(
         "--timeout=0", "tests/crash", "tests/durable", "tests/explore", "tests/isolation",
         "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
+        "tests/concurrency/test_watch.c",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
         AE_EXPLORE_MORE="1",
         AE_EXPLORE_RUNS=str(5000 * rounds),
         AE_EXPLORE_SECONDS=str(10 * rounds),
+        AE_WATCH_KILLS=str(300 * rounds),
         AE_KILL_ROUNDS=str(500 * rounds),
         AE_BANK_KILLS=str(10 * rounds),
         AE_SAVEPOINT_LOOPS=str(500_000 * rounds),
