@@ -266,6 +266,7 @@ def torture(_: Context, rounds: int = 20) -> None:
         AE_EXPLORE_MORE="1",
         AE_EXPLORE_RUNS=str(5000 * rounds),
         AE_EXPLORE_SECONDS=str(10 * rounds),
+        AE_WATCH_KILLS=str(300 * rounds),
         AE_KILL_ROUNDS=str(500 * rounds),
         AE_BANK_KILLS=str(10 * rounds),
         AE_CROWD_TIMES=str(rounds),

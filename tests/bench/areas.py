@@ -374,6 +374,33 @@ def pgbench(work: Work, outcome: Outcome, server: str, folder: Path) -> None:
     outcome.add("sync 16", "postgresql", 1e9 / rate, "ns/row")
 
 
+def watch(work: Work) -> Outcome:
+    """What subscribers cost a writer, how fast events are read, and how soon they are told."""
+    outcome = Outcome("watch")
+    rows = min(work.rows, 200_000)
+    short = Work(rows, work.rounds, work.operations, work.scratch, work.say)
+    folder = work.folder("watch")
+    work.measure(outcome, [str(work.driver("watch")), str(rows), str(work.rounds),
+                           str(short.flights()), str(folder), "200" if work.rounds == 1 else "700"])
+    shutil.rmtree(folder)
+    folder = work.folder("watch")
+    work.measure(outcome, work.python("watch_latency.py", str(ROOT / "tcl"), str(folder),
+                                      "100" if work.rounds == 1 else "1000", str(work.rounds)))
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("a writer beside one subscriber >= 90 % of its rate alone", "writer", "no subscriber",
+            "one subscriber", 0.9),
+        Bar("beside four >= 75 %", "writer", "no subscriber", "four subscribers", 0.75),
+        *(Bar(f"a subscriber reads >= 1 M events/s of {peer}", "events", peer, "", 1000.0, False)
+          for peer in ("one-row transactions", "hundred-row transactions")),
+        *(Bar(f"commit to callback, idle, in {door}: {peer} <= {bound:,.0f} microseconds",
+              f"latency in {door}", peer, "", bound, False)
+          for door in ("tcl", "asyncio")
+          for peer, bound in (("median", 100.0), ("99th percentile", 1000.0))),
+    ]
+    return outcome
+
+
 AREAS: dict[str, Callable[[Work], Outcome]] = {
     "ingest": ingest,
     "get": get,
@@ -389,4 +416,5 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "durability": durability,
     "crucible": crucible,
     "stats": stats,
+    "watch": watch,
 }
