@@ -42,8 +42,8 @@ struct aero_db {
     ae_a64 fork_epoch; /* moves in each generation of children */
     ae_a32 sessions;
     ae_a32 synchronous_commit;
-    ae_a64 escalate_after;  /* conflicts on a row until its writers queue; 0: never */
-    ae_a64 lock_timeout_ms; /* longest wait for a locked row */
+    ae_a64 escalate_after;      /* conflicts on a row until its writers queue; 0: never */
+    ae_a64 lock_timeout_ms;     /* longest wait for a locked row */
     struct ae_durable *durable; /* the files' side (floor 7) */
     /* See that what is in memory only gets to the disk, and that a due checkpoint is taken: called
      * when settings->keeper_due_ns has passed.  NULL: nobody does that here. */
@@ -78,7 +78,7 @@ typedef struct ae_txn {
     uint32_t savepoint_count;
     uint32_t savepoint_capacity;
     ae_own_reader *readers;
-    bool fresh;  /* nothing was read or written yet: the snapshot may still be renewed */
+    bool fresh;          /* nothing was read or written yet: the snapshot may still be renewed */
     bool logged;         /* its record may be in the slot's ring */
     int32_t synchronous; /* waits for the disk at commit: 1, 0, or -1 as the database is set */
     bool tracks;         /* reads are noted, to be validated at commit */
