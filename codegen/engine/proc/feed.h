@@ -59,6 +59,6 @@ void ae_feed_wake(ae_proc *proc);
 /* Sleep until the clock passes `clock`, or the time is over, or for no reason.  Never longer than
  * AE_FEED_SLEEP_NS: a committer may be stopped or killed between its commit and the wake-up. */
 void ae_feed_sleep(ae_proc *proc, uint64_t clock, uint64_t timeout_ns);
-#define AE_FEED_SLEEP_NS 200000000u
+#define AE_FEED_SLEEP_NS 100000000u
 
 #endif
