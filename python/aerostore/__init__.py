@@ -24,6 +24,7 @@ from aerostore.errors import (
     LayoutMismatch,
     LimitExceeded,
     LockTimeout,
+    NotDurable,
     NotNullViolation,
     OutOfMemory,
     ParseError,
@@ -46,8 +47,10 @@ from aerostore.files import FilesReport, repair, restore, verify_files
 from aerostore.ingest import IngestReport
 from aerostore.query import PreparedSearch, SearchResult
 from aerostore.rows import Row
+from aerostore.stats import Statistics
 from aerostore.table import Table
 from aerostore.transaction import Transaction
+from aerostore.ttl import Ttl
 from aerostore.watch import Event, Watch
 
 __all__ = [
@@ -66,6 +69,7 @@ __all__ = [
     "LayoutMismatch",
     "LimitExceeded",
     "LockTimeout",
+    "NotDurable",
     "NotNullViolation",
     "OutOfMemory",
     "Parameter",
@@ -78,12 +82,14 @@ __all__ = [
     "SearchResult",
     "SerializationFailure",
     "StaleHandle",
+    "Statistics",
     "StorageError",
     "StorageFull",
     "Table",
     "TooManyTransactions",
     "Transaction",
     "TransactionCancelled",
+    "Ttl",
     "TypeMismatch",
     "UniqueViolation",
     "UnknownName",

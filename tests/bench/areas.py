@@ -332,24 +332,34 @@ def contention(work: Work) -> Outcome:
     return outcome
 
 
-def durable(work: Work) -> Outcome:
-    """Checkpoint, recovery from a checkpoint and from the log, and attaching what is there."""
-    outcome = Outcome("durable")
-    memory = work.folder("durable")
-    disk = Path(tempfile.mkdtemp(prefix="durable-", dir=OUTPUT))
+def durability(work: Work) -> Outcome:
+    """Checkpoints, recovery from them and from the log, attaching, and commits with a disk."""
+    outcome = Outcome("durability")
+    memory = work.folder("durability")
+    flights = str(work.flights())  # makes OUTPUT, too
+    disk = Path(tempfile.mkdtemp(prefix="durability-", dir=OUTPUT))
     try:
-        work.measure(outcome, work.python("durable.py", str(work.flights()), str(memory), str(disk),
-                                          str(work.rounds)))
+        for script in ("durable.py", "gates.py"):
+            work.measure(outcome, work.python(script, flights, str(memory), str(disk),
+                                              str(work.rounds)))
     finally:
         shutil.rmtree(disk)
         shutil.rmtree(memory)
     outcome.bars = [
         Bar("checkpoint >= 5 M rows/s (or half of the plain write's rate)", "checkpoint",
             "aerostore", "", 200.0, False),
-        Bar("recovery from a checkpoint >= 2.5 M rows/s", "recovery", "checkpoint", "", 400.0,
-            False),
+        Bar("recovery from a checkpoint, with four indexes, >= 2.5 M rows/s", "recovery",
+            "checkpoint", "", 400.0, False),
         Bar("recovery from a log >= 1 M one-row commits/s", "replay", "log", "", 1000.0, False),
-        Bar("warm attach <= 100 microseconds", "attach", "aerostore", "", 100_000.0, False),
+        Bar("warm attach after SIGKILL of all <= 100 microseconds", "attach",
+            "nobody's transaction", "", 100_000.0, False),
+        Bar("warm attach with four orphans <= 4.1 ms", "attach", "four orphans", "", 4_100_000.0,
+            False),
+        Bar("writes while a checkpoint runs >= 80 % of the rate without", "beside a checkpoint",
+            "without", "with", 0.8),
+        *(Bar(f"asynchronous commits >= 10 x synchronous ones: {kind}", f"gate {kind}", "sync",
+              "async", 10.0)
+          for kind in ("plain", "keyed upserts", "savepoint churn", "logical")),
     ]
     return outcome
 
@@ -377,6 +387,20 @@ def tree(work: Work) -> Outcome:
     return outcome
 
 
+def stats(work: Work) -> Outcome:
+    """Ask for all statistics of a table of 1 M rows, C API."""
+    outcome = Outcome("stats")
+    folder = work.folder("stats")
+    work.measure(outcome, [str(work.driver("stats")), str(work.rows), str(work.rounds),
+                           str(work.flights()), str(folder)])
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("stats <= 50 us", "stats", "aerostore", "", 50_000.0, False),
+        Bar("99th percentile of stats <= 200 us", "stats p99", "aerostore", "", 200_000.0, False),
+    ]
+    return outcome
+
+
 def pgbench(work: Work, outcome: Outcome, server: str, folder: Path) -> None:
     """Measure PostgreSQL's synchronous commits with 16 clients on one table."""
     tools = [tool("pgbench"), tool("psql")]
@@ -397,6 +421,33 @@ def pgbench(work: Work, outcome: Outcome, server: str, folder: Path) -> None:
     outcome.add("sync 16", "postgresql", 1e9 / rate, "ns/row")
 
 
+def watch(work: Work) -> Outcome:
+    """What subscribers cost a writer, how fast events are read, and how soon they are told."""
+    outcome = Outcome("watch")
+    rows = min(work.rows, 200_000)
+    short = Work(rows, work.rounds, work.operations, work.scratch, work.say)
+    folder = work.folder("watch")
+    work.measure(outcome, [str(work.driver("watch")), str(rows), str(work.rounds),
+                           str(short.flights()), str(folder), "200" if work.rounds == 1 else "700"])
+    shutil.rmtree(folder)
+    folder = work.folder("watch")
+    work.measure(outcome, work.python("watch_latency.py", str(ROOT / "tcl"), str(folder),
+                                      "100" if work.rounds == 1 else "1000", str(work.rounds)))
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("a writer beside one subscriber >= 90 % of its rate alone", "writer", "no subscriber",
+            "one subscriber", 0.9),
+        Bar("beside four >= 75 %", "writer", "no subscriber", "four subscribers", 0.75),
+        *(Bar(f"a subscriber reads >= 1 M events/s of {peer}", "events", peer, "", 1000.0, False)
+          for peer in ("one-row transactions", "hundred-row transactions")),
+        *(Bar(f"commit to callback, idle, in {door}: {peer} <= {bound:,.0f} microseconds",
+              f"latency in {door}", peer, "", bound, False)
+          for door in ("tcl", "asyncio")
+          for peer, bound in (("median", 100.0), ("99th percentile", 1000.0))),
+    ]
+    return outcome
+
+
 AREAS: dict[str, Callable[[Work], Outcome]] = {
     "ingest": ingest,
     "get": get,
@@ -410,7 +461,9 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "contention": contention,
     "tree": tree,
     "commit": commit,
-    "durable": durable,
+    "durability": durability,
     "crucible": crucible,
+    "stats": stats,
+    "watch": watch,
     "gates": gates,
 }

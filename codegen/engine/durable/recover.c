@@ -13,7 +13,9 @@
 
 #include "base/os_file.h"
 #include "durable/sink.h"
+#include "table/index_build.h"
 #include "table/table.h"
+#include "txn/age.h"
 #include "txn/txn.h"
 
 typedef struct recovery {
@@ -27,7 +29,28 @@ typedef struct recovery {
     ae_sink sink;
     ae_log_position end; /* where the log goes on */
     bool stopped;        /* the goal is reached */
+    int64_t marked_us;   /* the wall clock of the last mark of time, and of the youngest frame */
+    int64_t youngest_us;
 } recovery;
+
+/* ---- times of what is recovered ------------------------------------------------------------- */
+
+/* Rows live on for the rest of their time: what has been applied was written by `wall_us`.  Its
+ * commit is made now, so that it has a number of its own, when some rows may expire and the last
+ * one was some time before. */
+static aero_status time_mark(recovery *of, int64_t wall_us, bool last)
+{
+    aero_status status = AERO_OK;
+    of->youngest_us = wall_us > of->youngest_us ? wall_us : of->youngest_us;
+    if (!last && (!ae_ttl_active(of->db) || of->youngest_us - of->marked_us < AE_AGE_LEAST_US))
+        return AERO_OK;
+    if (!last)
+        status = ae_sink_commit(&of->sink);
+    if (status == AERO_OK && of->youngest_us > 0)
+        ae_age_mark_at(of->db, of->youngest_us);
+    of->marked_us = of->youngest_us;
+    return status;
+}
 
 /* ---- do the files belong together, and to us? ----------------------------------------------- */
 
@@ -93,31 +116,13 @@ static aero_status spoilt(recovery *of)
 
 static aero_status load_rows(recovery *of)
 {
-    ae_checkpoint_file *file = &of->checkpoint;
-    aero_error *error = &of->session->error;
-    of->sink.file = file->path;
-    of->sink.fresh = true;
-    for (;;) {
-        aero_status status = aei_checkpoint_next(file, error);
-        if (status != AERO_OK || file->payload == NULL)
-            break;
-        const uint64_t before = of->sink.operations;
-        status = ae_sink_apply(&of->sink, file->payload, file->payload_size);
-        if (status == AERO_OK)
-            status = ae_sink_flush(&of->sink);
-        if (status == AERO_OK && of->sink.operations - before != file->block_rows)
-            status = ae_fail(error, AERO_CORRUPT,
-                             "checkpoint %.500s: a block before offset %llu holds %llu rows, "
-                             "expected %u",
-                             file->path, (unsigned long long)file->offset,
-                             (unsigned long long)(of->sink.operations - before), file->block_rows);
-        if (status != AERO_OK)
-            return status;
-    }
-    of->sink.fresh = false;
-    if (error->code == AERO_CORRUPT && of->goal->lenient)
+    uint64_t rows = 0;
+    const aero_status status = aei_rows_load(of->session, &of->checkpoint, of->goal->lenient,
+                                             &rows);
+    of->sink.rows += rows;
+    if (status == AERO_CORRUPT && of->goal->lenient)
         return spoilt(of);
-    return error->code;
+    return status;
 }
 
 /* ---- the log -------------------------------------------------------------------------------- */
@@ -172,7 +177,8 @@ static aero_status frame_apply(recovery *of)
         last = commit.number > last && !of->stopped ? commit.number : last;
     }
     of->end.number = last;
-    return ae_sink_flush(&of->sink);
+    const aero_status status = ae_sink_flush(&of->sink);
+    return status == AERO_OK ? time_mark(of, of->reader.frame->time_us, false) : status;
 }
 
 /* The stream of good frames has ended: torn there, or damaged? */
@@ -250,15 +256,20 @@ static aero_status recover_tables(recovery *of)
                                     .previous = of->checkpoint.head.replay_lsn};
     aero_status status = ae_sink_open(&of->sink, of->session,
                                       aei_durable_stack(of->db->profile_kind));
+    ae_index_defer(of->db);
     if (status == AERO_OK && of->checkpoint.fd >= 0)
         status = load_rows(of);
+    if (status == AERO_OK && of->checkpoint.fd >= 0)
+        status = time_mark(of, of->checkpoint.head.time_us, false);
     if (of->checkpoint.fd >= 0)
         of->end.number = of->checkpoint.head.number;
     if (status == AERO_OK && of->report->damage == 0)
         status = replay(of);
     of->report->rows = of->sink.rows;
     const aero_status closed = ae_sink_close(&of->sink, status == AERO_OK);
-    return status != AERO_OK ? status : closed;
+    (void)time_mark(of, of->youngest_us, true);
+    status = status != AERO_OK ? status : closed;
+    return status != AERO_OK ? status : aei_indexes_fill(of->session);
 }
 
 static aero_status recover_run(recovery *of, aero_error *error)

@@ -15,6 +15,9 @@ typedef struct ae_sink {
     enum ae_stack stack;
     const char *file; /* named in errors */
     bool fresh;       /* rows of a checkpoint: each key occurs once */
+    bool filtered;    /* what is of other tables than `only` is left out */
+    bool whole;       /* only ae_sink_commit ends a transaction */
+    uint32_t only;
     /* Inserted rows of one table that wait to be written together. */
     char *images;
     size_t stride;
@@ -30,6 +33,8 @@ aero_status ae_sink_open(ae_sink *sink, aero_session *session, enum ae_stack sta
 aero_status ae_sink_apply(ae_sink *sink, const uint8_t *data, size_t size);
 /* Write what waits; the bytes are no longer needed. */
 aero_status ae_sink_flush(ae_sink *sink);
+/* Commit what has been flushed: it gets a number of its own. */
+aero_status ae_sink_commit(ae_sink *sink);
 /* Commit the rest (or roll it back, when `keep` is false) and let go. */
 aero_status ae_sink_close(ae_sink *sink, bool keep);
 

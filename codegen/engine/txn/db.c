@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "txn/age.h"
 #include "txn/db.h"
 #include "txn/txn.h"
 
@@ -36,6 +37,8 @@ static uint64_t layout_fingerprint(void)
                               sizeof(ae_anchor),
                               sizeof(ae_hash_root),
                               sizeof(ae_settings),
+                              AE_LOG_SYNC_TIMES,
+                              sizeof(ae_age_shared),
                               sizeof(ae_catalog_table),
                               AE_PAGE_SHIFT,
                               AE_MAGAZINE_MAX,
@@ -68,8 +71,9 @@ static aero_status settings_carve(aero_db *db, aero_error *error)
     ae_store64(&settings->checkpoint_interval_secs, AE_CHECKPOINT_INTERVAL_SECS);
     ae_store64(&settings->checkpoint_wal_bytes, AE_CHECKPOINT_LOG_BYTES);
     ae_store64(&settings->flush_interval_ms, AE_FLUSH_INTERVAL_MS);
+    ae_store64(&settings->ttl_sweep_interval_ms, AE_TTL_SWEEP_INTERVAL_MS);
     ae_store64(&settings->checkpoint_ns, ae_os_monotonic_ns());
-    return AERO_OK;
+    return ae_age_create(&db->segment, db->schema, &settings->age, error);
 }
 
 static aero_status settings_open(aero_db *db, aero_error *error)
@@ -79,11 +83,23 @@ static aero_status settings_open(aero_db *db, aero_error *error)
     if (root == 0 || end > (uint64_t)db->segment.header->first_page << AE_PAGE_SHIFT)
         return ae_fail(error, AERO_CORRUPT, "the segment's settings lie outside");
     db->settings = ae_at(&db->segment, root);
+    const uint64_t age_end = ((uint64_t)db->settings->age << 4) + sizeof(ae_age_shared);
+    if (db->settings->age == 0 || age_end > (uint64_t)db->segment.header->first_page
+                                                << AE_PAGE_SHIFT)
+        return ae_fail(error, AERO_CORRUPT, "the segment's marks of time lie outside");
+    db->age = ae_at(&db->segment, db->settings->age);
     if (db->settings->profile != db->profile_kind)
         return ae_fail(error, AERO_MISMATCH, "the database has the profile %s, not %s",
                        db->settings->profile < AE_PROFILES ? profiles[db->settings->profile] : "?",
                        db->profile);
     return AERO_OK;
+}
+
+/* The tables' key directories, and behind them what each slot has added to their rows. */
+static uint64_t tables_size(const struct aero_schema *schema)
+{
+    return schema->table_count * sizeof(ae_hash_root) +
+           (uint64_t)AE_SLOTS * ae_row_counts_stride(schema->table_count) * sizeof(ae_a64);
 }
 
 /* The fixed structures of a new segment, in order. */
@@ -101,7 +117,7 @@ static aero_status db_carve(aero_db *db, aero_error *error)
         status = ae_heap_create(&db->segment, schema->table_count, sizes, error);
     if (status != AERO_OK)
         return status;
-    const ae_ref root = ae_segment_carve(&db->segment, schema->table_count * sizeof(ae_hash_root));
+    const ae_ref root = ae_segment_carve(&db->segment, tables_size(schema));
     if (root == 0)
         return ae_fail(error, AERO_FULL, "no room for the tables");
     db->segment.header->roots[AE_ROOT_TABLES] = root;
@@ -129,7 +145,12 @@ static aero_status db_views(aero_db *db, const ae_db_boot *boot, aero_error *err
     if (status == AERO_OK)
         status = ae_log_open(&db->log, &db->proc, schema, boot->stack, db->data_dir, boot->log_name,
                              ae_queue_log_owner, &db->queue, error);
-    ae_hash_root *roots = ae_at(&db->segment, db->segment.header->roots[AE_ROOT_TABLES]);
+    const ae_ref root = db->segment.header->roots[AE_ROOT_TABLES];
+    if (status == AERO_OK && ((uint64_t)root << 4) + tables_size(schema) >
+                                 (uint64_t)db->segment.header->first_page << AE_PAGE_SHIFT)
+        status = ae_fail(error, AERO_CORRUPT, "the segment's tables lie outside");
+    ae_hash_root *roots = ae_at(&db->segment, root);
+    db->row_counts = (ae_a64 *)(void *)(roots + schema->table_count);
     for (uint32_t table = 0; table < schema->table_count && status == AERO_OK; table++)
         status = ae_hash_open(&db->hashes[table], &db->proc, &roots[table], table, error);
     if (status == AERO_OK)

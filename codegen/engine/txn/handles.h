@@ -18,6 +18,11 @@
 
 #define AE_FORK_EPOCH_FIRST 1u
 
+struct ae_age_shared;
+/* A step of sweeping out rows whose time has come, at most some milliseconds, if it is due.  True:
+ * there is more to do at once. */
+typedef bool ae_sweep(aero_session *session);
+
 struct ae_durable;
 
 struct aero_db {
@@ -26,10 +31,12 @@ struct aero_db {
     ae_heap heap;
     ae_proc proc;
     ae_queue queue;
-    ae_settings *settings; /* in the segment */
+    ae_settings *settings;     /* in the segment */
+    struct ae_age_shared *age; /* likewise */
     ae_log log;
     const struct aero_schema *schema;
-    ae_hash *hashes; /* one a table */
+    ae_hash *hashes;    /* one a table */
+    ae_a64 *row_counts; /* in the segment: count.c */
     ae_catalog catalog;
     _Atomic(struct ae_index_name *) index_names; /* of the table module; freed with the handle */
     char *data_dir;
@@ -48,6 +55,7 @@ struct aero_db {
     /* See that what is in memory only gets to the disk, and that a due checkpoint is taken: called
      * when settings->keeper_due_ns has passed.  NULL: nobody does that here. */
     void (*keep)(aero_session *session);
+    ae_sweep *sweep; /* NULL: nobody does that here */
 };
 
 /* A name of an index that was asked for: it lives as long as the handle. */
@@ -105,6 +113,8 @@ struct aero_session {
     uint64_t horizon;      /* last seen; may lag */
     uint32_t reclaim_debt; /* versions and blocks retired since the horizon was computed */
     uint32_t tree_retired; /* of the slot's count of tree nodes, seen so far */
+    bool full;             /* the transaction found the segment full */
+    uint32_t ticks;        /* times the clock was moved for what was retired: ae_reclaim_tick */
     uint64_t lag_looked;   /* clock when the holders of a horizon far behind were looked at */
     uint64_t random;       /* xorshift state of back-off jitter */
     ae_txn txn;
@@ -123,6 +133,7 @@ struct aero_session {
     size_t key_text_capacity;
     char config_text[64];
     aero_stat *stats;
+    uint32_t stats_capacity;
     /* Of the table module: keys collected by a statement, and how they are freed. */
     struct ae_entry_batch *entry_batch;
     void (*entry_batch_free)(struct ae_entry_batch *batch);

@@ -40,13 +40,14 @@ struct ae_watch {
     uint64_t pin;   /* as it stands in the line */
     uint64_t trail; /* how far the pin stays behind `next` */
     uint64_t next;  /* position to read next; all before have been told */
+    uint64_t clock; /* as it was seen last */
     watch_change *changes;
     size_t change_room;
     size_t change_count;
     size_t change_at;
     bool failed; /* no memory while the changes were gathered */
     bool torn;   /* a reference led nowhere: the pin must be gone */
-    bool busy;   /* something was told since the last wait */
+    bool busy;   /* something was committed since the last wait */
     watch_image old_image;
     watch_image new_image;
 };
