@@ -9,7 +9,8 @@
 #include "index/tree_node.h"
 
 /* A single replacement has at least so many free places, or it would be rewritten at once. */
-#define SLACK 8u
+#define SLACK (AE_TREE_APPEND_MAX / 2)
+
 /* Live entries, and the latest sequence number of those that are dropped. */
 static uint32_t leaf_survey(const ae_tree *tree, const ae_tree_node *leaf, uint32_t *floor)
 {

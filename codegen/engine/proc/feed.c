@@ -7,6 +7,10 @@
  * what is committed while a follower reads. */
 #define LAG_EIGHTHS 6u
 
+/* A committer may die, or be stopped, after it took the flag and before it wakes anybody: then the
+ * sleepers look again after so long. */
+#define LOOK_NS 100000000u
+
 /* In the low half of an owner: a member that has been buried. */
 #define ORPHAN UINT32_MAX
 
@@ -65,11 +69,12 @@ aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uin
     ae_feed_line *at = line_at(proc, *line);
     ae_store64(&at->delivered, 0);
     if (snapshot == 0) {
-        *pin = ae_snapshot_publish(proc, &at->pin);
+        *pin = ae_feed_restart(proc, *line);
         return AERO_OK;
     }
     /* The caller's snapshot is published while this is stored, so no horizon can have passed it. */
     ae_store64_release(&at->pin, snapshot);
+    ae_store64_release(&at->settled, 1);
     *pin = snapshot;
     return AERO_OK;
 }
@@ -80,8 +85,12 @@ bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *
     for (uint32_t index = 0; index < high; index++) {
         ae_feed_line *at = line_at(proc, index);
         const uint64_t owner = ae_load64_acquire(&at->owner);
+        if ((uint32_t)owner == 0 || !owner_dead(proc, owner))
+            continue;
+        /* The dead one's last.  It may have died before it looked at the clock again: then what the
+         * pin says may have been reused before it was there.  Pairs with ae_feed_restart. */
         *pin = ae_load64_acquire(&at->pin);
-        if ((uint32_t)owner == 0 || *pin == 0 || *pin > position || !owner_dead(proc, owner) ||
+        if (*pin == 0 || *pin > position || ae_load64_acquire(&at->settled) == 0 ||
             !line_take(proc, index, owner, member))
             continue;
         if (ae_feed_holds(proc, index, *pin)) {
@@ -108,7 +117,14 @@ bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t from, uint64_t to)
 
 uint64_t ae_feed_restart(ae_proc *proc, uint32_t line)
 {
-    return ae_snapshot_publish(proc, &line_at(proc, line)->pin);
+    ae_feed_line *at = line_at(proc, line);
+    /* Release, here and below: nobody takes over a pin that is half published; pairs with
+     * ae_feed_adopt. */
+    ae_store64_release(&at->settled, 0);
+    const uint64_t pin = ae_snapshot_publish(proc, &at->pin);
+    AE_CRASH_POINT("feed.pinned");
+    ae_store64_release(&at->settled, 1);
+    return pin;
 }
 
 void ae_feed_release(ae_proc *proc, uint32_t line)
@@ -120,13 +136,17 @@ void ae_feed_release(ae_proc *proc, uint32_t line)
     ae_store64_release(&at->owner, ae_load64(&at->owner) & AE_OWNER_CLAIM);
 }
 
-void ae_feed_orphan(ae_proc *proc, uint32_t member)
+void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity)
 {
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
     for (uint32_t index = 0; index < high; index++) {
         ae_feed_line *line = line_at(proc, index);
         const uint64_t owner = ae_load64_acquire(&line->owner);
-        if ((uint32_t)owner == member + 1)
+        /* The member was buried by somebody else, and is a living one's by now?  Then the line may
+         * be, too.  Looked at in this order: an owner seen while the dead one had the member was
+         * the dead one, and its word does not come again. */
+        if ((uint32_t)owner == member + 1 &&
+            ae_load64_acquire(&proc->shared->members[member].identity) == identity)
             (void)ae_cas64(&line->owner, owner, (owner & AE_OWNER_CLAIM) | ORPHAN);
     }
 }
@@ -174,5 +194,5 @@ void ae_feed_sleep(ae_proc *proc, uint64_t clock, uint64_t timeout_ns)
     atomic_thread_fence(memory_order_seq_cst);
     if (ae_load64_acquire(&shared->clock) > clock)
         return;
-    ae_os_wait(&shared->feed_event, event, timeout_ns);
+    ae_os_wait(&shared->feed_event, event, timeout_ns < LOOK_NS ? timeout_ns : LOOK_NS);
 }

@@ -36,9 +36,9 @@ bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t from, uint64_t to);
 /* Pin the clock anew after a revocation. */
 uint64_t ae_feed_restart(ae_proc *proc, uint32_t line);
 void ae_feed_release(ae_proc *proc, uint32_t line);
-/* A member is being buried: its lines stay, without an owner, until they are taken over, needed or
- * revoked. */
-void ae_feed_orphan(ae_proc *proc, uint32_t member);
+/* A member, whose process had this identity, is being buried: its lines stay, without an owner,
+ * until they are taken over, needed or revoked. */
+void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity);
 
 /* The least pin that counts, at most `horizon`; revokes those too far behind the clock.  For
  * ae_horizon_compute. */
@@ -48,7 +48,8 @@ uint64_t ae_feed_horizon(ae_proc *proc, uint64_t clock, uint64_t horizon);
 void ae_feed_notify(ae_proc *proc);
 /* Wake everybody who sleeps. */
 void ae_feed_wake(ae_proc *proc);
-/* Sleep until the clock passes `clock`, or the time is over, or for no reason. */
+/* Sleep until the clock passes `clock`, or the time is over, or for no reason (at the latest after
+ * 100 ms). */
 void ae_feed_sleep(ae_proc *proc, uint64_t clock, uint64_t timeout_ns);
 
 #endif

@@ -133,7 +133,8 @@ typedef struct ae_feed_line {
     ae_a64 owner;     /* AE_OWNER; in its low half 0 when free.  CAS by all */
     ae_a64 pin;       /* numbers up to it have been read; 0 none.  Owner raises, others revoke */
     ae_a64 delivered; /* events handed out, for statistics */
-    uint64_t _pad[5];
+    ae_a64 settled;   /* 1: the pin was published to the end, so it holds what it says.  Owner */
+    uint64_t _pad[4];
 } ae_feed_line;
 _Static_assert(sizeof(ae_feed_line) == 64, "one cache line");
 #define AE_PIN_REVOKED UINT64_MAX

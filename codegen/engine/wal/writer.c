@@ -242,7 +242,7 @@ static enum step bytes_write(seat *of, const void *data, size_t size, aero_statu
 /* What was published is not needed in the rings any more (keeps W5). */
 static void tails_raise(ae_log *log, const aei_batch *batch)
 {
-    for (uint32_t word = 0; word < AE_SLOTS / 64; word++) {
+    for (uint32_t word = 0; word < (AE_SLOTS + 63) / 64; word++) {
         for (uint64_t bits = batch->touched[word]; bits != 0; bits &= bits - 1) {
             const uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
             /* Release: read before it is overwritten; pairs with ae_log_place. */
