@@ -38,6 +38,7 @@ aero_status ae_proc_open(ae_proc *proc, ae_heap *heap, aero_error *error)
     if (queue < AE_QUEUE_MIN || queue > AE_QUEUE_MAX || (queue & (queue - 1)) != 0 ||
         proc->shared->asymmetric > 1 || ae_load64(&proc->shared->clock) == 0 ||
         ae_load32(&proc->shared->slot_high) > AE_SLOTS ||
+        ae_load32(&proc->shared->feed_high) > AE_FEEDS ||
         ae_load32(&proc->shared->member_high) > AE_MEMBERS)
         return ae_fail(error, AERO_CORRUPT, "the segment's process table is damaged");
     proc->asymmetric = proc->shared->asymmetric == 1;

@@ -270,8 +270,9 @@ aero_status ae_txn_commit(aero_session *session)
         ae_txn_rollback(session);
         return ae_conflict(session, reason, NULL);
     }
-    ae_writes_prepare(session);
-    aero_status status = ae_record_prepare(session);
+    aero_status status = ae_writes_prepare(session);
+    if (status == AERO_OK)
+        status = ae_record_prepare(session);
     if (status != AERO_OK) {
         ae_txn_rollback(session);
         return status;

@@ -73,8 +73,9 @@ uint64_t ae_backoff_nominal_ns(uint32_t attempt);
 
 /* Before a transaction's second write: take the block that its commit will need.  Errors: FULL. */
 aero_status ae_writes_reserve(aero_session *session);
-/* Before a commit enters the queue: keep a copy of several intents for validators. */
-void ae_writes_prepare(const aero_session *session);
+/* Before a commit enters the queue: keep a copy of several intents for validators.  Errors: FULL,
+ * when a single row expires. */
+aero_status ae_writes_prepare(aero_session *session);
 /* After the decision: say at the queue position what the slot wrote.  Done again by a reaper. */
 void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position);
 /* After the stamping: what validators may still read is retired, not freed. */

@@ -7,9 +7,6 @@
  */
 #include "txn/changes.h"
 
-/* Positions between asking for memory and needing it: some hundred nanoseconds. */
-#define FETCH_AHEAD 4u
-
 #define WRITE_BLOCK_BYTES (sizeof(ae_write_block) - sizeof(ae_block))
 
 aero_status ae_writes_reserve(aero_session *session)
@@ -37,14 +34,19 @@ aero_status ae_writes_reserve(aero_session *session)
     return AERO_OK;
 }
 
-void ae_writes_prepare(const aero_session *session)
+aero_status ae_writes_prepare(aero_session *session)
 {
-    const aero_db *db = session->db;
+    aero_db *db = session->db;
     const ae_slot *slot = ae_slot_at(&db->proc, session->txn.slot);
+    /* The queue's entry has no room to say that a row has expired.  A block that was taken for a
+     * second write is used, though that may have been taken back. */
+    if (session->txn.intent_count < 2 && ae_load32(&slot->write_block) == 0 &&
+        (ae_load32(&slot->intents[0].what) & AE_INTENT_EXPIRED) == 0)
+        return AERO_OK;
+    const aero_status status = ae_writes_reserve(session);
+    if (status != AERO_OK)
+        return status;
     const ae_ref ref = ae_load32(&slot->write_block);
-    if (session->txn.intent_count < 2)
-        return;
-    AE_ALWAYS(ref != 0);
     ae_write_block *block = ae_at(&db->segment, ref);
     ae_store32(&block->count, session->txn.intent_count);
     ae_store32(&block->chunk_first, ae_load32(&slot->chunk_first));
@@ -55,6 +57,7 @@ void ae_writes_prepare(const aero_session *session)
         ae_store32(&block->intents[index].what, ae_load32(&slot->intents[index].what));
     }
     AE_CRASH_POINT("writes.copied");
+    return AERO_OK;
 }
 
 void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position)
@@ -62,7 +65,7 @@ void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position)
     const ae_slot *at = ae_slot_at(&db->proc, slot);
     const ae_ref created = ae_load32(&at->intents[0].created);
     const ae_ref replaced = ae_load32(&at->intents[0].replaced);
-    if (ae_load32(&at->intent_count) > 1)
+    if (ae_load32(&at->intent_count) > 1 || ae_load32(&at->write_block) != 0)
         ae_queue_describe(&db->queue, position, AE_WROTE_SEVERAL, ae_load32(&at->write_block));
     else if (created == 0)
         ae_queue_describe(&db->queue, position, AE_WROTE_DELETE, replaced);
@@ -122,34 +125,13 @@ static int32_t write_check(void *context, ae_ref created, ae_ref replaced, uint3
                         bases[0], rows[1], bases[1]);
 }
 
-/* What was written lies anywhere, and in another processor's cache: it is fetched ahead, first the
- * new version, and when that has come the one it replaced. */
-static void positions_fetch(const aero_db *db, uint64_t position, uint64_t upto)
-{
-    enum ae_queue_what what = AE_WROTE_SEVERAL;
-    ae_ref ref = 0;
-    if (position + 2 * FETCH_AHEAD < upto &&
-        ae_queue_described(&db->queue, position + 2 * FETCH_AHEAD, &what, &ref)) {
-        __builtin_prefetch(ae_at(&db->segment, ref));
-        __builtin_prefetch((const char *)ae_at(&db->segment, ref) + 64);
-    }
-    if (position + FETCH_AHEAD < upto &&
-        ae_queue_described(&db->queue, position + FETCH_AHEAD, &what, &ref) &&
-        what == AE_WROTE_UPDATE) {
-        const ae_version *version = ae_at(&db->segment, ref);
-        const char *replaced = ae_at(&db->segment, ae_load32(&version->older));
-        __builtin_prefetch(replaced);
-        __builtin_prefetch(replaced + 64);
-    }
-}
-
 int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto)
 {
     int32_t hit = AERO_CONFLICT_NONE;
     if (upto - from > session->db->queue.mask - AE_SLOTS)
         return AERO_CONFLICT_WINDOW;
     for (uint64_t position = from; position < upto && hit == AERO_CONFLICT_NONE; position++) {
-        positions_fetch(session->db, position, upto);
+        ae_changes_fetch(session->db, position, upto);
         hit = ae_changes_visit(session->db, position, write_check, (void *)(uintptr_t)session);
     }
     return hit == AE_CHANGES_LOST ? AERO_CONFLICT_WINDOW : hit;

@@ -18,8 +18,9 @@
 #include "base/os_wait.h"
 #include "wal/log_private.h"
 
-/* How long to wait before the holder is looked at: some ten syncs of a fast disk. */
-#define LOOK_NS 10000000u
+/* How long to wait before the holder is looked at: some syncs of a fast disk, and what the death of
+ * a writer may cost those who wait for it. */
+#define LOOK_NS 2000000u
 /* A stopped holder that makes no progress so long is replaced. */
 #define STOPPED_NS 50000000u
 /* Any living holder is: far above what a disk in order takes, below what people wait. */
