@@ -187,6 +187,7 @@ typedef struct ae_tree_sample {
     uint64_t entries;        /* about how many */
     uint64_t distinct;       /* about how many different words (all columns together) */
     uint64_t distinct_first; /* … of the first word alone */
+    uint64_t bytes;          /* about how many its current nodes take */
     ae_tree_key least;       /* exact when they were read; meaningless when empty */
     ae_tree_key greatest;
     bool empty;

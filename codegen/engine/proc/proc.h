@@ -87,7 +87,7 @@ typedef struct ae_slot {
     ae_a64 snapshot;     /* 0: none.  Owner writes, reclaimers read */
     ae_a64 began_ns;     /* monotonic, of a transaction or cursor; 0 of a statement on its own */
     ae_a32 intent_count; /* owner writes, after the intent itself */
-    ae_a32 stamped;      /* intents already stamped after the commit */
+    ae_a32 stamped;      /* intents already stamped after the commit; all + 1: and counted */
     ae_a32 chunk_first;  /* intents beyond the inline ones */
     ae_a32 chunk_last;
     ae_a64 cancel; /* generation to be cancelled << 1 | void: txn/cancel.c.  CAS by all */
@@ -132,9 +132,9 @@ _Static_assert(sizeof(ae_member) == 64, "one cache line");
 typedef struct ae_feed_line {
     ae_a64 owner;     /* AE_OWNER; in its low half 0 when free.  CAS by all */
     ae_a64 pin;       /* numbers up to it have been read; 0 none.  CAS by all (feed.h) */
-    ae_a64 delivered; /* events handed out, for statistics; like the next: owner writes */
+    ae_a64 delivered; /* events handed out, for statistics; like the next two: owner writes */
     ae_a64 told;      /* commits up to this number have been told */
-    ae_a64 settled;   /* 1: the pin was published to the end, so it holds what it says.  Owner */
+    ae_a64 settled;   /* 1: the pin was published to the end, so it holds what it says */
     uint64_t _pad[3];
 } ae_feed_line;
 _Static_assert(sizeof(ae_feed_line) == 64, "one cache line");

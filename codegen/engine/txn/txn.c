@@ -270,9 +270,8 @@ aero_status ae_txn_commit(aero_session *session)
         ae_txn_rollback(session);
         return ae_conflict(session, reason, NULL);
     }
-    aero_status status = ae_writes_prepare(session);
-    if (status == AERO_OK)
-        status = ae_record_prepare(session);
+    ae_writes_prepare(session);
+    aero_status status = ae_record_prepare(session);
     if (status != AERO_OK) {
         ae_txn_rollback(session);
         return status;
@@ -292,6 +291,7 @@ aero_status ae_txn_commit(aero_session *session)
     ae_feed_notify(&db->proc);
     ae_intents_stamp(db, txn->slot, position + 1);
     AE_CRASH_POINT("txn.stamped");
+    ae_writes_count(db, txn->slot);
     ae_writes_retire(db, txn->slot);
     session->reclaim_debt += txn->intent_count;
     /* Our reads are over: a new snapshot, so that what we replaced ourselves can be freed at
