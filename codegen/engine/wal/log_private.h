@@ -69,6 +69,9 @@ struct ae_log_shared {
     ae_a64 tries;   /* at making files after one that may have failed: their bases differ */
     aei_ring rings[AE_SLOTS];
     aei_state states[2 * AE_MEMBERS];
+    /* How long syncs took, for statistics; written once a sync. */
+    ae_a64 sync_total_ns;
+    ae_a64 sync_times[AE_LOG_SYNC_TIMES];
 };
 _Static_assert(offsetof(ae_log_shared, rings) == 192, "lines stay apart");
 

@@ -148,6 +148,16 @@ static bool seat_replaced(const seat *of)
 
 enum step { STEP_DONE, STEP_REPLACED, STEP_FAILED };
 
+/* Note for the statistics how long a sync took. */
+static void sync_count(ae_log_shared *shared, uint64_t took_ns)
+{
+    const uint64_t us = took_ns / 1000;
+    const uint32_t bits = us == 0 ? 0 : 64u - (uint32_t)__builtin_clzll(us);
+    ae_add64(&shared->syncs, 1);
+    ae_add64(&shared->sync_total_ns, took_ns);
+    ae_add64(&shared->sync_times[bits < AE_LOG_SYNC_TIMES ? bits : AE_LOG_SYNC_TIMES - 1], 1);
+}
+
 static enum step file_sync(seat *of, aero_status *status, aero_error *error)
 {
     ae_log_shared *shared = of->log->shared;
@@ -157,6 +167,7 @@ static enum step file_sync(seat *of, aero_status *status, aero_error *error)
     /* Removed under us: what is written now would be gone with the last process. */
     if (failure == 0 && names == 0)
         failure = ENOENT;
+    const uint64_t from = ae_os_monotonic_ns();
     if (failure == 0)
         failure = ae_os_file_sync(of->writer->fd);
     if (failure != 0) {
@@ -164,7 +175,7 @@ static enum step file_sync(seat *of, aero_status *status, aero_error *error)
         return STEP_FAILED;
     }
     AE_CRASH_POINT("log.synced");
-    ae_add64(&shared->syncs, 1);
+    sync_count(shared, ae_os_monotonic_ns() - from);
     /* What we published lies in this file or in older ones, which were synced when they ended.
      * True whether or not we were replaced since. */
     ae_raise64(&shared->durable_lsn, of->position.lsn);
