@@ -48,6 +48,7 @@ from aerostore.query import PreparedSearch, SearchResult
 from aerostore.rows import Row
 from aerostore.table import Table
 from aerostore.transaction import Transaction
+from aerostore.ttl import Ttl
 from aerostore.watch import Event, Watch
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "TooManyTransactions",
     "Transaction",
     "TransactionCancelled",
+    "Ttl",
     "TypeMismatch",
     "UniqueViolation",
     "UnknownName",

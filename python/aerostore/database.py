@@ -239,6 +239,16 @@ class Database:
         result["tables"] = tables
         return result
 
+    def sweep(self) -> int:
+        """Delete the rows of all tables whose time to live is over; return how many.
+
+        It is done by itself every `aerostore.ttl_sweep_interval_ms`.
+
+        Raises:
+            UsageError: inside a transaction.
+        """
+        return self._session().ttl_sweep(None)
+
     def verify(self) -> VerifyReport:
         """Walk every structure of the segment and account for every block.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aerostore._model import Column, Index, TableInfo
@@ -12,6 +13,7 @@ from aerostore.errors import Error, RowNotFound, UsageError
 from aerostore.ingest import IngestReport, Progress, Source, ingest
 from aerostore.query import Condition, PreparedSearch, SearchResult, make_plan
 from aerostore.rows import Row, row_class
+from aerostore.ttl import Ttl, microseconds
 from aerostore.watch import Watch
 
 if TYPE_CHECKING:
@@ -407,6 +409,39 @@ class Table:
     def clear(self) -> int:
         """Delete every row in one transaction; return how many there were."""
         return self._session().reset(self._info)
+
+    # ---- time to live ----
+
+    def ttl(self) -> Ttl | None:
+        """Return how long rows live, or None: for ever."""
+        after, column = self._session().ttl_get(self._info)
+        name = None if column < 0 else self._info.columns[column].name
+        return Ttl(timedelta(microseconds=after), name) if after else None
+
+    def set_ttl(self, after: float | timedelta | None, column: str | None = None) -> None:
+        """Change how long rows live, for all processes, until the memory is made anew from files.
+
+        Args:
+            after: seconds or a timedelta, or None: for ever.
+            column: the Timestamp from which it counts; None: from the row's last write.
+
+        Raises:
+            TypeMismatch: no such time, or the column is not a Timestamp.
+            UnknownName: there is no such column.
+
+        Example:
+            >>> flights.set_ttl(3600, column="updated_at")
+        """
+        number = -1 if column is None else self._info.column_index(column)
+        self._session().ttl_set(self._info, microseconds(after), number)
+
+    def sweep(self) -> int:
+        """Delete the rows that are due now; return how many.
+
+        Raises:
+            UsageError: inside a transaction.
+        """
+        return self._session().ttl_sweep(self._info)
 
     def ingest_tsv(
         self,

@@ -162,8 +162,8 @@ void aetcl_names_of(const aero_schema_info *schema, aetcl_table *table);
 /* A command of the package's namespace. */
 typedef int aetcl_command(aetcl_state *state, int count, Tcl_Obj *const arguments[]);
 aetcl_command aetcl_init, aetcl_close, aetcl_set_config, aetcl_get_config, aetcl_stats,
-    aetcl_verify, aetcl_checkpoint_now, aetcl_transaction, aetcl_savepoint, aetcl_rollback_to,
-    aetcl_release;
+    aetcl_verify, aetcl_checkpoint_now, aetcl_ttl_sweep, aetcl_transaction, aetcl_savepoint,
+    aetcl_rollback_to, aetcl_release;
 
 /* ---- transaction.c -------------------------------------------------------------------------- */
 
@@ -183,7 +183,7 @@ int aetcl_table_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj 
 typedef int aetcl_subcommand(aetcl_table *table, int count, Tcl_Obj *const arguments[]);
 aetcl_subcommand aetcl_search, aetcl_explain, aetcl_index, aetcl_ingest_tsv, aetcl_ingest_file,
     aetcl_read_tabsep, aetcl_write_tabsep;
-aetcl_subcommand aetcl_watch;
+aetcl_subcommand aetcl_watch, aetcl_ttl;
 aetcl_subcommand aetcl_get, aetcl_array_get, aetcl_array_get_with_nulls, aetcl_exists, aetcl_count,
     aetcl_names, aetcl_foreach, aetcl_isnull;
 aetcl_subcommand aetcl_set, aetcl_store, aetcl_upsert, aetcl_delete, aetcl_lock_for_update,

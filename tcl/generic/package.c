@@ -27,6 +27,7 @@ static const struct binding bindings[] = {
     {"stats", aetcl_stats, false},
     {"verify", aetcl_verify, false},
     {"checkpoint_now", aetcl_checkpoint_now, false},
+    {"ttl_sweep", aetcl_ttl_sweep, false},
     {"transaction", aetcl_transaction, false},
     {"savepoint", aetcl_savepoint, false},
     {"rollback_to", aetcl_rollback_to, false},

@@ -47,6 +47,7 @@ static const struct subcommand subcommands[] = {
     {"reset", aetcl_reset, false},
     {"explain", aetcl_explain, true},
     {"watch", aetcl_watch, false},
+    {"ttl", aetcl_ttl, false},
     {"index", aetcl_index, true},
     {NULL, NULL, false},
 };

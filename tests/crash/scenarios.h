@@ -5,6 +5,7 @@
 #define AE_TEST_SCENARIOS_H
 
 #include "ledger.h"
+#include "ttl/ttl.h"
 #include "txn/txn.h"
 
 typedef struct scenario {
@@ -267,7 +268,48 @@ static inline void run_watches(aero_session *session, ledger *of)
     }
 }
 
+/* All rows expire together, by a step of a round. */
+static inline void run_expiry(aero_session *session, ledger *of)
+{
+    aero_db *db = session->db;
+    for (uint32_t key = 0; key < 40; key++)
+        must(session, ledger_single(session, of, key, key % 7 + 1));
+    /* They were written long ago; marks of the present are in the future, and are not made. */
+    const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+    for (uint32_t level = 0; level < AE_AGE_LEVELS; level++)
+        ae_store64(&db->age->levels[level].last, 0);
+    ae_age_note(db, clock, 1000000);
+    ae_age_note_wall(db, clock, 3600 * 1000000ll);
+    ae_age_note(db, clock, ae_age_now(db) + 3600 * 1000000ll);
+    ledger_prepare(of);
+    for (uint32_t key = 0; key < 40; key++)
+        of->pending[key] = 0;
+    ledger_announce(of);
+    ae_ttl_set(db, INSTRUMENT, (ae_ttl){1000, -1});
+    ae_store64(&db->age->due_ns, 0);
+    ae_store64(&db->age->place, AE_AGE_PLACE_IDLE);
+    while (ae_ttl_step(session))
+        ;
+    ledger_settle(of, true);
+    ae_ttl_set(db, INSTRUMENT, (ae_ttl){0, -1});
+    for (uint32_t key = 0; key < 4; key++)
+        must(session, ledger_single(session, of, key, key + 1));
+}
+
+/* Checkpoints between writes: each cuts the log. */
+static inline void run_checkpoints(aero_session *session, ledger *of)
+{
+    for (uint32_t round = 1; round < 4; round++) {
+        aero_checkpoint_report report;
+        for (uint32_t step = 0; step < 8; step++)
+            must(session, ledger_single(session, of, step % 5, step % 4 == 3 ? 0 : round + step));
+        must(session, aero_checkpoint(session, &report));
+    }
+}
+
 static const scenario scenarios[] = {
+    {"expiry", 16 << 20, run_expiry, false},
+    {"checkpoints", 16 << 20, run_checkpoints, false},
     {"moves", 16 << 20, run_moves, true},
     {"indexes", 16 << 20, run_indexes, true},
     {"singles", 16 << 20, run_singles, false},

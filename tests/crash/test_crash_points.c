@@ -421,11 +421,13 @@ DIES(savepoints)
 DIES(locks)
 DIES(cancels)
 DIES(watches)
+DIES(expiry)
 DIES(growth)
 DIES(big)
 DIES(large)
 DIES(ingest)
 DIES(full)
+DIES(checkpoints)
 DIES(moves)
 DIES(indexes)
 
@@ -438,11 +440,13 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_locks_dies_everywhere),
     cmocka_unit_test(test_cancels_dies_everywhere),
     cmocka_unit_test(test_watches_dies_everywhere),
+    cmocka_unit_test(test_expiry_dies_everywhere),
     cmocka_unit_test(test_growth_dies_everywhere),
     cmocka_unit_test(test_big_dies_everywhere),
     cmocka_unit_test(test_large_dies_everywhere),
     cmocka_unit_test(test_ingest_dies_everywhere),
     cmocka_unit_test(test_full_dies_everywhere),
+    cmocka_unit_test(test_checkpoints_dies_everywhere),
     cmocka_unit_test(test_moves_dies_everywhere),
     cmocka_unit_test(test_indexes_dies_everywhere),
     cmocka_unit_test(test_making_a_store_dies_everywhere),

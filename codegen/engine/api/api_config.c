@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "txn/age.h"
 #include "txn/txn.h"
 
 enum kind { KIND_BOOLEAN, KIND_NATURAL };
@@ -28,6 +29,8 @@ static const struct key keys[] = {
      offsetof(ae_settings, flush_interval_ms)},
     {"aerostore.checkpoint_wal_bytes", KIND_NATURAL, INT64_MAX, HOME_SETTINGS,
      offsetof(ae_settings, checkpoint_wal_bytes)},
+    {"aerostore.ttl_sweep_interval_ms", KIND_NATURAL, INT32_MAX, HOME_SETTINGS,
+     offsetof(ae_settings, ttl_sweep_interval_ms)},
     {"aerostore.keep_log", KIND_BOOLEAN, 1, HOME_SETTINGS, offsetof(ae_settings, keep_log)},
     {"aerostore.escalate_after", KIND_NATURAL, INT32_MAX, HOME_HANDLE,
      offsetof(aero_db, escalate_after)},
@@ -112,6 +115,9 @@ aero_status aero_config_set(aero_session *session, const char *key, const char *
         ae_store64(config_word(session, of), number);
     else
         ae_store32(&session->db->synchronous_commit, (uint32_t)number);
+    /* What had nobody to do it may have somebody now. */
+    if (session->db->keep != NULL && !session->txn.open && ae_ttl_active(session->db))
+        session->db->keep(session);
     return AERO_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "durable/durable.h"
+#include "ttl/ttl.h"
 #include "table/stats.h"
 #include "table/verify.h"
 #include "txn/txn.h"
@@ -50,7 +51,7 @@ aero_status aero_open(const aero_open_options *options, aero_db **db, aero_error
     *db = NULL;
     if (options == NULL)
         return ae_fail(error, AERO_USAGE, "no options");
-    return ae_durable_open(options, db, error);
+    return ae_durable_open(options, ae_ttl_step, db, error);
 }
 
 aero_status aero_close(aero_db *db, aero_error *error)
@@ -87,7 +88,11 @@ aero_status aero_session_open(aero_db *db, aero_session **session, aero_error *e
         ae_error_clear(error);
     if (db == NULL || session == NULL)
         return ae_fail(error, AERO_USAGE, "no database, or no place for the session");
-    return ae_session_new(db, session, error);
+    const aero_status status = ae_session_new(db, session, error);
+    /* Rows may be due that were recovered, or that nobody has looked after. */
+    if (status == AERO_OK && db->keep != NULL && ae_ttl_active(db))
+        db->keep(*session);
+    return status;
 }
 
 void aero_session_close(aero_session *session)

@@ -7,6 +7,7 @@
 #include "base/os_store.h"
 #include "durable/durable.h"
 #include "durable/keeper.h"
+#include "ttl/ttl.h"
 
 static aero_checkpoint_report checkpoint_report(const ae_checkpoint_report *done)
 {
@@ -38,7 +39,7 @@ aero_status aero_keep(const aero_open_options *options, int32_t detach, int32_t 
         return ae_fail(error, AERO_USAGE, "data directory, segment and outcome are needed");
     if (detach)
         ae_os_detach();
-    return ae_keeper_run(options, outcome, error);
+    return ae_keeper_run(options, ae_ttl_step, outcome, error);
 }
 
 aero_status aero_backup(aero_session *session, const char *target, aero_checkpoint_report *report)

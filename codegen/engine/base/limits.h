@@ -98,6 +98,10 @@
 /* What an asynchronous commit may lose: a fifth of a second, some ten flushes of a slow disk. */
 #define AE_FLUSH_INTERVAL_MS 200u
 
+/* Between two rounds of looking for rows whose time to live is over: such times are minutes or
+ * more, and a round reads through all rows of the tables that have one. */
+#define AE_TTL_SWEEP_INTERVAL_MS 1000u
+
 /* Savepoints open at once in a transaction. */
 #define AE_SAVEPOINTS_MAX 1000000u
 #define AE_NAME_MAX 255u

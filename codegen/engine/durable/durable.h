@@ -9,7 +9,8 @@
 
 /* Attach to the database's segment; when there is none, recover one from the files.  Errors: as
  * aero_open. */
-aero_status ae_durable_open(const aero_open_options *options, aero_db **db, aero_error *error);
+aero_status ae_durable_open(const aero_open_options *options, ae_sweep *sweep, aero_db **db,
+                            aero_error *error);
 /* Let go of everything.  No session is open. */
 void ae_durable_close(aero_db *db);
 

@@ -17,6 +17,7 @@
 
 #include "base/os_file.h"
 #include "durable/durable_private.h"
+#include "txn/age.h"
 #include "txn/txn.h"
 
 /* The loop's step: often enough to keep a flush interval of some milliseconds, and to notice that
@@ -58,8 +59,9 @@ static bool checkpoint_is_due(const aero_db *db)
     return (bytes != 0 && grown > bytes) || (interval != 0 && age / 1000000000u >= interval);
 }
 
-/* One turn: flush what is older than the interval, take a checkpoint when it is due. */
-static void keeper_turn(aero_session *session, uint64_t *flushed_ns)
+/* One turn: flush what is older than the interval, take a checkpoint when it is due, sweep out
+ * rows whose time has come.  True: there is more to sweep. */
+static bool keeper_turn(aero_session *session, uint64_t *flushed_ns)
 {
     aero_db *db = session->db;
     const uint64_t now = ae_os_monotonic_ns();
@@ -76,11 +78,15 @@ static void keeper_turn(aero_session *session, uint64_t *flushed_ns)
     if (checkpoint_is_due(db) && ae_checkpoint(session, &report) != AERO_OK)
         /* Not again at once: the disk may be full for a while. */
         ae_store64(&db->settings->checkpoint_ns, ae_os_monotonic_ns());
+    return db->sweep != NULL && ae_ttl_active(db) && ae_log_poisoned(&db->log) == 0 &&
+           db->sweep(session);
 }
 
 static void keeper_pause(const aero_db *db)
 {
-    const uint64_t interval = ae_load64(&db->settings->flush_interval_ms);
+    const uint64_t flush = ae_load64(&db->settings->flush_interval_ms);
+    const uint64_t sweep = ae_load64(&db->settings->ttl_sweep_interval_ms);
+    const uint64_t interval = ae_ttl_active(db) && sweep < flush ? sweep : flush;
     const uint64_t step = interval < STEP_LEAST_MS  ? STEP_LEAST_MS
                           : interval > STEP_MOST_MS ? STEP_MOST_MS
                                                     : interval;
@@ -99,8 +105,8 @@ static void thread_body(void *context)
     /* It is no session of the user's, who may close the database while it is there. */
     ae_add32(&db->sessions, 0u - 1u);
     while (ae_load32_acquire(&db->durable->ending) == 0) {
-        keeper_turn(session, &flushed);
-        keeper_pause(db);
+        if (!keeper_turn(session, &flushed))
+            keeper_pause(db);
     }
     ae_add32(&db->sessions, 1);
     ae_session_free(session);
@@ -130,7 +136,7 @@ static int32_t daemon_loop(aero_session *session, const char *lock_path, int loc
             return AE_KEEPER_GONE;
         if (ae_load64(&db->settings->keeper) != me || !ae_os_lock_current(lock_path, lock_fd))
             return AE_KEEPER_REPLACED;
-        keeper_turn(session, &flushed);
+        const bool more = keeper_turn(session, &flushed);
         const uint64_t now = ae_os_monotonic_ns();
         if (!keeper_is_alone(db))
             alone = 0;
@@ -138,7 +144,8 @@ static int32_t daemon_loop(aero_session *session, const char *lock_path, int loc
             alone = now;
         else if (now - alone > ms_ns(LINGER_MS))
             return AE_KEEPER_DONE;
-        keeper_pause(db);
+        if (!more)
+            keeper_pause(db);
     }
 }
 
@@ -171,7 +178,8 @@ static aero_status daemon_attach(const aero_open_options *options, aero_db **out
     return status;
 }
 
-aero_status ae_keeper_run(const aero_open_options *options, int32_t *outcome, aero_error *error)
+aero_status ae_keeper_run(const aero_open_options *options, ae_sweep *sweep, int32_t *outcome,
+                          aero_error *error)
 {
     aero_db *db = NULL;
     aero_session *session = NULL;
@@ -193,6 +201,7 @@ aero_status ae_keeper_run(const aero_open_options *options, int32_t *outcome, ae
                !ae_cas64(&db->settings->keeper, before, ae_os_process_identity())) {
         *outcome = AE_KEEPER_OTHER;
     } else if ((status = ae_session_new(db, &session, error)) == AERO_OK) {
+        db->sweep = sweep;
         if (aei_durable_path(db->data_dir, AE_LOCK_NAME, "", path, sizeof path))
             *outcome = daemon_loop(session, path, fd);
         /* Whoever commits next shall not wait for the heartbeat to run out. */
@@ -230,12 +239,15 @@ void aei_keeper_ensure(aero_session *session)
     const uint64_t due = ae_load64(&settings->keeper_due_ns);
     const uint64_t now = ae_os_monotonic_ns();
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
-    if (now < due || ae_log_poisoned(&db->log) != 0)
+    const bool sweeps = ae_ttl_active(db);
+    /* A time to live may have been set after somebody found nothing to do: a keeper that is there
+     * names a later time than that one did. */
+    const uint64_t soon = ms_ns(ae_load64(&settings->flush_interval_ms));
+    if ((now < due && !(sweeps && due - now <= soon)) || ae_log_poisoned(&db->log) != 0)
         return;
-    if (ae_log_durable_number(&db->log) >= clock && !checkpoint_is_due(db)) {
+    if (ae_log_durable_number(&db->log) >= clock && !checkpoint_is_due(db) && !sweeps) {
         /* Nothing to do; look again soon. */
-        (void)ae_cas64(&settings->keeper_due_ns, due,
-                       now + ms_ns(ae_load64(&settings->flush_interval_ms)));
+        (void)ae_cas64(&settings->keeper_due_ns, due, now + soon);
         return;
     }
     if (!ae_cas64(&settings->keeper_due_ns, due, now + ms_ns(START_MS)))
@@ -246,6 +258,8 @@ void aei_keeper_ensure(aero_session *session)
     } else if (!db->durable->private && daemon_start(db) == 0) {
         return;
     }
-    ae_store64(&settings->keeper_due_ns, now + ms_ns(ae_load64(&settings->flush_interval_ms)));
+    ae_store64(&settings->keeper_due_ns, now + soon);
     (void)ae_log_flush(&db->log, &session->log_writer, clock, AE_LOG_SYNC, NULL);
+    if (sweeps && db->sweep != NULL && !session->txn.open)
+        (void)db->sweep(session);
 }

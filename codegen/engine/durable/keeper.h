@@ -16,6 +16,7 @@ enum ae_keeper_outcome {
 
 /* Keep the database until nobody else uses it.  Errors: those of attaching; a database that is not
  * in memory is NOT_FOUND, it is never made. */
-aero_status ae_keeper_run(const aero_open_options *options, int32_t *outcome, aero_error *error);
+aero_status ae_keeper_run(const aero_open_options *options, ae_sweep *sweep, int32_t *outcome,
+                          aero_error *error);
 
 #endif

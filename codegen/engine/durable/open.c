@@ -248,13 +248,15 @@ aero_status aei_durable_attach(aero_db *db, const ae_db_boot *boot, aero_error *
     return status;
 }
 
-aero_status ae_durable_open(const aero_open_options *options, aero_db **out, aero_error *error)
+aero_status ae_durable_open(const aero_open_options *options, ae_sweep *sweep, aero_db **out,
+                            aero_error *error)
 {
     aero_db *db = NULL;
     *out = NULL;
     aero_status status = ae_db_new(options, &db, error);
     if (status != AERO_OK)
         return status;
+    db->sweep = sweep;
     opening of = {.lock_fd = -1};
     const ae_db_boot boot = {.context = &of,
                              .log_name = aei_durable_names(db->profile_kind)->log,

@@ -14,6 +14,7 @@
 #include "base/os_file.h"
 #include "durable/sink.h"
 #include "table/table.h"
+#include "txn/age.h"
 #include "txn/txn.h"
 
 typedef struct recovery {
@@ -27,7 +28,28 @@ typedef struct recovery {
     ae_sink sink;
     ae_log_position end; /* where the log goes on */
     bool stopped;        /* the goal is reached */
+    int64_t marked_us;   /* the wall clock of the last mark of time, and of the youngest frame */
+    int64_t youngest_us;
 } recovery;
+
+/* ---- times of what is recovered ------------------------------------------------------------- */
+
+/* Rows live on for the rest of their time: what has been applied was written by `wall_us`.  Its
+ * commit is made now, so that it has a number of its own, when some rows may expire and the last
+ * one was some time before. */
+static aero_status time_mark(recovery *of, int64_t wall_us, bool last)
+{
+    aero_status status = AERO_OK;
+    of->youngest_us = wall_us > of->youngest_us ? wall_us : of->youngest_us;
+    if (!last && (!ae_ttl_active(of->db) || of->youngest_us - of->marked_us < AE_AGE_LEAST_US))
+        return AERO_OK;
+    if (!last)
+        status = ae_sink_commit(&of->sink);
+    if (status == AERO_OK && of->youngest_us > 0)
+        ae_age_mark_at(of->db, of->youngest_us);
+    of->marked_us = of->youngest_us;
+    return status;
+}
 
 /* ---- do the files belong together, and to us? ----------------------------------------------- */
 
@@ -172,7 +194,8 @@ static aero_status frame_apply(recovery *of)
         last = commit.number > last && !of->stopped ? commit.number : last;
     }
     of->end.number = last;
-    return ae_sink_flush(&of->sink);
+    const aero_status status = ae_sink_flush(&of->sink);
+    return status == AERO_OK ? time_mark(of, of->reader.frame->time_us, false) : status;
 }
 
 /* The stream of good frames has ended: torn there, or damaged? */
@@ -252,12 +275,15 @@ static aero_status recover_tables(recovery *of)
                                       aei_durable_stack(of->db->profile_kind));
     if (status == AERO_OK && of->checkpoint.fd >= 0)
         status = load_rows(of);
+    if (status == AERO_OK && of->checkpoint.fd >= 0)
+        status = time_mark(of, of->checkpoint.head.time_us, false);
     if (of->checkpoint.fd >= 0)
         of->end.number = of->checkpoint.head.number;
     if (status == AERO_OK && of->report->damage == 0)
         status = replay(of);
     of->report->rows = of->sink.rows;
     const aero_status closed = ae_sink_close(&of->sink, status == AERO_OK);
+    (void)time_mark(of, of->youngest_us, true);
     return status != AERO_OK ? status : closed;
 }
 

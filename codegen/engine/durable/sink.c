@@ -58,7 +58,7 @@ static aero_status sink_begin(ae_sink *sink)
     return ae_txn_begin(sink->session, AERO_ISOLATION_SNAPSHOT, true);
 }
 
-static aero_status sink_commit(ae_sink *sink)
+aero_status ae_sink_commit(ae_sink *sink)
 {
     sink->pending = 0;
     return sink->session->txn.open ? ae_txn_commit(sink->session) : AERO_OK;
@@ -80,7 +80,7 @@ aero_status ae_sink_flush(ae_sink *sink)
         sink->rows += inserted;
         sink->count = 0;
     }
-    return sink->pending >= SINK_OPERATIONS ? sink_commit(sink) : AERO_OK;
+    return sink->pending >= SINK_OPERATIONS ? ae_sink_commit(sink) : AERO_OK;
 }
 
 /* What ae_table_change needs to put an update's columns into the row that is there. */
@@ -166,7 +166,7 @@ aero_status ae_sink_close(ae_sink *sink, bool keep)
     if (keep)
         status = ae_sink_flush(sink);
     if (keep && status == AERO_OK)
-        status = sink_commit(sink);
+        status = ae_sink_commit(sink);
     if (sink->session->txn.open)
         ae_txn_rollback(sink->session);
     free(sink->images);

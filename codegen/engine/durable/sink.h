@@ -30,6 +30,8 @@ aero_status ae_sink_open(ae_sink *sink, aero_session *session, enum ae_stack sta
 aero_status ae_sink_apply(ae_sink *sink, const uint8_t *data, size_t size);
 /* Write what waits; the bytes are no longer needed. */
 aero_status ae_sink_flush(ae_sink *sink);
+/* Commit what has been flushed: it gets a number of its own. */
+aero_status ae_sink_commit(ae_sink *sink);
 /* Commit the rest (or roll it back, when `keep` is false) and let go. */
 aero_status ae_sink_close(ae_sink *sink, bool keep);
 

@@ -68,11 +68,12 @@ aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uin
     /* Before the new pin; pairs with ae_feed_squeeze. */
     ae_store64_release(&at->told, 0);
     if (snapshot == 0) {
-        *pin = ae_snapshot_publish(proc, &at->pin);
+        *pin = ae_feed_restart(proc, *line);
         return AERO_OK;
     }
     /* The caller's snapshot is published while this is stored, so no horizon can have passed it. */
     ae_store64_release(&at->pin, snapshot);
+    ae_store64_release(&at->settled, 1);
     *pin = snapshot;
     return AERO_OK;
 }
@@ -88,6 +89,10 @@ static uint32_t line_fitting(const ae_proc *proc, uint64_t position, uint64_t *o
         const uint64_t seen = ae_load64_acquire(&at->owner);
         const uint64_t pin = ae_load64_acquire(&at->pin);
         if ((uint32_t)seen == 0 || pin <= best_pin || pin > position || !owner_dead(proc, seen))
+            continue;
+        /* The dead one's last.  It may have died before it looked at the clock again: then what the
+         * pin says may have been reused before it was there.  Pairs with ae_feed_restart. */
+        if (ae_load64_acquire(&at->settled) == 0)
             continue;
         best = index;
         best_pin = pin;
@@ -138,7 +143,14 @@ bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t to, uint64_t *pin)
 
 uint64_t ae_feed_restart(ae_proc *proc, uint32_t line)
 {
-    return ae_snapshot_publish(proc, &line_at(proc, line)->pin);
+    ae_feed_line *at = line_at(proc, line);
+    /* Release, here and below: nobody takes over a pin that is half published; pairs with
+     * ae_feed_adopt. */
+    ae_store64_release(&at->settled, 0);
+    const uint64_t pin = ae_snapshot_publish(proc, &at->pin);
+    AE_CRASH_POINT("feed.pinned");
+    ae_store64_release(&at->settled, 1);
+    return pin;
 }
 
 void ae_feed_release(ae_proc *proc, uint32_t line)
@@ -150,13 +162,17 @@ void ae_feed_release(ae_proc *proc, uint32_t line)
     ae_store64_release(&at->owner, ae_load64(&at->owner) & AE_OWNER_CLAIM);
 }
 
-void ae_feed_orphan(ae_proc *proc, uint32_t member)
+void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity)
 {
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
     for (uint32_t index = 0; index < high; index++) {
         ae_feed_line *line = line_at(proc, index);
         const uint64_t owner = ae_load64_acquire(&line->owner);
-        if ((uint32_t)owner == member + 1)
+        /* The member was buried by somebody else, and is a living one's by now?  Then the line may
+         * be, too.  Looked at in this order: an owner seen while the dead one had the member was
+         * the dead one, and its word does not come again. */
+        if ((uint32_t)owner == member + 1 &&
+            ae_load64_acquire(&proc->shared->members[member].identity) == identity)
             (void)ae_cas64(&line->owner, owner, (owner & AE_OWNER_CLAIM) | ORPHAN);
     }
 }

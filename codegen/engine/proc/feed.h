@@ -39,9 +39,9 @@ bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t to, uint64_t *pin);
 /* Pin the clock anew after a revocation. */
 uint64_t ae_feed_restart(ae_proc *proc, uint32_t line);
 void ae_feed_release(ae_proc *proc, uint32_t line);
-/* A member is being buried: its lines stay, without an owner, until they are taken over, needed or
- * revoked. */
-void ae_feed_orphan(ae_proc *proc, uint32_t member);
+/* A member, whose process had this identity, is being buried: its lines stay, without an owner,
+ * until they are taken over, needed or revoked. */
+void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity);
 
 /* The least pin that counts, at most `horizon`; revokes those too far behind the clock.  For
  * ae_horizon_compute. */
@@ -59,6 +59,6 @@ void ae_feed_wake(ae_proc *proc);
 /* Sleep until the clock passes `clock`, or the time is over, or for no reason.  Never longer than
  * AE_FEED_SLEEP_NS: a committer may be stopped or killed between its commit and the wake-up. */
 void ae_feed_sleep(ae_proc *proc, uint64_t clock, uint64_t timeout_ns);
-#define AE_FEED_SLEEP_NS 200000000u
+#define AE_FEED_SLEEP_NS 100000000u
 
 #endif

@@ -80,7 +80,7 @@ bool ae_member_bury(ae_proc *proc, uint32_t member)
     const uint64_t identity = ae_load64_acquire(&line->identity);
     if (identity == 0 || ae_member_alive(proc, member) || member_owns_slot(proc, member))
         return false;
-    ae_feed_orphan(proc, member);
+    ae_feed_orphan(proc, member, identity);
     /* The line becomes ours before it is cleared: somebody who is held up here must not clear the
      * pin of a living member that has claimed the line since. */
     if (!ae_cas64(&line->identity, identity, ae_os_process_identity()))

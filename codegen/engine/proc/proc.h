@@ -134,7 +134,8 @@ typedef struct ae_feed_line {
     ae_a64 pin;       /* numbers up to it have been read; 0 none.  CAS by all (feed.h) */
     ae_a64 delivered; /* events handed out, for statistics; like the next: owner writes */
     ae_a64 told;      /* commits up to this number have been told */
-    uint64_t _pad[4];
+    ae_a64 settled;   /* 1: the pin was published to the end, so it holds what it says.  Owner */
+    uint64_t _pad[3];
 } ae_feed_line;
 _Static_assert(sizeof(ae_feed_line) == 64, "one cache line");
 #define AE_PIN_REVOKED UINT64_MAX

@@ -388,7 +388,8 @@ aero_status ae_publish_delete(const row_write *write, ae_ref anchor, const row_j
     *again = false;
     aero_status status = ae_txn_reserve(session);
     if (status == AERO_OK)
-        status = ae_txn_intend(session, anchor, 0, ae_head_ref(judged->head), write->table);
+        status = ae_txn_intend(session, anchor, 0, ae_head_ref(judged->head),
+                               write->table | write->what);
     if (status != AERO_OK)
         return status;
     if (!ae_cas64(&judged->version->end, AE_STAMP_INFINITY, mark)) {
@@ -451,6 +452,7 @@ void ae_write_start(row_write *write, aero_session *session, uint32_t table, con
     write->of = &session->db->schema->tables[table];
     write->hash = &session->db->hashes[table];
     write->key_row = key_row;
+    write->what = 0;
     write->batch = NULL;
     const uint64_t hash = write->of->hash_key(key_row, NULL);
     write->tag = ae_hash_tag(hash);

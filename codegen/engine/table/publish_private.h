@@ -14,6 +14,7 @@ typedef struct row_write {
     ae_hash *hash;
     uint32_t table;
     uint32_t tag;
+    uint32_t what; /* AE_INTENT_… that its intents carry besides */
     const void *key_row;
     struct ae_entry_batch
         *batch; /* where index entries are collected; NULL: they are put at once */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/os.h"
-#include "txn/handles.h"
+#include "txn/age.h"
 
 #define GLOBAL_STATS 96u
 #define TABLE_STATS 4u
@@ -85,6 +85,7 @@ static void add_transactions(stat_list *list, const aero_db *db)
         add(list, names[reason], -1, ae_load64(&shared->counters[AE_COUNT_CONFLICTS + reason]));
     add(list, "row_latches", -1, ae_load64(&shared->counters[AE_COUNT_LATCHES]));
     add(list, "cancelled", -1, ae_load64(&shared->counters[AE_COUNT_CANCELLED]));
+    add(list, "expired", -1, ae_load64(&db->age->expired));
     add(list, "reaped_slots", -1, ae_load64(&shared->counters[AE_COUNT_REAPED_SLOTS]));
     add(list, "reaped_sessions", -1, ae_load64(&shared->counters[AE_COUNT_REAPED_MEMBERS]));
 }

@@ -106,6 +106,18 @@ aero_status ae_table_delete(aero_session *session, uint32_t table, const void *k
  * outside a transaction, CONFLICT (LOCK: another has it and keeps it; WRITE: written since the
  * snapshot). */
 aero_status ae_table_lock(aero_session *session, uint32_t table, const void *key_row, bool *found);
+/* A version that was seen to be old enough: its row is deleted if it is still the newest then. */
+typedef struct ae_expiring {
+    uint32_t anchor;
+    uint32_t version;
+    uint64_t begin; /* number of the commit that wrote it */
+} ae_expiring;
+/* Delete rows whose time has come, in one transaction of its own that does not wait for the disk:
+ * what a power failure takes back expires again.  A row that somebody else is writing or has
+ * locked is left for the next time.  Watchers see `expire`.  REQUIRES: no transaction is open.
+ * Errors: CONFLICT, FULL, LIMIT, NO_SLOT, IO; nothing is deleted then. */
+aero_status ae_table_expire(aero_session *session, uint32_t table, const ae_expiring *rows,
+                            uint32_t count, uint32_t *deleted);
 /* Delete all visible rows. */
 aero_status ae_table_reset(aero_session *session, uint32_t table, uint64_t *deleted);
 

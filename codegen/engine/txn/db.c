@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "txn/age.h"
 #include "txn/db.h"
 #include "txn/txn.h"
 
@@ -36,6 +37,7 @@ static uint64_t layout_fingerprint(void)
                               sizeof(ae_anchor),
                               sizeof(ae_hash_root),
                               sizeof(ae_settings),
+                              sizeof(ae_age_shared),
                               sizeof(ae_catalog_table),
                               AE_PAGE_SHIFT,
                               AE_MAGAZINE_MAX,
@@ -68,8 +70,9 @@ static aero_status settings_carve(aero_db *db, aero_error *error)
     ae_store64(&settings->checkpoint_interval_secs, AE_CHECKPOINT_INTERVAL_SECS);
     ae_store64(&settings->checkpoint_wal_bytes, AE_CHECKPOINT_LOG_BYTES);
     ae_store64(&settings->flush_interval_ms, AE_FLUSH_INTERVAL_MS);
+    ae_store64(&settings->ttl_sweep_interval_ms, AE_TTL_SWEEP_INTERVAL_MS);
     ae_store64(&settings->checkpoint_ns, ae_os_monotonic_ns());
-    return AERO_OK;
+    return ae_age_create(&db->segment, db->schema, &settings->age, error);
 }
 
 static aero_status settings_open(aero_db *db, aero_error *error)
@@ -79,6 +82,11 @@ static aero_status settings_open(aero_db *db, aero_error *error)
     if (root == 0 || end > (uint64_t)db->segment.header->first_page << AE_PAGE_SHIFT)
         return ae_fail(error, AERO_CORRUPT, "the segment's settings lie outside");
     db->settings = ae_at(&db->segment, root);
+    const uint64_t age_end = ((uint64_t)db->settings->age << 4) + sizeof(ae_age_shared);
+    if (db->settings->age == 0 || age_end > (uint64_t)db->segment.header->first_page
+                                                << AE_PAGE_SHIFT)
+        return ae_fail(error, AERO_CORRUPT, "the segment's marks of time lie outside");
+    db->age = ae_at(&db->segment, db->settings->age);
     if (db->settings->profile != db->profile_kind)
         return ae_fail(error, AERO_MISMATCH, "the database has the profile %s, not %s",
                        db->settings->profile < AE_PROFILES ? profiles[db->settings->profile] : "?",

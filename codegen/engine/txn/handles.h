@@ -18,6 +18,11 @@
 
 #define AE_FORK_EPOCH_FIRST 1u
 
+struct ae_age_shared;
+/* A step of sweeping out rows whose time has come, at most some milliseconds, if it is due.  True:
+ * there is more to do at once. */
+typedef bool ae_sweep(aero_session *session);
+
 struct ae_durable;
 
 struct aero_db {
@@ -26,7 +31,8 @@ struct aero_db {
     ae_heap heap;
     ae_proc proc;
     ae_queue queue;
-    ae_settings *settings; /* in the segment */
+    ae_settings *settings;     /* in the segment */
+    struct ae_age_shared *age; /* likewise */
     ae_log log;
     const struct aero_schema *schema;
     ae_hash *hashes; /* one a table */
@@ -48,6 +54,7 @@ struct aero_db {
     /* See that what is in memory only gets to the disk, and that a due checkpoint is taken: called
      * when settings->keeper_due_ns has passed.  NULL: nobody does that here. */
     void (*keep)(aero_session *session);
+    ae_sweep *sweep; /* NULL: nobody does that here */
 };
 
 /* A name of an index that was asked for: it lives as long as the handle. */

@@ -48,6 +48,12 @@ static bool owner_runs(const aero_db *db, uint32_t word)
     return state == AE_STATE_ACTIVE || state == AE_STATE_COMMITTING;
 }
 
+bool ae_latch_held(const aero_db *db, ae_ref anchor)
+{
+    const uint32_t word = ae_load32_acquire(latch_of(db, anchor));
+    return word != 0 && owner_runs(db, word);
+}
+
 void ae_txn_renew(aero_session *session)
 {
     ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);

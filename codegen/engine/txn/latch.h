@@ -55,6 +55,8 @@ enum ae_latch ae_latch_meet(aero_session *session, ae_ref anchor, bool wanted);
 bool ae_latch_patience(aero_session *session, ae_ref anchor, uint32_t attempt);
 /* For lock_for_update: take the latch as the user's, waiting up to the lock timeout. */
 enum ae_latch ae_latch_lock(aero_session *session, ae_ref anchor);
+/* Is the row in the hands of a running transaction that took its latch? */
+bool ae_latch_held(const aero_db *db, ae_ref anchor);
 /* At the beginning of a transaction whose predecessor failed on a hot row. */
 void ae_latch_begin(aero_session *session);
 /* At the end of the transaction: give up what it holds. */

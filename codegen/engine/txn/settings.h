@@ -18,7 +18,10 @@ typedef struct ae_settings {
     ae_a64 checkpoint_wal_bytes;     /* 0: none by the size of the log */
     ae_a64 flush_interval_ms;        /* the longest an asynchronous commit stays in memory only */
     ae_a64 keep_log;                 /* 1: older parts of the log are kept, for other times */
-    uint64_t _pad1[3];
+    ae_a64 ttl_sweep_interval_ms;    /* between two rounds of sweeping; 0: none by itself */
+    uint32_t age;                    /* constant: reference of ae_age_shared (txn/age.h) */
+    uint32_t _pad4;
+    uint64_t _pad1;
     /* Housekeeping.  The keeper is the process that flushes and takes checkpoints by itself. */
     ae_a64 keeper;        /* its process's identity, 0 none; CAS by all */
     ae_a64 keeper_due_ns; /* monotonic: not before that is another one started */

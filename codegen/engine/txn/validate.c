@@ -14,7 +14,9 @@ aero_status ae_writes_prepare(aero_session *session)
     aero_db *db = session->db;
     const uint32_t number = session->txn.slot;
     ae_slot *slot = ae_slot_at(&db->proc, number);
-    if (session->txn.intent_count < 2)
+    /* The queue's entry has no room to say that a row has expired. */
+    if (session->txn.intent_count < 2 &&
+        (ae_load32(&slot->intents[0].what) & AE_INTENT_EXPIRED) == 0)
         return AERO_OK;
     const uint32_t pool = ae_heap_class(&db->heap, WRITE_BLOCK_BYTES);
     ae_ref ref = 0;
@@ -45,7 +47,7 @@ void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position)
     const ae_slot *at = ae_slot_at(&db->proc, slot);
     const ae_ref created = ae_load32(&at->intents[0].created);
     const ae_ref replaced = ae_load32(&at->intents[0].replaced);
-    if (ae_load32(&at->intent_count) > 1)
+    if (ae_load32(&at->intent_count) > 1 || ae_load32(&at->write_block) != 0)
         ae_queue_describe(&db->queue, position, AE_WROTE_SEVERAL, ae_load32(&at->write_block));
     else if (created == 0)
         ae_queue_describe(&db->queue, position, AE_WROTE_DELETE, replaced);

@@ -400,6 +400,25 @@ class Session:
         self.check(self.library.lib.aero_reset(self.handle, table.index, self._number))
         return int(self._number[0])
 
+    def ttl_get(self, table: TableInfo) -> tuple[int, int]:
+        """Return a table's time to live in microseconds (0: none) and its column (-1: writes)."""
+        column = self.library.ffi.new("int32_t *")
+        ttl = self.library.ffi.new("int64_t *")
+        self.check(self.library.lib.aero_ttl_get(self.handle, table.index, ttl, column))
+        return int(ttl[0]), int(column[0])
+
+    def ttl_set(self, table: TableInfo, microseconds: int, column: int) -> None:
+        """Change a table's time to live."""
+        self.check(
+            self.library.lib.aero_ttl_set(self.handle, table.index, microseconds, column)
+        )
+
+    def ttl_sweep(self, table: TableInfo | None) -> int:
+        """Delete what is due, of a table or of all; return how many rows."""
+        index = -1 if table is None else table.index
+        self.check(self.library.lib.aero_ttl_sweep(self.handle, index, self._number))
+        return int(self._number[0])
+
     def count(self, table: TableInfo) -> int:
         """Return the number of rows."""
         self.check(self.library.lib.aero_count(self.handle, table.index, self._number))

@@ -288,6 +288,20 @@ aero_status aero_lock_row(aero_session *session, uint32_t table, const aero_valu
                           int32_t *found);
 /* Delete every row, in one transaction. */
 aero_status aero_reset(aero_session *session, uint32_t table, uint64_t *deleted);
+/* ---- time to live --------------------------------------------------------------------------- */
+/* A row with a time to live is deleted when that is over: never early, and within two intervals of
+ * sweeping (aerostore.ttl_sweep_interval_ms; at least 1/64 of the time to live when it counts from
+ * the last write).  Watches tell of it as `expire`.  What is set here holds for all processes until
+ * the segment is made anew from its files; then the schema's declaration holds again. */
+
+/* *ttl_us: microseconds, 0 for ever; *column: of the Timestamp it counts from, -1: the last
+ * write. */
+aero_status aero_ttl_get(aero_session *session, uint32_t table, int64_t *ttl_us, int32_t *column);
+/* Errors: TYPE for a time that is no such time or a column that is no Timestamp, NAME. */
+aero_status aero_ttl_set(aero_session *session, uint32_t table, int64_t ttl_us, int32_t column);
+/* Delete what is due now, of one table or (-1) of all.  Errors: USAGE in a transaction. */
+aero_status aero_ttl_sweep(aero_session *session, int32_t table, uint64_t *expired);
+
 /* Rows visible now.  Exact: counted under a snapshot. */
 aero_status aero_count(aero_session *session, uint32_t table, uint64_t *count);
 
