@@ -264,6 +264,7 @@ static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
 bool ae_reclaim_hard(aero_session *session)
 {
     aero_db *db = session->db;
+    session->full = true;
     (void)ae_reap_all(db, session->member);
     ae_cancel_overdue(db);
     ae_feed_squeeze(&db->proc);
@@ -276,6 +277,34 @@ bool ae_reclaim_hard(aero_session *session)
         freed += reclaim_everywhere(session, &stock);
     }
     return freed + stock > 0;
+}
+
+void ae_reclaim_tick(aero_session *session)
+{
+    aero_db *db = session->db;
+    uint32_t slot = 0;
+    AE_ASSERT(!session->txn.open);
+    session->full = false;
+    const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+    /* The log's writer needs the queue's entries of what it has not written, and who only fails
+     * does not write: then the commits that write will move the clock. */
+    if (clock >= AE_COMMITS_MAX ||
+        (ae_log_is_on(&db->log) && clock - ae_log_written_number(&db->log) > db->queue.mask / 2))
+        return;
+    if (ae_slot_claim(&db->proc, session->member, session->slot_hint, &slot, NULL) != AERO_OK)
+        return;
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    /* An aborted commit that has written nothing: what its owner's death leaves, a reaper settles
+     * as any other. */
+    if (ae_cas64(&at->state, AE_STATE(AE_STATE_ACTIVE, 0), AE_STATE(AE_STATE_COMMITTING, 0))) {
+        AE_CRASH_POINT("reclaim.ticking");
+        const uint64_t position = ae_queue_enter(&db->queue, slot);
+        AE_CRASH_POINT("reclaim.entered");
+        (void)ae_queue_wait(&db->queue, slot, position);
+        (void)ae_queue_decide(&db->queue, slot, position, false);
+        session->ticks++;
+    }
+    ae_slot_release(&db->proc, slot);
 }
 
 void ae_reclaim_recover(aero_db *db, uint32_t slot)

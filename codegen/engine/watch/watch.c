@@ -228,6 +228,11 @@ static void changes_join(ae_watch *watch)
 
 /* ---- telling -------------------------------------------------------------------------------- */
 
+bool ae_watch_holds(const ae_watch *watch)
+{
+    return kept(watch, ae_watch_position(watch));
+}
+
 /* Say how far we are: for statistics, and for who needs memory. */
 static void told_note(ae_watch *watch)
 {
@@ -236,14 +241,20 @@ static void told_note(ae_watch *watch)
                        ae_watch_position(watch));
 }
 
-/* The pin was revoked, or the ring has come round. */
-static void overflow_tell(ae_watch *watch, ae_watch_event *event)
+uint64_t ae_watch_restart(ae_watch *watch)
 {
     watch->pin = ae_feed_restart(&watch->session->db->proc, watch->line);
     watch->next = watch->pin;
     watch->change_count = watch->change_at = 0;
     told_note(watch);
-    *event = (ae_watch_event){.kind = AERO_EVENT_OVERFLOW, .last = true, .number = watch->pin};
+    return watch->pin;
+}
+
+/* The pin was revoked, or the ring has come round. */
+static void overflow_tell(ae_watch *watch, ae_watch_event *event)
+{
+    *event = (ae_watch_event){
+        .kind = AERO_EVENT_OVERFLOW, .last = true, .number = ae_watch_restart(watch)};
 }
 
 /* Move the pin after what has been told.  False when it was revoked. */
