@@ -258,18 +258,18 @@ def prove(_: Context, row: str) -> None:
 @task(help={"rounds": "how many times longer than in `test`"})
 def torture(_: Context, rounds: int = 20) -> None:
     """Kill, damage, interleave and ask at random for much longer than the tests do."""
-    pytest("--timeout=0", "tests/concurrency/test_crowd.c", AE_CROWD_TIMES=str(rounds),
-           AEROSTORE_PROGRAM_SECONDS="36000")
     pytest(
-        "--timeout=0", "tests/crash", "tests/durable", "tests/explore", "tests/isolation",
-        "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
+        "--timeout=0", "tests/concurrency", "tests/crash", "tests/durable", "tests/explore",
+        "tests/isolation", "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
         AE_EXPLORE_MORE="1",
         AE_EXPLORE_RUNS=str(5000 * rounds),
         AE_EXPLORE_SECONDS=str(10 * rounds),
+        AE_WATCH_KILLS=str(300 * rounds),
         AE_KILL_ROUNDS=str(500 * rounds),
         AE_BANK_KILLS=str(10 * rounds),
+        AE_CROWD_TIMES=str(rounds),
         AE_SAVEPOINT_LOOPS=str(500_000 * rounds),
         AE_SURVIVOR_ROUNDS=str(50 * rounds),
         AE_POWER_STATES=str(750 * rounds),

@@ -136,4 +136,5 @@ def build() -> Path:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "python"), str(ROOT / "codegen")]
+    MAN_PAGE.write_text(man_page(), encoding="utf-8")
     print(build())
