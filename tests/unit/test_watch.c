@@ -359,7 +359,7 @@ static void change_all(aero_session *session, uint32_t rows, int64_t altitude)
  * short.  Method: transactions of which a segment holds only a few dozen. */
 static void test_what_was_told_gives_way_to_writers(void **state)
 {
-    enum { ROWS = 300, TURNS = 300 };
+    enum { ROWS = 300, TURNS = 150 };
     test_store store;
     watcher at;
     (void)state;
@@ -380,7 +380,7 @@ static void test_what_was_told_gives_way_to_writers(void **state)
  * happened.  Method: one that is stopped while many times the segment is written. */
 static void test_a_stopped_watch_gives_way_to_writers(void **state)
 {
-    enum { ROWS = 300, TURNS = 300 };
+    enum { ROWS = 300, TURNS = 150 };
     test_store store;
     watcher at;
     int pipes[2];

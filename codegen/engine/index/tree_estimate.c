@@ -24,7 +24,7 @@ static const ae_tree_node *node_now(const ae_tree *tree, ae_ref ref, aei_bound b
     const ae_tree_node *node = aei_tree_node(tree, ref);
     for (uint32_t hop = 0; node != NULL && hop < AE_TREE_HEIGHT_MAX; hop++) {
         const uint64_t successor = ae_load64_acquire(&node->successor);
-        if (successor == 0)
+        if (successor == 0 || aei_up_of(successor) != 0) /* joined since: near enough */
             return node;
         if (successor == AE_TREE_GONE)
             return NULL;

@@ -113,6 +113,8 @@ struct aero_session {
     uint64_t horizon;      /* last seen; may lag */
     uint32_t reclaim_debt; /* versions and blocks retired since the horizon was computed */
     uint32_t tree_retired; /* of the slot's count of tree nodes, seen so far */
+    bool full;             /* the transaction found the segment full */
+    uint32_t ticks;        /* times the clock was moved for what was retired: ae_reclaim_tick */
     uint64_t lag_looked;   /* clock when the holders of a horizon far behind were looked at */
     uint64_t random;       /* xorshift state of back-off jitter */
     ae_txn txn;

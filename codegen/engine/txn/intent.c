@@ -95,6 +95,13 @@ aero_status ae_txn_reserve(aero_session *session)
     if (txn->intent_count >= AE_WRITES_MAX)
         return ae_fail(&session->error, AERO_LIMIT, "a transaction can make at most %u writes",
                        AE_WRITES_MAX);
+    /* What the commit of several needs is taken with the second: to keep what fitted, no memory
+     * must be needed any more. */
+    if (txn->intent_count == 1) {
+        const aero_status status = ae_writes_reserve(session);
+        if (status != AERO_OK)
+            return status;
+    }
     if (ae_intent_chunks(txn->intent_count + 1) <= txn->chunk_count)
         return AERO_OK;
     const aero_status status = chunk_add(session, ae_slot_at(&session->db->proc, txn->slot));

@@ -84,9 +84,10 @@ uint64_t ae_rows_counted(const aero_db *db, uint32_t table);
 
 /* ---- validating (validate.c) ---------------------------------------------------------------- */
 
-/* Before a commit enters the queue: keep a copy of several intents for validators.  Errors:
- * FULL. */
-aero_status ae_writes_prepare(aero_session *session);
+/* Before a transaction's second write: take the block that its commit will need.  Errors: FULL. */
+aero_status ae_writes_reserve(aero_session *session);
+/* Before a commit enters the queue: keep a copy of several intents for validators. */
+void ae_writes_prepare(const aero_session *session);
 /* After the decision: say at the queue position what the slot wrote.  Done again by a reaper. */
 void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position);
 /* After the stamping: what validators may still read is retired, not freed. */
@@ -124,6 +125,10 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn);
 void ae_reclaim_dead(aero_db *db, uint32_t slot);
 /* Make room: reap the dead, empty other slots' limbo and stock.  True when something was freed. */
 bool ae_reclaim_hard(aero_session *session);
+/* No transaction of the session is open: move the clock by a position that nobody commits, so that
+ * what was retired at the present one, by a rollback perhaps, waits for the snapshots of today and
+ * not for a commit that need not come. */
+void ae_reclaim_tick(aero_session *session);
 /* Free one version that has been unlinked; `pool` is its pool. */
 void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref);
 /* Take the row's anchor out of the hash for good, if its head is still `head`. */

@@ -109,7 +109,9 @@ static bool seat_take(seat *of, watch *watched, bool look)
     ae_store64(&shared->since_ns, ae_os_monotonic_ns());
     aei_state_read(of->log, &of->word, &of->position);
     AE_CRASH_POINT("log.seated");
-    return true;
+    /* Acquire: a word that our successor published, lest we publish, is not taken for ours; pairs
+     * with seat_take and file_next of whoever replaced us. */
+    return ae_load64_acquire(&shared->holder) == mine;
 }
 
 static void seat_leave(const seat *of)
@@ -195,6 +197,12 @@ static bool seat_fence(seat *of, bool fenced)
 /* Go on in a new file; the old one is synced first. */
 static enum step file_next(seat *of, aero_status *status, aero_error *error)
 {
+    /* A living holder that we replaced may be about to publish what it wrote, and to acknowledge
+     * it; the new file will say that the old one ends here.  So it must not succeed from here on:
+     * the same state under a new word.  Where it came first we begin anew, with what it wrote. */
+    if ((of->holder & AEI_HOLDER_FENCE) != 0 &&
+        !aei_state_publish(of->log, of->writer->member, &of->word, &of->position))
+        return STEP_REPLACED;
     if (of->position.base != AEI_NO_BASE) {
         *status = aei_file_open(of->log, of->writer, of->position.base, error);
         if (*status != AERO_OK)
@@ -208,9 +216,9 @@ static enum step file_next(seat *of, aero_status *status, aero_error *error)
     ae_log_position position = of->position;
     if (!avoid && !seat_fence(of, true))
         return STEP_REPLACED;
-    *status = aei_file_make(of->log, of->writer, &position, avoid, error);
+    *status = aei_file_make(of->log, of->writer, of->holder, &position, avoid, error);
     if (*status != AERO_OK)
-        return STEP_FAILED;
+        return seat_replaced(of) ? STEP_REPLACED : STEP_FAILED;
     if (!aei_state_publish(of->log, of->writer->member, &of->word, &position))
         return STEP_REPLACED;
     of->position = position;

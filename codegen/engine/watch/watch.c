@@ -16,7 +16,7 @@
 #define PIN_EVERY 64u
 /* The pin stays this far behind what has been told, at most: who is killed after some events may
  * come back with a position a little older than the last one. */
-#define TRAIL_MOST 4096u
+#define TRAIL_MOST 1024u
 /* A watch that was just busy naps before it sleeps, so that writers at full rate need not wake it
  * for each commit: naps of this length, this many. */
 #define NAP_NS 50000u
@@ -385,7 +385,6 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
         if (status != AERO_OK)
             return status;
         if (event->kind != AERO_EVENT_NONE) {
-            watch->busy = true;
             ae_store64(&line->delivered, ae_load64(&line->delivered) + 1);
             told_note(watch);
             return AERO_OK;
@@ -409,6 +408,7 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
             return watch->torn ? torn(watch) : no_memory(watch);
         }
         watch->next++;
+        watch->busy = true;
     }
 }
 

@@ -240,7 +240,12 @@ aero_status aero_keep(const aero_open_options *options, int32_t detach, int32_t 
 
 /* Begin a transaction (enum aero_isolation).  Errors: USAGE inside one, NO_SLOT. */
 aero_status aero_begin(aero_session *session, int32_t isolation);
-/* CONFLICT: rolled back already. */
+/* CONFLICT: rolled back already.  So it is with every other error, IO and FULL of the log included,
+ * but for NOT_DURABLE: the transaction is committed and everybody sees it, but writing the log
+ * failed just then, and it is not known to be on the disk.  When the disk was full, it is written
+ * as soon as there is room.  Otherwise the log is poisoned: what follows is refused with IO, and
+ * reads go on, until the database is opened anew; then it holds every commit that was acknowledged,
+ * and may hold this one.  Calls outside a transaction answer the same. */
 aero_status aero_commit(aero_session *session);
 /* Rolls back; AERO_OK also when the transaction was aborted before. */
 aero_status aero_rollback(aero_session *session);
