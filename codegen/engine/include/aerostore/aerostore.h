@@ -165,13 +165,21 @@ aero_status aero_config_get(aero_session *session, const char *key, const char *
 /* The i-th key, or NULL. */
 const char *aero_config_key(uint32_t index);
 
-/* Statistics, a flat list: name and value; `table` is -1 or the table's index. */
+/* Statistics, a flat list of name and value.  `table` is -1, or the index of the table that a
+ * figure is about.  `item` is -1, or which element of a list: the name is then "list.field".  The
+ * names and what they mean are in docs/statistics.md.
+ *
+ * Cheap enough to be asked for at any time: what would need a walk is counted as it changes (rows,
+ * bytes of pools, commits, syncs), or sampled (entries and bytes of indexes: mostly within a
+ * third).  Each number is read in one piece, but not all of them at the same instant.  The
+ * session's open transaction has no part in it: rows are those that are committed. */
 typedef struct aero_stat {
     const char *name;
     int32_t table;
-    int32_t _reserved;
+    int32_t item;
     aero_value value;
 } aero_stat;
+/* The list belongs to the session and lives until its next call.  Errors: STALE, NO_MEMORY. */
 aero_status aero_stats(aero_session *session, const aero_stat **stats, uint32_t *count);
 
 /* Walk every structure of the segment and account for every block.  CORRUPT with the first
@@ -286,9 +294,11 @@ aero_status aero_delete(aero_session *session, uint32_t table, const aero_value 
 /* Lock a row until the open transaction ends; *found is 0, and nothing is locked, when there is no
  * such row.  Other writers of the row wait, each at most aerostore.lock_timeout_ms; readers do not
  * notice.  As the first statement of a transaction it waits, too, and the transaction then sees the
- * row as its last writer left it, and can write it without a conflict.  Later in a transaction it
- * waits for younger transactions only, so that nobody waits in a circle.  The lock dies with its
- * process.  Errors: USAGE outside a transaction, READ_ONLY, CONFLICT (reason LOCK or WRITE). */
+ * row as its last writer left it, and can write it without a conflict.  (Almost: who writes without
+ * locking, and was already past the look at the lock when it was taken, may come first once; then
+ * the write answers CONFLICT as any other may.  Among those who lock the row there is none.)  Later
+ * in a transaction it waits for younger transactions only, so that nobody waits in a circle.  The
+ * lock dies with its process.  Errors: USAGE outside a transaction, READ_ONLY, CONFLICT (reason LOCK or WRITE). */
 aero_status aero_lock_row(aero_session *session, uint32_t table, const aero_value *key,
                           int32_t *found);
 /* Delete every row, in one transaction. */
@@ -440,7 +450,8 @@ typedef struct aero_watch aero_watch;
 enum aero_watch_start {
     AERO_WATCH_NOW = 0,      /* what commits from now on */
     AERO_WATCH_SNAPSHOT = 1, /* every row that matches, LIVE, then what commits after that */
-    AERO_WATCH_POSITION = 2  /* what committed after a position */
+    AERO_WATCH_POSITION = 2  /* what committed after a position, as long as it is kept: in memory
+                                for the place of a watch that died, else in the log's files */
 };
 
 enum aero_event_kind {
@@ -470,8 +481,11 @@ typedef struct aero_event {
 /* Watch the rows that match a query's conditions, before a change or after it; sorting and limit do
  * not count.  The query cannot change while it is watched.  Events come in commit order, each
  * transaction's rows once, with their state before and after all of it.  `position` counts for
- * AERO_WATCH_POSITION only.  A watch never holds a writer up: when it falls behind by most of the
- * commit queue, or is stopped that long, it is told OVERFLOW.
+ * AERO_WATCH_POSITION only: what memory no longer keeps is read from the log, back to the newest
+ * checkpoint (all of it under the setting aerostore.keep_log), which takes private memory for the
+ * table and the time of a recovery; an expired row is told as a DELETE then.  A watch never holds a
+ * writer up: when it falls behind by most of the commit queue, or is stopped that long, it is told
+ * OVERFLOW.
  * Errors: USAGE (inside a transaction), LIMIT (64 watches), NOT_FOUND (the position is not kept),
  * NO_SLOT, NO_MEMORY. */
 aero_status aero_watch_open(aero_query *query, int32_t start, uint64_t position,
