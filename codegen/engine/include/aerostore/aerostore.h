@@ -298,7 +298,8 @@ aero_status aero_delete(aero_session *session, uint32_t table, const aero_value 
  * locking, and was already past the look at the lock when it was taken, may come first once; then
  * the write answers CONFLICT as any other may.  Among those who lock the row there is none.)  Later
  * in a transaction it waits for younger transactions only, so that nobody waits in a circle.  The
- * lock dies with its process.  Errors: USAGE outside a transaction, READ_ONLY, CONFLICT (reason LOCK or WRITE). */
+ * lock dies with its process.  Errors: USAGE outside a transaction, READ_ONLY, CONFLICT (reason
+ * LOCK or WRITE). */
 aero_status aero_lock_row(aero_session *session, uint32_t table, const aero_value *key,
                           int32_t *found);
 /* Delete every row, in one transaction. */
