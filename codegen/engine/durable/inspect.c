@@ -20,6 +20,7 @@
 typedef struct inspection {
     ae_recovery_goal goal;
     ae_recovery_report *report;
+    ae_recovery_teller teller;
 } inspection;
 
 static aero_status inspect_fill(void *context, aero_db *db, bool *exists, aero_error *error)
@@ -38,6 +39,9 @@ static aero_status inspect_open(const aero_open_options *options, inspection *of
     int fd = -1;
     enum ae_profile found = AE_PROFILES;
     *out = NULL;
+    of->teller = (ae_recovery_teller){.call = options->progress,
+                                      .context = options->progress_context};
+    of->goal.teller = &of->teller;
     if (options->data_dir == NULL)
         return ae_fail(error, AERO_USAGE, "a data directory is needed");
     const int failure = ae_os_directory_open(options->data_dir, &fd);

@@ -30,6 +30,7 @@
 
 typedef struct opening {
     int lock_fd; /* -1: not taken */
+    ae_recovery_teller teller;
 } opening;
 
 /* ---- the directory's lock ------------------------------------------------------------------- */
@@ -206,7 +207,8 @@ static aero_status opening_alone(aero_db *db, bool *exists, aero_error *error)
 static aero_status opening_fill(void *context, aero_db *db, bool *exists, aero_error *error)
 {
     opening *of = context;
-    const ae_recovery_goal goal = {.number = UINT64_MAX, .time_us = INT64_MAX};
+    const ae_recovery_goal goal = {
+        .number = UINT64_MAX, .time_us = INT64_MAX, .teller = &of->teller};
     enum ae_profile found = AE_PROFILES;
     aero_status status = db->durable->private ? AERO_OK : opening_alone(db, exists, error);
     if (status == AERO_OK && !*exists)
@@ -261,7 +263,8 @@ aero_status ae_durable_open(const aero_open_options *options, ae_sweep *sweep, a
     if (status != AERO_OK)
         return status;
     db->sweep = sweep;
-    opening of = {.lock_fd = -1};
+    opening of = {.lock_fd = -1,
+                  .teller = {.call = options->progress, .context = options->progress_context}};
     const ae_db_boot boot = {.context = &of,
                              .log_name = aei_durable_names(db->profile_kind)->log,
                              .stack = aei_durable_stack(db->profile_kind),

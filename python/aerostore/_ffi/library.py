@@ -68,6 +68,7 @@ _TYPES = (
     "aero_open_options *",
     "aero_progress",
     "aero_query **",
+    "aero_recovering",
     "aero_session **",
     "aero_stat const **",
     "aero_tsv_options *",
