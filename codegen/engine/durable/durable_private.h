@@ -25,6 +25,12 @@ aero_status aei_durable_profile(const char *directory, enum ae_profile *profile,
 bool aei_durable_path(const char *directory, const char *name, const char *ending, char *out,
                       size_t size);
 
+/* What a repair has made, durable but not yet named as the checkpoint: the checkpoint's name with
+ * this ending.  As long as it is there the other files mean nothing, and the store is not opened:
+ * CORRUPT. */
+#define AE_REPAIRED ".repaired"
+aero_status aei_repair_pending(const char *directory, aero_error *error);
+
 /* The lock file's bytes. */
 #define AE_LOCK_NAME "aerostore.lock"
 enum ae_lock_place { AE_LOCK_OPENING = 0, AE_LOCK_CHECKPOINT = 1, AE_LOCK_KEEPER = 2 };

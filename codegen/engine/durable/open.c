@@ -238,6 +238,9 @@ aero_status aei_durable_attach(aero_db *db, const ae_db_boot *boot, aero_error *
                              ? ae_fail_errno(error, AERO_IO, failure,
                                              "cannot open the directory %.500s", db->data_dir)
                              : directory_lock(db, db->durable->private, LEAVING_WAIT_MS, error);
+    /* With the lock nobody is at it now; nor may a segment from before it be used any more. */
+    if (status == AERO_OK)
+        status = aei_repair_pending(db->data_dir, error);
     if (status == AERO_OK)
         status = ae_db_attach(db, boot, error);
     /* From here on shared, if a segment was made. */
