@@ -216,6 +216,7 @@ def _describe(ffi: Any, lib: Any) -> PackageInfo:
                 row_size=int(table.row_size),
                 null_words=int(table.null_words),
                 by_name=by_name,
+                aliases=frozenset(by_name) - {column.name for column in columns},
             )
         )
     return PackageInfo(

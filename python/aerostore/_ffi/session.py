@@ -370,6 +370,7 @@ class Session:
     def _assign(self, table: TableInfo, names: Sequence[str], values: Sequence[object]) -> int:
         by_name, columns = table.by_name, self._columns
         if len(names) > len(table.columns):
+            self._refuse_twice(table, names)
             raise UsageError(
                 f"table {table.name} has {len(table.columns)} columns, {len(names)} values given",
                 table=table.name,
@@ -377,11 +378,23 @@ class Session:
         try:
             for place, name in enumerate(names):
                 columns[place] = by_name[name]
+            if not table.aliases.isdisjoint(names):  # without them a mapping has no name twice
+                self._refuse_twice(table, names)
         except (KeyError, TypeError):
             table.column_index(name)
             raise
         self.fill(self._values, values, names, table)
         return len(names)
+
+    @staticmethod
+    def _refuse_twice(table: TableInfo, names: Sequence[str]) -> None:
+        seen: dict[int, str] = {}
+        for name in names:
+            other = seen.setdefault(table.column_index(name), name)
+            if other != name:
+                raise UsageError(
+                    f"{other!r} and {name!r} are the same column; give it once", table=table.name
+                )
 
     def increment(
         self, table: TableInfo, key: object, column: int, delta: object
