@@ -69,7 +69,8 @@ def _open(
             progress=show if console.is_terminal else None,
         )
     finally:
-        bar.stop()
+        if bar.live.is_started:  # stopping one that was not prints a line
+            bar.stop()
 
 
 @contextlib.contextmanager
