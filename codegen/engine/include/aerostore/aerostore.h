@@ -228,8 +228,9 @@ typedef struct aero_files_report {
     double elapsed_ms;
 } aero_files_report;
 
-/* Stores that need not be open; of the options only data_dir, size (of private memory, 0: as
- * much as it takes) and progress count.  Errors: NOT_FOUND without a store, CORRUPT and MISMATCH as recovery. */
+/* Stores that need not be open; of the options only data_dir, size (of private memory, 0: as much
+ * as it takes) and progress count.  Errors: NOT_FOUND without a store, CORRUPT and MISMATCH as
+ * recovery, INTERRUPTED. */
 /* Read all files as recovery would, and walk what comes out of them.  Nothing is changed. */
 aero_status aero_files_verify(const aero_open_options *options, aero_files_report *report,
                               aero_error *error);
