@@ -155,8 +155,8 @@ static void last_of_an_inner(uint32_t slot)
     loosen(210);
 }
 
-/* Three leaves under a parent, {30, 40, 50}, {80, 90, 100} and {110, 120, 130}.  The first two have lost
- * two of five; who loses a third is joined with its neighbour. */
+/* Three leaves under a parent, {30, 40, 50}, {80, 90, 100} and {110, 120, 130}.  The first two have
+ * lost two of five; who loses a third is joined with its neighbour. */
 static void three_to_join(uint32_t slot)
 {
     static const uint8_t kept[] = {30, 40, 50, 80, 90, 100, 110, 120, 130};
@@ -166,8 +166,9 @@ static void three_to_join(uint32_t slot)
     loosen(80);
 }
 
-/* Two inner nodes under the top, with {50, 90, 100}, {130, 140, 150} and {180, 190, 200}, {210, 220, 230}:
- * when 50 goes, the first two leaves are joined; when 180 goes, the others, and then the nodes. */
+/* Two inner nodes under the top, with {50, 90, 100}, {130, 140, 150} and {180, 190, 200}, {210,
+ * 220, 230}: when 50 goes, the first two leaves are joined; when 180 goes, the others, and then the
+ * nodes. */
 static void inners_to_join(uint32_t slot)
 {
     static const uint8_t gone[] = {10, 20, 60, 70, 80, 110, 120, 30, 40, 160, 170};

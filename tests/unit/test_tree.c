@@ -312,8 +312,8 @@ static void test_leaves_are_filled_whatever_the_order(void **state)
 }
 
 /* Goal: deletes give memory back.  Method: of keys in order all but every fiftieth are removed, in
- * their order, against it, or here and there; what is left fills far fewer leaves, is found by every
- * kind of walk, and grows again. */
+ * their order, against it, or here and there; what is left fills far fewer leaves, is found by
+ * every kind of walk, and grows again. */
 static void test_leaves_with_few_entries_are_joined(void **state)
 {
     enum { SOME = 12000, KEPT = 50 };
@@ -368,9 +368,9 @@ static void test_leaves_with_few_entries_are_joined(void **state)
     }
 }
 
-/* Goal: an inner node that was given up grows again at its level.  Method: of a tree of three levels
- * all below one inner node goes, and then a key of its range comes back, beside others that never
- * left; for first nodes, middle ones and the last. */
+/* Goal: an inner node that was given up grows again at its level.  Method: of a tree of three
+ * levels all below one inner node goes, and then a key of its range comes back, beside others that
+ * never left; for first nodes, middle ones and the last. */
 static void test_an_inner_node_that_was_given_up_grows_again(void **state)
 {
     enum { SOME = 30000 };

@@ -24,7 +24,8 @@
  *   T2  in a leaf a key (words and anchor) has at most one place, from the leaf's filling to its
  *       end; places of the sorted part are in order and hold every key they ever held
  *   T3  a leaf that is not frozen is current: it answers for every key that leads to it
- *   T4  live entries move along successors only, a leaf's own or those of the node above it, never to
+ *   T4  live entries move along successors only, a leaf's own or those of the node above it, never
+ *   to
  *       a neighbour that others read already
  *   T5  a node is retired by whoever's compare-and-swap on its block word succeeds, after nothing
  *       leads to it any more

@@ -16,16 +16,17 @@
  *                   ▼   ▼
  *                leaf   leaf, frozen; their successor: up
  *
- * Two leaves are joined when one that has lost half of its entries fits together with a neighbour into
- * what ascending keys would fill.  It has to lose half again before the next time, so to join and to
- * cut the same leaf in turns costs little more than to rewrite it does.  Inner nodes are looked at
- * when something below them was joined or given up.
+ * Two leaves are joined when one that has lost half of its entries fits together with a neighbour
+ * into what ascending keys would fill.  It has to lose half again before the next time, so to join
+ * and to cut the same leaf in turns costs little more than to rewrite it does.  Inner nodes are
+ * looked at when something below them was joined or given up.
  *
  * All of it but 1 and 2 follows from words that do not change any more, so anyone may do it again,
  * and a death leaves nothing to be repaired: writers that come to a frozen node complete it.
  *
- * A reader that comes to L reads it: either nobody can have put anything elsewhere yet, or only after
- * the reader passed the node above (tree_find.c).  A writer completes what it finds, and starts over.
+ * A reader that comes to L reads it: either nobody can have put anything elsewhere yet, or only
+ * after the reader passed the node above (tree_find.c).  A writer completes what it finds, and
+ * starts over.
  */
 #include "index/tree_node.h"
 

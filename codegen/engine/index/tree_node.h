@@ -469,8 +469,8 @@ aero_status aei_inner_replace(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
 /* The same, and join the children in places `place` - 1 and `place` if nobody decided otherwise. */
 aero_status aei_inner_join(ae_tree *tree, uint32_t slot, ae_tree_node *inner, uint32_t place,
                            aero_error *error);
-/* What becomes of a frozen inner node's children (tree_join.c): decide what is joined, if nobody has,
- * and settle it for good. */
+/* What becomes of a frozen inner node's children (tree_join.c): decide what is joined, if nobody
+ * has, and settle it for good. */
 aero_status aei_join_settle(ae_tree *tree, uint32_t slot, ae_tree_node *inner, uint64_t wish,
                             aei_join *join, aero_error *error);
 /* A leaf has few entries left: join it with a neighbour if that has few as well.  False: nothing
