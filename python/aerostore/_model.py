@@ -75,6 +75,7 @@ class TableInfo:
     row_size: int
     null_words: int
     by_name: dict[str, int] = field(repr=False)
+    aliases: frozenset[str] = field(repr=False)
 
     def column_index(self, name: str) -> int:
         """Return the index of the column with this name or alias; UnknownName if there is none."""

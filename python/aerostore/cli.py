@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import typer
@@ -47,13 +48,38 @@ ShmPath = Annotated[
 ]
 
 
+def _open(
+    data_dir: Path, profile: str, size: str = "4GiB", *, package: str, shm_path: Path | None
+) -> aerostore.Database:
+    """Open; on a terminal, a recovery of more than a second shows how far it is."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), TextColumn("recovering: {task.description}"), TimeElapsedColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("checkpoint", total=None)
+    began = monotonic()
+
+    def show(phase: str, done: int, total: int) -> None:
+        if monotonic() - began > 1:
+            bar.start()
+            bar.update(task, description=phase, completed=done, total=total)
+
+    try:
+        return aerostore.open(
+            data_dir, profile, size, package=package, shm_path=shm_path,
+            progress=show if console.is_terminal else None,
+        )
+    finally:
+        if bar.live.is_started:  # stopping one that was not prints a line
+            bar.stop()
+
+
 @contextlib.contextmanager
 def _existing(data_dir: Path, package: str, shm_path: Path | None) -> Iterator[aerostore.Database]:
     # Opening makes what is missing; a command that only looks should not.
     if not data_dir.is_dir():
         raise aerostore.UsageError(f"there is no database at {data_dir}")
     profile = _profile_of(data_dir)
-    with aerostore.open(data_dir, profile, package=package, shm_path=shm_path) as db:
+    with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
         yield db
 
 
@@ -81,7 +107,7 @@ def ingest(
     shm_path: ShmPath = None,
 ) -> None:
     """Read a TSV file into a table: new keys are inserted, known ones replaced."""
-    opened = aerostore.open(data_dir, profile, size, package=package, shm_path=shm_path)
+    opened = _open(data_dir, profile, size, package=package, shm_path=shm_path)
     with opened as db, _progress() as progress, _source(file) as source:
         report = db.table(table).ingest_tsv(
             source,
@@ -349,7 +375,7 @@ def backup(
     """Copy a database into a new store, while it is used."""
     if not data_dir.is_dir():
         raise aerostore.UsageError(f"there is no database at {data_dir}")
-    with aerostore.open(data_dir, profile, package=package, shm_path=shm_path) as db:
+    with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
         report = db.backup(target)
     typer.echo(f"backup rows={report.rows} bytes={report.bytes} number={report.number}")
 
@@ -363,7 +389,7 @@ def checkpoint(
     """Write a checkpoint and cut the log."""
     if not data_dir.is_dir():
         raise aerostore.UsageError(f"there is no database at {data_dir}")
-    with aerostore.open(data_dir, profile, package=package, shm_path=shm_path) as db:
+    with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
         report = db.checkpoint()
     typer.echo(f"checkpoint rows={report.rows} bytes={report.bytes} number={report.number}")
 

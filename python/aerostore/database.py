@@ -58,6 +58,7 @@ def open(  # noqa: A001 - the name is the contract: aerostore.open
     *,
     memory: str | None = None,
     shm_path: str | os.PathLike[str] | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
 ) -> Database:
     """Open a database, making it if it is not there.
 
@@ -72,6 +73,9 @@ def open(  # noqa: A001 - the name is the contract: aerostore.open
         package: name of a compiled schema package, or the directory `aerostore compile` made.
         memory: "shared" or "private" instead of the profile's.
         shm_path: the segment's file; None for $AEROSTORE_SHM_PATH, or one derived from path.
+        progress: called during a recovery with what is read ("checkpoint", "log", "indexes"), bytes
+            done and bytes in all: at the beginning, at the end, and some times a second between.
+            What it raises ends the opening, with all files as they were.
 
     Raises:
         UsageError: an argument is wrong.
@@ -91,6 +95,7 @@ def open(  # noqa: A001 - the name is the contract: aerostore.open
         memory=memory,
         shm_path=None if shm_path is None else os.fspath(shm_path),
         size=parse_size(size),
+        progress=progress,
     )
     database = Database(store)
     try:

@@ -265,8 +265,10 @@ class Table:
 
         Args:
             row: values by column name or alias; missing columns take their default or None.
+                A column is given once, and an empty text is a key like any other.
 
         Raises:
+            UsageError: a column is given twice, by its name and an alias.
             UniqueViolation: its key exists already.
             UnknownName, TypeMismatch, NotNullViolation, ValueTooLong: a value does not fit.
             SerializationFailure: in a transaction, another one got there first.

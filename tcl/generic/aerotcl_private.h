@@ -101,9 +101,9 @@ bool aetcl_is_internal(const char *text, size_t length);
 Tcl_Obj *aetcl_string(const char *data, size_t length);
 /* Put back the prefix on a message that Tcl itself left (an unknown channel, a bad variable). */
 int aetcl_fail_tcl(Tcl_Interp *interp, int32_t code);
-/* True when the interpreter's result is an error that may vanish when its transaction is run
- * again. */
-bool aetcl_retryable(Tcl_Interp *interp);
+/* True when the interpreter's result, left with this code (TCL_ERROR, or TCL_RETURN for a
+ * `return -code error`), is an error that may vanish when its transaction is run again. */
+bool aetcl_retryable(Tcl_Interp *interp, int code);
 
 /* ---- value.c -------------------------------------------------------------------------------- */
 

@@ -124,9 +124,9 @@ static bool code_retryable(Tcl_Obj *error_code)
     return false;
 }
 
-bool aetcl_retryable(Tcl_Interp *interp)
+bool aetcl_retryable(Tcl_Interp *interp, int code)
 {
-    Tcl_Obj *options = Tcl_GetReturnOptions(interp, TCL_ERROR);
+    Tcl_Obj *options = Tcl_GetReturnOptions(interp, code);
     Tcl_Obj *key = Tcl_NewStringObj("-errorcode", -1);
     Tcl_Obj *error_code = NULL;
     Tcl_IncrRefCount(options);

@@ -36,9 +36,22 @@ static void back_off(aetcl_state *state, int64_t attempt)
     Tcl_Sleep((int)random_below(state, ceiling + 1));
 }
 
-/* Did the work ask to keep what it did? */
-static bool keeps(int code)
+/* Did the work ask to keep what it did?  `return -code error` did not: what its caller is going to
+ * see is an error. */
+static bool keeps(Tcl_Interp *interp, int code)
 {
+    if (code == TCL_RETURN) {
+        Tcl_Obj *options = Tcl_GetReturnOptions(interp, code);
+        Tcl_Obj *key = Tcl_NewStringObj("-code", -1);
+        Tcl_Obj *value = NULL;
+        Tcl_IncrRefCount(options);
+        Tcl_IncrRefCount(key);
+        if (Tcl_DictObjGet(NULL, options, key, &value) != TCL_OK || value == NULL ||
+            Tcl_GetIntFromObj(NULL, value, &code) != TCL_OK)
+            code = TCL_ERROR;
+        Tcl_DecrRefCount(key);
+        Tcl_DecrRefCount(options);
+    }
     return code == TCL_OK || code == TCL_RETURN || code == TCL_BREAK || code == TCL_CONTINUE;
 }
 
@@ -63,15 +76,16 @@ static int attempt_once(aetcl_state *state, int32_t isolation, aetcl_work *work,
     int code = work(context);
     if (Tcl_InterpDeleted(state->interp)) {
         code = aetcl_check_limits(state->interp);
-    } else if (keeps(code) && !state->close_pending) {
+    } else if (keeps(state->interp, code) && !state->close_pending) {
         if (aero_commit(state->session) == AERO_OK)
             return code;
         *again = aero_session_error(state->session)->retryable != 0;
         code = aetcl_fail_session(state);
-    } else if (keeps(code)) {
+    } else if (keeps(state->interp, code)) {
         code = closed_inside(state);
     } else {
-        *again = code == TCL_ERROR && !state->close_pending && aetcl_retryable(state->interp);
+        *again = (code == TCL_ERROR || code == TCL_RETURN) && !state->close_pending &&
+                 aetcl_retryable(state->interp, code);
     }
     /* A failed commit has rolled back; where it has not, this does. */
     if (aero_depth(state->session) > 0)
@@ -93,8 +107,9 @@ static int nested(aetcl_state *state, aetcl_work *work, void *context)
         return aetcl_fail_session(state);
     const int code = work(context);
     if (state->close_pending)
-        return keeps(code) ? closed_inside(state) : code;
-    if (!keeps(code)) { /* fails when the whole transaction is lost; its end will tell */
+        return keeps(state->interp, code) ? closed_inside(state) : code;
+    if (!keeps(state->interp,
+               code)) { /* fails when the whole transaction is lost; its end will tell */
         (void)aero_rollback_to(session, name, sizeof name);
         (void)aero_release(session, name, sizeof name);
         return code;

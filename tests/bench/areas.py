@@ -448,6 +448,44 @@ def watch(work: Work) -> Outcome:
     return outcome
 
 
+def vacuum(work: Work) -> Outcome:
+    """Run a mixed load in a segment of four times the live data, and in one of plenty."""
+    outcome = Outcome("vacuum")
+    rows = min(work.rows, 100_000)
+    short = Work(rows, work.rounds, work.operations, work.scratch, work.say)
+    folders = [work.folder("ample"), work.folder("tight")]
+    work.measure(outcome, [str(work.driver("vacuum")), str(rows), str(work.rounds),
+                           "200" if work.quick else "1000", str(short.flights()),
+                           *map(str, folders)])
+    for folder in folders:
+        shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("mixed load in a segment of four times the data >= 85 % of the rate in one of plenty",
+            "mixed load", "plenty", "four times the data", 0.85),
+        Bar("the segment in use <= 4 x the rows", "segment in use", "four times the data", "", 4.0,
+            False),
+    ]
+    return outcome
+
+
+def ttl(work: Work) -> Outcome:
+    """Let a million rows expire at once, beside a writer of others."""
+    outcome = Outcome("ttl")
+    for indexes, rows in (("key", work.rows), ("indexed", min(work.rows, 200_000))):
+        folder = work.folder("ttl")
+        sized = Work(rows, min(work.rounds, 3), work.operations, work.scratch, work.say)
+        work.measure(outcome, [str(work.driver("ttl")), str(rows), str(sized.rounds), indexes,
+                               str(sized.flights()), str(folder)])
+        shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("expiring 1 M rows, key only, >= 1 M rows/s", "expiry", "key only", "", 1000.0, False),
+        *(Bar(f"a writer's 99th percentile beside it, {kind}, <= 3 x alone",
+              f"writer's p99, {kind}", "beside expiry", "alone", 3.0, False)
+          for kind in ("key only", "four indexes")),
+    ]
+    return outcome
+
+
 AREAS: dict[str, Callable[[Work], Outcome]] = {
     "ingest": ingest,
     "get": get,
@@ -465,5 +503,7 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "crucible": crucible,
     "stats": stats,
     "watch": watch,
+    "vacuum": vacuum,
+    "ttl": ttl,
     "gates": gates,
 }

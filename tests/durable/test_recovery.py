@@ -331,3 +331,44 @@ def test_indexes_are_made_of_what_was_recovered(place, profile):
                 "F1", "F778"}
             db.verify()
             table.upsert(stores.row("F1", 50_001))
+
+
+def many(directory, profile):
+    """Make a store with a checkpoint and a log behind it, 100,000 rows in all."""
+    with aerostore.open(directory, profile, "512MiB", memory="private") as db:
+        for part in range(2):
+            with db.transaction():
+                for number in range(part * 50_000, (part + 1) * 50_000):
+                    db["FlightState"].upsert(stores.row(f"K{number}", number))
+            if part == 0:
+                db.checkpoint()
+
+
+def test_a_recovery_tells_how_far_it_is_and_can_be_ended(place):
+    """Goal: growing bytes up to the whole; what the callback raises ends it, files as they were."""
+    many(place / "s", "shared")
+    before = stores.snapshot(place / "s")
+    told: list[tuple[str, int, int]] = []
+
+    def note(*step):
+        told.append(step)
+
+    def stop_in(phase):
+        def stop(*step):
+            if step[0] == phase:
+                raise RuntimeError("enough")
+        return stop
+
+    for phase in ("checkpoint", "indexes"):
+        with pytest.raises(RuntimeError, match="enough"):
+            aerostore.open(place / "s", memory="private", progress=stop_in(phase))
+        assert stores.snapshot(place / "s") == before
+    with aerostore.open(place / "s", memory="private", progress=note) as db:
+        assert len(db["FlightState"]) == 100_000
+    phases = [phase for phase, _, _ in told]
+    assert phases == sorted(phases, key=("checkpoint", "log", "indexes").index)
+    assert told[0][:2] == ("checkpoint", 0)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    [whole] = {whole for _, _, whole in told}
+    assert told[-1] == ("indexes", whole, whole)
+    assert whole == sum(len(data) for data in before.values())

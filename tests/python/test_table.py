@@ -32,6 +32,29 @@ def test_upsert_changes_only_given_columns(fs):
     assert dict(fs["UAL123"]) == {**ROW, "altitude": 36000}
 
 
+def test_a_column_given_twice_is_refused(fs):
+    """Goal: no accident of a mapping's order decides; a column by its name and by an alias."""
+    fs.upsert(ROW)
+    for attempt in (
+        lambda: fs.upsert({**ROW, "altitude": 1, "alt": 2}),
+        lambda: fs.insert({**SMALL, "flight": "OTHER"}),
+        lambda: fs.replace({"flight_id": "UAL123", "ident": "UAL123"}),
+        lambda: fs.update("UAL123", alt=1, altitude=1),
+        lambda: fs.upsert_many([{"flight": "UAL123", "lon": 1, "longitude": 2}]),
+    ):
+        with pytest.raises(aerostore.UsageError, match="same column"):
+            attempt()
+    assert dict(fs["UAL123"]) == ROW and len(fs) == 1
+
+
+def test_the_empty_text_is_a_key(fs):
+    """Goal: one row like any other, for every way in; upserts, ingests, gets and deletes it."""
+    fs.upsert({**SMALL, "flight_id": ""})
+    assert fs.ingest_tsv(b"\t5\t6\t\t\t7\n").updated == 1
+    assert fs[""].lat == 5 and "" in fs and fs.search([("=", "ident", "")]).count() == 1
+    assert fs.delete("") is True and len(fs) == 0
+
+
 def test_insert_refuses_a_known_key(fs):
     """Goal: UniqueViolation and an unchanged row; inserts twice."""
     fs.insert(ROW)

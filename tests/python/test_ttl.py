@@ -129,3 +129,21 @@ def test_time_of_the_log_counts_after_recovery(aerostore_library, store):
         db.set_config("aerostore.ttl_sweep_interval_ms", "0")
         fs.set_ttl(0.2)
         assert fs.sweep() == 1
+
+
+def test_what_has_expired_stays_gone_after_recovery(aerostore_library, store):
+    """Goal: an expiry is logged as a delete.  Method: one of two rows expires, the segment is made
+    anew from the log, and nothing has a time to live then."""
+    now = datetime.now(UTC)
+    with aerostore.open(store.data_dir, size="64MiB", shm_path=store.shm_path) as db:
+        fs = db.table("FlightState")
+        db.set_config("aerostore.ttl_sweep_interval_ms", "0")
+        fs.insert(flight("old", now - timedelta(hours=2)))
+        fs.insert(flight("young", now))
+        fs.set_ttl(3600, column="updated_at")
+        assert fs.sweep() == 1
+        Path(store.shm_path).unlink()
+    with aerostore.open(store.data_dir, size="64MiB", shm_path=store.shm_path) as db:
+        fs = db.table("FlightState")
+        assert fs.ttl() is None
+        assert [row.flight_id for row in fs] == ["young"]

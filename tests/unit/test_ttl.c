@@ -8,6 +8,8 @@
 
 #include "base/os.h"
 #include "flights.h"
+#include "row/version.h"
+#include "table/table.h"
 #include "ttl/ttl.h"
 
 #define SECOND 1000000ll
@@ -154,6 +156,111 @@ static void test_rows_expire_by_a_column(void **state)
     store_close(&store);
 }
 
+/* Goal: not early by a twentieth of a second, neither by marks nor by a column.  Method: a time to
+ * live that ends that much after now; an attempt counts when the sweep was over before. */
+static void test_never_early_by_little(void **state)
+{
+    test_store store;
+    (void)state;
+    store_quiet(&store);
+    aero_session *session = store.session;
+    for (int by_column = 0; by_column < 2; by_column++) {
+        int64_t margin = SECOND / 20;
+        bool counted = false;
+        for (int attempt = 0; attempt < 6 && !counted; attempt++, margin *= 2) {
+            const int64_t now = ae_age_now(store.db);
+            const int64_t written = now - HOUR - attempt;
+            flight_at(session, "a", -HOUR);
+            if (!by_column)
+                ae_age_note(store.db, clock_of(store.db), written);
+            const int64_t ttl = ae_age_now(store.db) - (now - HOUR) + margin;
+            assert_ok(session,
+                      aero_ttl_set(session, FLIGHTS, ttl, by_column ? FLIGHT_UPDATED : -1));
+            const uint64_t swept = sweep(session);
+            counted = ae_age_now(store.db) < written + ttl;
+            if (counted)
+                assert_int_equal(swept, 0);
+        }
+        assert_true(counted);
+    }
+    assert_ok(session, aero_ttl_set(session, FLIGHTS, 0, -1));
+    store_close(&store);
+}
+
+/* Goal: a sweep judges a Timestamp by the wall clock of its writer.  Method: told eras; timestamps
+ * of a clock that was ten days behind, and one of after it was set right. */
+static void test_a_sweep_minds_the_eras(void **state)
+{
+    test_store store;
+    (void)state;
+    store_quiet(&store);
+    aero_session *session = store.session;
+    ae_age_note_wall(store.db, clock_of(store.db), -10 * DAY);
+    flight_at(session, "behind, young", -10 * DAY);
+    flight_at(session, "behind, old", -10 * DAY - 2 * HOUR);
+    ae_age_note_wall(store.db, clock_of(store.db), -10 * DAY);
+    ae_age_note_wall(store.db, clock_of(store.db), 0);
+    flight_at(session, "right, young", 0);
+    flight_at(session, "right, old", -2 * HOUR);
+    assert_ok(session, aero_ttl_set(session, FLIGHTS, HOUR, FLIGHT_UPDATED));
+    assert_int_equal(sweep(session), 2);
+    assert_int_equal(flight_get(session, "behind, young"), 3);
+    assert_int_equal(flight_get(session, "right, young"), 3);
+    assert_ok(session, aero_ttl_set(session, FLIGHTS, 0, -1));
+    store_close(&store);
+}
+
+/* The newest version of the only row, as a sweep notes it. */
+static ae_expiring only_row(aero_session *session)
+{
+    ae_reader reader;
+    ae_scan scan;
+    ae_view view;
+    assert_ok(session, ae_reader_open(session, false, &reader));
+    ae_scan_start(&scan, &reader, FLIGHTS);
+    assert_int_equal(ae_scan_next(&scan, &view, 1), 1);
+    const ae_version *version = (const ae_version *)(const void *)((const char *)view.row -
+                                                                   offsetof(ae_version, row));
+    const ae_expiring seen = {
+        .anchor = ae_load32(&version->anchor),
+        .version = (ae_ref)((size_t)((const char *)version - session->db->segment.base) >> 4),
+        .begin = ae_load64_acquire(&version->begin)};
+    ae_reader_close(&reader);
+    return seen;
+}
+
+/* Goal: what was written after it was found due is not deleted.  Method: a row is noted, then
+ * updated, deleted and inserted anew; the note is acted on each time. */
+static void test_what_was_written_since_lives_on(void **state)
+{
+    test_store store;
+    uint32_t deleted = 9;
+    (void)state;
+    store_quiet(&store);
+    aero_session *session = store.session;
+    assert_ok(session, flight_insert(session, "a", 1));
+    ae_expiring seen = only_row(session);
+    assert_ok(session, flight_put(session, "a", 2));
+    assert_ok(session, ae_table_expire(session, FLIGHTS, &seen, 1, &deleted));
+    assert_int_equal(deleted, 0);
+    assert_int_equal(flight_get(session, "a"), 2);
+    seen = only_row(session);
+    assert_ok(session, flight_delete(session, "a"));
+    assert_ok(session, flight_insert(session, "a", 3));
+    assert_ok(session, ae_table_expire(session, FLIGHTS, &seen, 1, &deleted));
+    assert_int_equal(deleted, 0);
+    assert_int_equal(flight_get(session, "a"), 3);
+    seen = only_row(session);
+    seen.begin--; /* memory that another commit has filled since */
+    assert_ok(session, ae_table_expire(session, FLIGHTS, &seen, 1, &deleted));
+    assert_int_equal(deleted, 0);
+    seen.begin++;
+    assert_ok(session, ae_table_expire(session, FLIGHTS, &seen, 1, &deleted));
+    assert_int_equal(deleted, 1);
+    assert_int_equal(flight_get(session, "a"), FLIGHT_NONE);
+    store_close(&store);
+}
+
 /* Goal: what others hold is left alone, old snapshots go on seeing what has expired, and a watch is
  * told `expire`, also of a single row.  Method: a row written, one locked, one free. */
 static void test_rows_in_hands_are_left(void **state)
@@ -293,14 +400,47 @@ static void test_a_round_is_anybodys(void **state)
     store_close(&store);
 }
 
+/* Goal: a step begins at the place that is kept, and keeps where it got to.  Method: a place in the
+ * middle is told: what lies before it is left, and the round is over after few steps. */
+static void test_a_step_begins_at_the_place(void **state)
+{
+    test_store store;
+    uint64_t rows = 0;
+    char name[32];
+    (void)state;
+    store_quiet(&store);
+    aero_session *session = store.session;
+    for (uint64_t key = 0; key < ROWS; key++)
+        assert_ok(session, flight_insert(session, flight_name(name, key), 1));
+    ae_age_note(store.db, clock_of(store.db), ae_age_now(store.db) - HOUR);
+    ae_ttl_set(store.db, FLIGHTS, (ae_ttl){SECOND, -1});
+    ae_store64_release(&store.db->age->place, (uint64_t)FLIGHTS << 56 | 1);
+    /* A step takes at least one batch of 256 along. */
+    for (uint64_t before = 1; before != AE_AGE_PLACE_IDLE;) {
+        (void)ae_ttl_step(session);
+        const uint64_t place = ae_load64_acquire(&store.db->age->place);
+        assert_true(place > before); /* IDLE is above all */
+        before = place;
+    }
+    assert_ok(session, aero_count(session, FLIGHTS, &rows));
+    assert_in_range(rows, 1, 64);
+    assert_int_equal(ae_load64(&store.db->age->expired), ROWS - rows);
+    ae_ttl_set(store.db, FLIGHTS, (ae_ttl){0, -1});
+    store_close(&store);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_marks_know_times_to_a_part_of_their_age),
     cmocka_unit_test(test_rows_expire_by_their_last_write),
     cmocka_unit_test(test_the_wall_clock_may_jump),
     cmocka_unit_test(test_rows_expire_by_a_column),
+    cmocka_unit_test(test_never_early_by_little),
+    cmocka_unit_test(test_a_sweep_minds_the_eras),
+    cmocka_unit_test(test_what_was_written_since_lives_on),
     cmocka_unit_test(test_rows_in_hands_are_left),
     cmocka_unit_test(test_sweepers_share_the_rows),
     cmocka_unit_test(test_a_round_is_anybodys),
+    cmocka_unit_test(test_a_step_begins_at_the_place),
 };
 
 AE_TEST_MAIN(tests)

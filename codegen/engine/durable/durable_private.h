@@ -25,6 +25,12 @@ aero_status aei_durable_profile(const char *directory, enum ae_profile *profile,
 bool aei_durable_path(const char *directory, const char *name, const char *ending, char *out,
                       size_t size);
 
+/* What a repair has made, durable but not yet named as the checkpoint: the checkpoint's name with
+ * this ending.  As long as it is there the other files mean nothing, and the store is not opened:
+ * CORRUPT. */
+#define AE_REPAIRED ".repaired"
+aero_status aei_repair_pending(const char *directory, aero_error *error);
+
 /* The lock file's bytes. */
 #define AE_LOCK_NAME "aerostore.lock"
 enum ae_lock_place { AE_LOCK_OPENING = 0, AE_LOCK_CHECKPOINT = 1, AE_LOCK_KEEPER = 2 };
@@ -72,11 +78,23 @@ void aei_checkpoint_close(ae_checkpoint_file *file);
 
 /* ---- recovering (recover.c) ----------------------------------------------------------------- */
 
+/* Tells the caller of a long recovery how far it is.  One thread: the opener's. */
+typedef struct ae_recovery_teller {
+    aero_recovering call; /* NULL: nobody listens */
+    void *context;
+    uint64_t all;
+    uint64_t told_ns;
+} ae_recovery_teller;
+/* `now`: whenever the last time was.  INTERRUPTED when the caller wants no more. */
+aero_status aei_recovery_tell(ae_recovery_teller *teller, enum aero_recovery_phase phase,
+                              uint64_t done, bool now, aero_error *error);
+
 /* Where to stop, for other times; UINT64_MAX and INT64_MAX: nowhere. */
 typedef struct ae_recovery_goal {
     uint64_t number;
     int64_t time_us;
     bool lenient; /* for repair: take what is good before the damage, report the rest */
+    ae_recovery_teller *teller;
 } ae_recovery_goal;
 
 /* Fill the tables of a new, unnamed segment from files, and start its log.  No file is changed. */
@@ -86,9 +104,9 @@ aero_status aei_recover(aero_db *db, const ae_recovery_goal *goal, ae_recovery_r
 /* ---- what several threads do for it (fill.c) ------------------------------------------------ */
 
 /* Bring the rows of an opened checkpoint into the tables; *rows counts them, also those before an
- * error.  `lenient`: what is good before damage stays. */
-aero_status aei_rows_load(aero_session *session, ae_checkpoint_file *file, bool lenient,
-                          uint64_t *rows);
+ * error.  `lenient` goal: what is good before damage stays. */
+aero_status aei_rows_load(aero_session *session, ae_checkpoint_file *file,
+                          const ae_recovery_goal *goal, uint64_t *rows);
 /* Make the indexes that ae_index_defer left alone.  MISMATCH or CORRUPT when the rows do not fit a
  * unique one. */
 aero_status aei_indexes_fill(aero_session *session);

@@ -33,13 +33,15 @@ enum ae_stack aei_durable_stack(enum ae_profile profile)
     return profile == AE_PROFILE_LOGICAL ? AE_STACK_LOGICAL : AE_STACK_ROW;
 }
 
-/* Is this `name`, or `name`, a point and 20 digits? */
+/* Is this `name`, or `name`, a point and 20 digits, or what a repair has made? */
 static bool is_part(const char *found, const char *name)
 {
     const size_t length = strlen(name);
     if (strncmp(found, name, length) != 0)
         return false;
     if (found[length] == '\0')
+        return true;
+    if (strcmp(found + length, AE_REPAIRED) == 0)
         return true;
     return found[length] == '.' && strspn(found + length + 1, "0123456789") == 20 &&
            found[length + 21] == '\0';
@@ -66,6 +68,25 @@ aero_status aei_durable_profile(const char *directory, enum ae_profile *profile,
         return ae_fail(error, AERO_MISMATCH, "%.500s holds files of several stores", directory);
     if (seen != 0)
         *profile = (enum ae_profile)__builtin_ctz(seen);
+    return AERO_OK;
+}
+
+aero_status aei_repair_pending(const char *directory, aero_error *error)
+{
+    char path[PATH_MAX];
+    for (uint32_t profile = 0; profile < AE_PROFILES; profile++) {
+        int fd = -1;
+        if (!aei_durable_path(directory, names[profile].checkpoint, AE_REPAIRED, path, sizeof path))
+            continue;
+        const int failure = ae_os_file_open(path, AE_FILE_READ, &fd);
+        if (failure == ENOENT)
+            continue;
+        if (failure == 0)
+            ae_os_file_close(fd);
+        return ae_fail(error, AERO_CORRUPT,
+                       "a repair of %.400s was interrupted (%s%s is there): run it again",
+                       directory, names[profile].checkpoint, AE_REPAIRED);
+    }
     return AERO_OK;
 }
 

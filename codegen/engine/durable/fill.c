@@ -15,9 +15,10 @@
 /* What the threads that load share. */
 typedef struct load {
     ae_checkpoint_file *file;
-    bool lenient;
-    bool done;     /* no more blocks.  With the crew's lock */
-    uint64_t rows; /* with the lock */
+    const ae_recovery_goal *goal;
+    const aero_session *opener; /* of the thread that may tell how far it is */
+    bool done;                  /* no more blocks.  With the crew's lock */
+    uint64_t rows;              /* with the lock */
 } load;
 
 /* One block, read in the file's order, for a thread that applies it while others read on. */
@@ -85,9 +86,12 @@ static aero_status load_work(ae_crew *crew, aero_session *session)
         if (status != AERO_OK || block.payload == NULL)
             break;
         status = block_apply(&sink, &block);
+        if (status == AERO_OK && session == at->opener)
+            status = aei_recovery_tell(at->goal->teller, AERO_RECOVERY_CHECKPOINT, block.offset,
+                                       false, &session->error);
     }
     /* Repair keeps what was good before the damage. */
-    const bool keep = status == AERO_OK || (status == AERO_CORRUPT && at->lenient);
+    const bool keep = status == AERO_OK || (status == AERO_CORRUPT && at->goal->lenient);
     const aero_error error = session->error;
     const aero_status closed = ae_sink_close(&sink, keep);
     ae_crew_lock(crew);
@@ -100,10 +104,10 @@ static aero_status load_work(ae_crew *crew, aero_session *session)
     return status;
 }
 
-aero_status aei_rows_load(aero_session *session, ae_checkpoint_file *file, bool lenient,
-                          uint64_t *rows)
+aero_status aei_rows_load(aero_session *session, ae_checkpoint_file *file,
+                          const ae_recovery_goal *goal, uint64_t *rows)
 {
-    load at = {.file = file, .lenient = lenient};
+    load at = {.file = file, .goal = goal, .opener = session};
     ae_crew crew = {.db = session->db, .context = &at, .work = load_work};
     const aero_status status = ae_crew_run(&crew, session, file->size / AE_BLOCK_TARGET + 1);
     *rows = at.rows;

@@ -20,6 +20,7 @@
 typedef struct inspection {
     ae_recovery_goal goal;
     ae_recovery_report *report;
+    ae_recovery_teller teller;
 } inspection;
 
 static aero_status inspect_fill(void *context, aero_db *db, bool *exists, aero_error *error)
@@ -38,6 +39,9 @@ static aero_status inspect_open(const aero_open_options *options, inspection *of
     int fd = -1;
     enum ae_profile found = AE_PROFILES;
     *out = NULL;
+    of->teller = (ae_recovery_teller){.call = options->progress,
+                                      .context = options->progress_context};
+    of->goal.teller = &of->teller;
     if (options->data_dir == NULL)
         return ae_fail(error, AERO_USAGE, "a data directory is needed");
     const int failure = ae_os_directory_open(options->data_dir, &fd);
@@ -46,6 +50,8 @@ static aero_status inspect_open(const aero_open_options *options, inspection *of
                              "there is no database at %.500s", options->data_dir);
     ae_os_close(fd);
     aero_status status = aei_durable_profile(options->data_dir, &found, error);
+    if (status == AERO_OK)
+        status = aei_repair_pending(options->data_dir, error);
     if (status == AERO_OK && found == AE_PROFILES)
         status = ae_fail(error, AERO_NOT_FOUND, "there is no database at %.500s",
                          options->data_dir);
@@ -122,19 +128,23 @@ static aero_status target_make(const char *target, aero_error *error)
     return AERO_OK;
 }
 
-/* Write what the session sees as a store that needs no log. */
-static aero_status store_write(aero_session *session, const char *directory, uint64_t lsn,
-                               uint64_t serial, ae_checkpoint_report *report)
+/* Write what the session sees as a store that needs no log, under the checkpoint's name with an
+ * ending. */
+static aero_status store_write(aero_session *session, const char *directory, const char *ending,
+                               uint64_t lsn, ae_checkpoint_report *report)
 {
     const aero_db *db = session->db;
     const ae_file_names *names = aei_durable_names(db->profile_kind);
     char path[PATH_MAX];
     char fresh[PATH_MAX];
-    if (!aei_durable_path(directory, names->checkpoint, "", path, sizeof path) ||
-        !aei_durable_path(directory, names->checkpoint, ".new", fresh, sizeof fresh))
+    char fresh_ending[32];
+    snprintf(fresh_ending, sizeof fresh_ending, "%s.new", ending);
+    if (!aei_durable_path(directory, names->checkpoint, ending, path, sizeof path) ||
+        !aei_durable_path(directory, names->checkpoint, fresh_ending, fresh, sizeof fresh))
         return ae_fail(&session->error, AERO_IO, "the path of the checkpoint is too long");
+    (void)ae_os_file_unlink(fresh); /* of one who died; nobody else writes here now */
     ae_checkpoint_job job = {.path = fresh,
-                             .serial = serial,
+                             .serial = 1,
                              .head = {.format = AE_CHECKPOINT_FORMAT,
                                       .stack = aei_durable_stack(db->profile_kind),
                                       .schema = db->schema->fingerprint,
@@ -165,21 +175,21 @@ aero_status ae_durable_backup(aero_session *session, const char *target,
         return ae_fail(&session->error, AERO_USAGE, "a backup cannot be made inside a transaction");
     aero_status status = target_make(target, &session->error);
     if (status == AERO_OK)
-        status = store_write(session, target, ae_log_written(&session->db->log).lsn, 1, report);
+        status = store_write(session, target, "", ae_log_written(&session->db->log).lsn, report);
     report->elapsed_ms = (double)(ae_os_monotonic_ns() - began) / 1e6;
     return status;
 }
 
 /* Write what an inspected store holds. */
-static aero_status inspected_write(aero_db *db, const char *directory, uint64_t lsn,
-                                   uint64_t serial, aero_error *error)
+static aero_status inspected_write(aero_db *db, const char *directory, const char *ending,
+                                   uint64_t lsn, aero_error *error)
 {
     aero_session *session = NULL;
     ae_checkpoint_report report;
     aero_status status = ae_session_new(db, &session, error);
     if (status != AERO_OK)
         return status;
-    status = store_write(session, directory, lsn, serial, &report);
+    status = store_write(session, directory, ending, lsn, &report);
     if (status != AERO_OK && error != NULL)
         *error = session->error;
     ae_session_free(session);
@@ -197,26 +207,40 @@ aero_status ae_durable_restore(const aero_open_options *options, const char *tar
         status = inspect_open(options, &of, &db, error);
     if (status != AERO_OK)
         return status;
-    status = inspected_write(db, target, report->lsn, 1, error);
+    status = inspected_write(db, target, "", report->lsn, error);
     ae_db_free(db);
     return status;
 }
 
 /* ---- repair --------------------------------------------------------------------------------- */
 
+/* The steps: 1. what is good is written beside the files and made durable (AE_REPAIRED); 2. the
+ * files go aside; 3. it gets the checkpoint's name.  A death before the end of 1 has changed
+ * nothing; after it nobody opens the store until another repair has done the rest, so nothing can
+ * have been committed in between. */
+
 typedef struct move {
     const char *from;
     const char *to;
+    bool any;
     int failure;
 } move;
+
+static bool is_repaired(const char *name)
+{
+    const size_t length = strlen(name);
+    const size_t ending = strlen(AE_REPAIRED);
+    return length > ending && strcmp(name + length - ending, AE_REPAIRED) == 0;
+}
 
 static int move_file(void *context, const char *name)
 {
     move *of = context;
     char from[PATH_MAX];
     char to[PATH_MAX];
-    if (strcmp(name, AE_LOCK_NAME) == 0 || strncmp(name, "damaged-", 8) == 0)
+    if (strcmp(name, AE_LOCK_NAME) == 0 || strncmp(name, "damaged-", 8) == 0 || is_repaired(name))
         return 0;
+    of->any = true;
     if (!aei_durable_path(of->from, name, "", from, sizeof from) ||
         !aei_durable_path(of->to, name, "", to, sizeof to))
         of->failure = ENAMETOOLONG;
@@ -228,7 +252,7 @@ static int move_file(void *context, const char *name)
 /* Move every file into a new directory beside them. */
 static aero_status files_aside(const char *directory, char *aside, aero_error *error)
 {
-    move of = {.from = directory, .to = aside};
+    move of = {.from = directory, .to = aside, .any = true};
     char name[64];
     snprintf(name, sizeof name, "damaged-%lld", (long long)ae_os_wall_us());
     if (!aei_durable_path(directory, name, "", aside, PATH_MAX))
@@ -236,10 +260,13 @@ static aero_status files_aside(const char *directory, char *aside, aero_error *e
     int failure = ae_os_directory_make(aside);
     /* A file moved may be met again or another missed while the directory changes: until no more
      * are found. */
-    for (int round = 0; round < 4 && failure == 0; round++) {
+    while (failure == 0 && of.any) {
+        of.any = false;
         failure = ae_os_directory_list(directory, move_file, &of);
-        failure = failure != 0 ? failure : of.failure;
+        failure = of.failure != 0 ? of.failure : failure;
     }
+    if (failure == 0)
+        failure = ae_os_directory_sync(aside);
     if (failure == 0)
         failure = ae_os_directory_sync(directory);
     if (failure != 0)
@@ -247,27 +274,71 @@ static aero_status files_aside(const char *directory, char *aside, aero_error *e
     return AERO_OK;
 }
 
-aero_status ae_durable_repair(const aero_open_options *options, char *aside,
+/* Steps 2 and 3, also after the death of who made step 1. */
+static aero_status repair_finish(const char *directory, char *aside, aero_error *error)
+{
+    enum ae_profile found = AE_PROFILES;
+    char path[PATH_MAX];
+    char repaired[PATH_MAX];
+    aero_status status = aei_durable_profile(directory, &found, error);
+    if (status == AERO_OK && found == AE_PROFILES)
+        status = ae_fail(error, AERO_NOT_FOUND, "there is no database at %.500s", directory);
+    if (status != AERO_OK)
+        return status;
+    const char *name = aei_durable_names(found)->checkpoint;
+    if (!aei_durable_path(directory, name, "", path, sizeof path) ||
+        !aei_durable_path(directory, name, AE_REPAIRED, repaired, sizeof repaired))
+        return ae_fail(error, AERO_IO, "the path of the checkpoint is too long");
+    status = files_aside(directory, aside, error);
+    if (status != AERO_OK)
+        return status;
+    int failure = ae_os_file_rename(repaired, path);
+    if (failure == 0)
+        failure = ae_os_directory_sync(directory);
+    if (failure != 0)
+        return ae_fail_errno(error, AERO_IO, failure, "cannot name %.500s", path);
+    return AERO_OK;
+}
+
+static aero_status repair_run(const aero_open_options *options, const char *directory, char *aside,
                               ae_recovery_report *report, aero_error *error)
 {
     inspection of = {.goal = {.number = UINT64_MAX, .time_us = INT64_MAX, .lenient = true},
                      .report = report};
     aero_db *db = NULL;
+    const bool pending = aei_repair_pending(directory, NULL) != AERO_OK;
+    aero_status status = pending ? repair_finish(directory, aside, error) : AERO_OK;
+    if (status == AERO_OK)
+        status = inspect_open(options, &of, &db, error);
+    if (status == AERO_OK && !pending)
+        status = inspected_write(db, directory, AE_REPAIRED, report->lsn, error);
+    if (status == AERO_OK && !pending)
+        status = repair_finish(directory, aside, error);
+    if (pending) /* what the first one left out is not known any more */
+        report->damage = 1;
+    if (db != NULL)
+        ae_db_free(db);
+    return status;
+}
+
+aero_status ae_durable_repair(const aero_open_options *options, char *aside,
+                              ae_recovery_report *report, aero_error *error)
+{
+    ae_os_file info;
+    char *directory = NULL;
     int fd = -1;
     aside[0] = '\0';
     if (options->data_dir == NULL || ae_os_directory_open(options->data_dir, &fd) != 0)
         return ae_fail(error, AERO_NOT_FOUND, "there is no such data directory");
     aero_status status = AERO_OK;
+    int failure = 0;
     if (ae_os_directory_lock(fd, true) != 0)
         status = ae_fail(error, AERO_USAGE, "the store in %.500s is in use", options->data_dir);
+    else if ((failure = ae_os_directory(options->data_dir, &directory, &info)) != 0)
+        status = ae_fail_errno(error, AERO_IO, failure, "cannot use %.500s", options->data_dir);
     if (status == AERO_OK)
-        status = inspect_open(options, &of, &db, error);
-    if (status == AERO_OK)
-        status = files_aside(db->data_dir, aside, error);
-    if (status == AERO_OK)
-        status = inspected_write(db, db->data_dir, report->lsn, 1, error);
-    if (db != NULL)
-        ae_db_free(db);
+        status = repair_run(options, directory, aside, report, error);
+    free(directory);
     ae_os_close(fd);
     return status;
 }

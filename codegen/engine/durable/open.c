@@ -30,6 +30,7 @@
 
 typedef struct opening {
     int lock_fd; /* -1: not taken */
+    ae_recovery_teller teller;
 } opening;
 
 /* ---- the directory's lock ------------------------------------------------------------------- */
@@ -206,7 +207,8 @@ static aero_status opening_alone(aero_db *db, bool *exists, aero_error *error)
 static aero_status opening_fill(void *context, aero_db *db, bool *exists, aero_error *error)
 {
     opening *of = context;
-    const ae_recovery_goal goal = {.number = UINT64_MAX, .time_us = INT64_MAX};
+    const ae_recovery_goal goal = {
+        .number = UINT64_MAX, .time_us = INT64_MAX, .teller = &of->teller};
     enum ae_profile found = AE_PROFILES;
     aero_status status = db->durable->private ? AERO_OK : opening_alone(db, exists, error);
     if (status == AERO_OK && !*exists)
@@ -238,6 +240,9 @@ aero_status aei_durable_attach(aero_db *db, const ae_db_boot *boot, aero_error *
                              ? ae_fail_errno(error, AERO_IO, failure,
                                              "cannot open the directory %.500s", db->data_dir)
                              : directory_lock(db, db->durable->private, LEAVING_WAIT_MS, error);
+    /* With the lock nobody is at it now; nor may a segment from before it be used any more. */
+    if (status == AERO_OK)
+        status = aei_repair_pending(db->data_dir, error);
     if (status == AERO_OK)
         status = ae_db_attach(db, boot, error);
     /* From here on shared, if a segment was made. */
@@ -258,7 +263,8 @@ aero_status ae_durable_open(const aero_open_options *options, ae_sweep *sweep, a
     if (status != AERO_OK)
         return status;
     db->sweep = sweep;
-    opening of = {.lock_fd = -1};
+    opening of = {.lock_fd = -1,
+                  .teller = {.call = options->progress, .context = options->progress_context}};
     const ae_db_boot boot = {.context = &of,
                              .log_name = aei_durable_names(db->profile_kind)->log,
                              .stack = aei_durable_stack(db->profile_kind),

@@ -33,6 +33,64 @@ typedef struct recovery {
     int64_t youngest_us;
 } recovery;
 
+/* ---- how far it is -------------------------------------------------------------------------- */
+
+#define TELL_EVERY_NS 100000000u
+
+aero_status aei_recovery_tell(ae_recovery_teller *teller, enum aero_recovery_phase phase,
+                              uint64_t done, bool now, aero_error *error)
+{
+    if (teller == NULL || teller->call == NULL)
+        return AERO_OK;
+    const uint64_t time_ns = ae_os_monotonic_ns();
+    if (!now && time_ns - teller->told_ns < TELL_EVERY_NS)
+        return AERO_OK;
+    teller->told_ns = time_ns;
+    const uint64_t most = done < teller->all ? done : teller->all;
+    if (teller->call(teller->context, (int32_t)phase, most, teller->all) == 0)
+        return AERO_OK;
+    return ae_fail(error, AERO_INTERRUPTED,
+                   "the recovery was ended by who asked for it, after %llu of %llu bytes; nothing "
+                   "was changed",
+                   (unsigned long long)most, (unsigned long long)teller->all);
+}
+
+/* The beginning: what there is to read. */
+static aero_status tell_first(const recovery *of)
+{
+    const bool has_checkpoint = of->checkpoint.fd >= 0;
+    if (of->goal->teller == NULL)
+        return AERO_OK;
+    of->goal->teller->all = has_checkpoint ? of->checkpoint.size : 0;
+    for (uint32_t index = 0; index < of->files.count; index++)
+        of->goal->teller->all += of->files.files[index].size;
+    return aei_recovery_tell(of->goal->teller,
+                             has_checkpoint ? AERO_RECOVERY_CHECKPOINT : AERO_RECOVERY_LOG, 0, true,
+                             &of->session->error);
+}
+
+static aero_status tell_replayed(const recovery *of)
+{
+    uint64_t done = of->checkpoint.fd >= 0 ? of->checkpoint.size : 0;
+    for (uint32_t index = 0; index < of->reader.file; index++)
+        done += of->files.files[index].size;
+    done += of->reader.lsn - of->files.files[of->reader.file].base;
+    return aei_recovery_tell(of->goal->teller, AERO_RECOVERY_LOG, done, false, &of->session->error);
+}
+
+/* All is read: the indexes are left. */
+static aero_status indexes_fill(const recovery *of)
+{
+    ae_recovery_teller *teller = of->goal->teller;
+    const uint64_t all = teller != NULL ? teller->all : 0;
+    aero_error *error = &of->session->error;
+    aero_status status = aei_recovery_tell(teller, AERO_RECOVERY_INDEXES, all, true, error);
+    if (status == AERO_OK)
+        status = aei_indexes_fill(of->session);
+    return status != AERO_OK ? status
+                             : aei_recovery_tell(teller, AERO_RECOVERY_INDEXES, all, true, error);
+}
+
 /* ---- times of what is recovered ------------------------------------------------------------- */
 
 /* Rows live on for the rest of their time: what has been applied was written by `wall_us`.  Its
@@ -117,8 +175,7 @@ static aero_status spoilt(recovery *of)
 static aero_status load_rows(recovery *of)
 {
     uint64_t rows = 0;
-    const aero_status status = aei_rows_load(of->session, &of->checkpoint, of->goal->lenient,
-                                             &rows);
+    const aero_status status = aei_rows_load(of->session, &of->checkpoint, of->goal, &rows);
     of->sink.rows += rows;
     if (status == AERO_CORRUPT && of->goal->lenient)
         return spoilt(of);
@@ -235,6 +292,8 @@ static aero_status replay(recovery *of)
             status = frame_apply(of);
         else if (of->reader.frame->kind == AE_FRAME_FILE)
             of->end.framed = of->files.files[of->reader.file].head.number;
+        if (status == AERO_OK)
+            status = tell_replayed(of);
         if (status != AERO_OK)
             break;
     }
@@ -257,6 +316,8 @@ static aero_status recover_tables(recovery *of)
     aero_status status = ae_sink_open(&of->sink, of->session,
                                       aei_durable_stack(of->db->profile_kind));
     ae_index_defer(of->db);
+    if (status == AERO_OK)
+        status = tell_first(of);
     if (status == AERO_OK && of->checkpoint.fd >= 0)
         status = load_rows(of);
     if (status == AERO_OK && of->checkpoint.fd >= 0)
@@ -269,7 +330,7 @@ static aero_status recover_tables(recovery *of)
     const aero_status closed = ae_sink_close(&of->sink, status == AERO_OK);
     (void)time_mark(of, of->youngest_us, true);
     status = status != AERO_OK ? status : closed;
-    return status != AERO_OK ? status : aei_indexes_fill(of->session);
+    return status != AERO_OK ? status : indexes_fill(of);
 }
 
 static aero_status recover_run(recovery *of, aero_error *error)

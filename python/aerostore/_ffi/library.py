@@ -68,6 +68,7 @@ _TYPES = (
     "aero_open_options *",
     "aero_progress",
     "aero_query **",
+    "aero_recovering",
     "aero_session **",
     "aero_stat const **",
     "aero_tsv_options *",
@@ -215,6 +216,7 @@ def _describe(ffi: Any, lib: Any) -> PackageInfo:
                 row_size=int(table.row_size),
                 null_words=int(table.null_words),
                 by_name=by_name,
+                aliases=frozenset(by_name) - {column.name for column in columns},
             )
         )
     return PackageInfo(

@@ -15,13 +15,17 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from aerostore._ffi.library import Library
 from aerostore._ffi.values import Unfit, ValueBuffer, decode_value
 from aerostore._model import Index, TableInfo
 from aerostore.errors import StaleHandle, TypeMismatch, UsageError, error_class
+
+# What a long recovery tells: "checkpoint", "log" or "indexes", bytes done, bytes in all.
+Recovering = Callable[[str, int, int], object]
+_PHASES = {1: "checkpoint", 2: "log", 3: "indexes"}
 
 
 class Store:
@@ -36,6 +40,7 @@ class Store:
         memory: str | None,
         shm_path: str | None,
         size: int,
+        progress: Recovering | None = None,
     ) -> None:
         self.library = library
         self.closed = False
@@ -45,9 +50,29 @@ class Store:
         ffi = library.ffi
         texts = [c_string(ffi, text) for text in (data_dir, profile, memory, shm_path)]
         options = ffi.new("aero_open_options *", (*texts, size))
+        raised: list[BaseException] = []
+
+        def recovering(_context: Any, phase: int, done: int, total: int) -> int:
+            try:
+                if progress is not None:
+                    progress(_PHASES[phase], int(done), int(total))
+            except BaseException as problem:  # raised again below
+                raised.append(problem)
+                return 1
+            return 0
+
+        # It is always there: it is also where Python handles Ctrl-C in a long recovery.
+        callback = ffi.callback("aero_recovering", recovering)
+        options.progress = callback
         out = ffi.new("aero_db **")
         error = ffi.new("aero_error *")
-        if library.lib.aero_open(options, out, error):
+        failed = library.lib.aero_open(options, out, error)
+        if raised:
+            problem = raised.pop()
+            if not failed:
+                library.lib.aero_close(out[0], ffi.new("aero_error *"))
+            raise problem
+        if failed:
             raise library.exception(error)
         self._handle = out[0]
 
@@ -345,6 +370,7 @@ class Session:
     def _assign(self, table: TableInfo, names: Sequence[str], values: Sequence[object]) -> int:
         by_name, columns = table.by_name, self._columns
         if len(names) > len(table.columns):
+            self._refuse_twice(table, names)
             raise UsageError(
                 f"table {table.name} has {len(table.columns)} columns, {len(names)} values given",
                 table=table.name,
@@ -352,11 +378,23 @@ class Session:
         try:
             for place, name in enumerate(names):
                 columns[place] = by_name[name]
+            if not table.aliases.isdisjoint(names):  # without them a mapping has no name twice
+                self._refuse_twice(table, names)
         except (KeyError, TypeError):
             table.column_index(name)
             raise
         self.fill(self._values, values, names, table)
         return len(names)
+
+    @staticmethod
+    def _refuse_twice(table: TableInfo, names: Sequence[str]) -> None:
+        seen: dict[int, str] = {}
+        for name in names:
+            other = seen.setdefault(table.column_index(name), name)
+            if other != name:
+                raise UsageError(
+                    f"{other!r} and {name!r} are the same column; give it once", table=table.name
+                )
 
     def increment(
         self, table: TableInfo, key: object, column: int, delta: object

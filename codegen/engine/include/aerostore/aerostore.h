@@ -131,15 +131,29 @@ const char *aero_conflict_name(int32_t reason);
 
 /* ---- databases and sessions ----------------------------------------------------------------- */
 
+enum aero_recovery_phase {
+    AERO_RECOVERY_CHECKPOINT = 1, /* its rows are read */
+    AERO_RECOVERY_LOG = 2,        /* commits after it are */
+    AERO_RECOVERY_INDEXES = 3     /* all is read; the ordered indexes are made */
+};
+/* How far a recovery is, in bytes of its files.  Called in the thread that opens, at the beginning,
+ * before the indexes, at the end, and between these at most every 100 ms; `done` never shrinks and
+ * ends at `all`.  Not called when there is nothing to recover.  Non-zero ends the opening with
+ * INTERRUPTED; no file is changed. */
+typedef int32_t (*aero_recovering)(void *context, int32_t phase, uint64_t done, uint64_t all);
+
 typedef struct aero_open_options {
     const char *data_dir; /* made if missing; names the store */
     const char *profile;  /* "shared" (default when NULL), "embedded", "logical" */
     const char *memory;   /* "shared", "private", or NULL for the profile's */
     const char *shm_path; /* NULL: $AEROSTORE_SHM_PATH, else a name from data_dir on /dev/shm */
     uint64_t size; /* most bytes the segment may grow to; 0: 1 GiB, or what the segment has */
+    aero_recovering progress; /* may be NULL */
+    void *progress_context;
 } aero_open_options;
 
-/* Create or attach.  Errors: USAGE, IO, PERMISSION, MISMATCH, CORRUPT, FULL, NO_MEMORY. */
+/* Create or attach.  Errors: USAGE, IO, PERMISSION, MISMATCH, CORRUPT, FULL, NO_MEMORY,
+ * INTERRUPTED. */
 aero_status aero_open(const aero_open_options *options, aero_db **db, aero_error *error);
 /* Close: USAGE while sessions are open.  The segment stays for others. */
 aero_status aero_close(aero_db *db, aero_error *error);
@@ -214,8 +228,9 @@ typedef struct aero_files_report {
     double elapsed_ms;
 } aero_files_report;
 
-/* Stores that need not be open; of the options only data_dir and size (of private memory, 0: as
- * much as it takes) count.  Errors: NOT_FOUND without a store, CORRUPT and MISMATCH as recovery. */
+/* Stores that need not be open; of the options only data_dir, size (of private memory, 0: as much
+ * as it takes) and progress count.  Errors: NOT_FOUND without a store, CORRUPT and MISMATCH as
+ * recovery, INTERRUPTED. */
 /* Read all files as recovery would, and walk what comes out of them.  Nothing is changed. */
 aero_status aero_files_verify(const aero_open_options *options, aero_files_report *report,
                               aero_error *error);

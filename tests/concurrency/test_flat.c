@@ -1,0 +1,221 @@
+/* Memory that stays flat: a mixed load in a segment of about four times the live data, and a row
+ * that is updated for ever.
+ *
+ * Short here: one writer and a count of operations, so that no scheduler has a say.  Under `invoke
+ * torture` $AE_FLAT_SECONDS has two writers run for so long, also looks at their rate, and
+ * $AE_HOT_UPDATES says how often the hot row is written.
+ *
+ * variants: plain asan
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "flights.h"
+
+enum { PARTS = 10, COMERS = 64, PART_OPERATIONS = 12000, WRITERS_MOST = 2 };
+/* Of so few rows a twentieth is less than what pages and the fill of index leaves make. */
+enum { PAGES_APART = 4 * 65536 };
+enum { SHORT_ROWS = 4000, LONG_ROWS = 200000 };
+
+static uint64_t wish(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+/* Seconds of processor time that this process has used: a busy neighbour does not change a rate. */
+static double cpu_seconds(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
+    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+/* ---- the mixed load ------------------------------------------------------------------------- */
+
+typedef struct writer {
+    test_store *store;
+    uint64_t rows;
+    uint64_t number;
+    uint64_t random;
+    uint64_t came; /* and as many went, but the last COMERS */
+    uint64_t until_ns;
+    atomic_bool failed;
+    atomic_ullong done;
+} writer;
+
+static aero_status scan_some(aero_session *session, uint64_t salt)
+{
+    aero_query *query = NULL;
+    uint64_t count = 0;
+    const aero_value bound[] = {v_int((int64_t)(salt % 40000)), v_int((int64_t)(salt % 40000) + 9)};
+    aero_status status = aero_query_new(session, FLIGHTS, &query);
+    if (status != AERO_OK)
+        return status;
+    status = aero_query_clause(query, AERO_OP_GE, FLIGHT_ALTITUDE, 1, &bound[0]);
+    if (status == AERO_OK)
+        status = aero_query_clause(query, AERO_OP_LE, FLIGHT_ALTITUDE, 1, &bound[1]);
+    if (status == AERO_OK)
+        status = aero_query_count(query, &count);
+    aero_query_free(query);
+    return status;
+}
+
+/* Mostly updates of any row; of sixteen one that comes and one that goes, and a scan. */
+static aero_status operate(writer *of, aero_session *session)
+{
+    char name[32];
+    const uint64_t salt = next_random(&of->random);
+    const uint64_t kind = salt % 16;
+    if (kind == 0)
+        return scan_some(session, salt >> 8);
+    if (kind > 1)
+        return flight_put(session, flight_name(name, (salt >> 32) % of->rows),
+                          (int64_t)(salt >> 8) % 45000);
+    const uint64_t base = of->rows * (of->number + 2);
+    aero_status status = flight_insert(session, flight_name(name, base + of->came),
+                                       (int64_t)(salt >> 8) % 45000);
+    if (status == AERO_OK && of->came >= COMERS)
+        status = flight_delete(session, flight_name(name, base + of->came - COMERS));
+    of->came++;
+    return status;
+}
+
+/* Until the time is over, or when there is none, a part's operations. */
+static void operate_part(writer *of, aero_session *session)
+{
+    for (uint64_t step = 0; of->until_ns != 0 ? now_ns() < of->until_ns : step < PART_OPERATIONS;
+         step++) {
+        if (operate(of, session) != AERO_OK) {
+            fprintf(stderr, "writer: %s\n", aero_session_error(session)->text);
+            of->failed = true;
+            return;
+        }
+        of->done++;
+    }
+}
+
+static void *writer_main(void *context)
+{
+    writer *of = context;
+    aero_session *session = NULL;
+    aero_error error;
+    if (aero_session_open(of->store->db, &session, &error) != AERO_OK) {
+        of->failed = true;
+        return NULL;
+    }
+    operate_part(of, session);
+    aero_session_close(session);
+    return NULL;
+}
+
+/* Run a part with all writers.  Returns operations a second of processor time. */
+static double part_run(writer *writers, uint32_t count, uint64_t part_ns)
+{
+    pthread_t threads[WRITERS_MOST];
+    const double from = cpu_seconds();
+    uint64_t done = 0;
+    for (uint32_t each = 0; each < count; each++) {
+        writers[each].until_ns = part_ns == 0 ? 0 : now_ns() + part_ns;
+        writers[each].done = 0;
+        assert_int_equal(pthread_create(&threads[each], NULL, writer_main, &writers[each]), 0);
+    }
+    for (uint32_t each = 0; each < count; each++) {
+        assert_int_equal(pthread_join(threads[each], NULL), 0);
+        assert_false(writers[each].failed);
+        done += writers[each].done;
+    }
+    return (double)done / (cpu_seconds() - from);
+}
+
+static void rows_fill(aero_session *session, uint64_t rows)
+{
+    char name[32];
+    for (uint64_t key = 0; key < rows; key++)
+        assert_ok(session, flight_insert(session, flight_name(name, key), (int64_t)key % 45000));
+}
+
+/* What `rows` rows take, and what an empty segment of that size does. */
+static uint64_t rows_weight(uint64_t rows, uint64_t size, uint64_t *empty)
+{
+    test_store store;
+    store_open(&store, size);
+    *empty = stat_value(store.session, "segment_used");
+    rows_fill(store.session, rows);
+    const uint64_t weight = stat_value(store.session, "segment_used") - *empty;
+    store_close(&store);
+    return weight;
+}
+
+/* Goal: under a mixed load memory stays flat after the first part, and in the long form the rate
+ * too.  Method: parts of equal length in a segment of four times the rows. */
+static void test_a_mixed_load_stays_flat(void **state)
+{
+    const uint64_t seconds = wish("AE_FLAT_SECONDS", 0);
+    const uint64_t rows = seconds == 0 ? SHORT_ROWS : LONG_ROWS;
+    const uint32_t count = seconds == 0 ? 1 : WRITERS_MOST;
+    const uint64_t seed = test_seed("flat");
+    writer writers[WRITERS_MOST];
+    double rates[PARTS];
+    uint64_t used[PARTS];
+    uint64_t empty = 0;
+    test_store store;
+    (void)state;
+    uint64_t live = rows_weight(rows, rows * 2048 + (64 << 20), &empty);
+    /* Again with that size, because what is fixed grows with it. */
+    live = rows_weight(rows, empty + 4 * live, &empty);
+    store_open(&store, empty + 4 * live);
+    rows_fill(store.session, rows);
+    for (uint32_t each = 0; each < count; each++)
+        writers[each] = (writer){
+            .store = &store, .rows = rows, .number = each, .random = seed + each};
+    for (int part = 0; part < PARTS; part++) {
+        rates[part] = part_run(writers, count, seconds * 1000000000u / PARTS);
+        used[part] = stat_value(store.session, "segment_used") - empty;
+        printf("part %d: %.0f a second, %" PRIu64 " bytes for rows of %" PRIu64 "\n", part,
+               rates[part], used[part], live);
+        assert_true((double)used[part] <= 1.05 * (double)used[0] + PAGES_APART);
+    }
+    if (seconds != 0)
+        assert_true(rates[PARTS - 1] >= 0.9 * rates[1]);
+    store_close(&store);
+}
+
+/* ---- a hot row ------------------------------------------------------------------------------ */
+
+/* Goal: a row that is updated for ever keeps a handful of versions.  Method: count what is dead now
+ * and then; the segment does not grow after the first updates. */
+static void test_a_hot_row_keeps_few_versions(void **state)
+{
+    const uint64_t updates = wish("AE_HOT_UPDATES", 50000);
+    uint64_t used = 0;
+    uint64_t looks = 0;
+    uint64_t many = 0;
+    test_store store;
+    (void)state;
+    store_open(&store, 16 << 20);
+    /* A checkpoint's snapshot would need a version of its own time. */
+    assert_ok(store.session,
+              aero_config_set(store.session, "aerostore.checkpoint_wal_bytes", "1000000000000"));
+    assert_ok(store.session, flight_insert(store.session, "hot", 0));
+    for (uint64_t done = 1; done <= updates; done++) {
+        assert_ok(store.session, flight_put(store.session, "hot", (int64_t)(done % 45000)));
+        if (done % 1000 != 0)
+            continue;
+        looks++;
+        many += stat_value(store.session, "dead_versions") > 64;
+        if (done == 5000)
+            used = stat_value(store.session, "segment_used");
+    }
+    /* A keeper that is held up while it reads may hold up the others for a moment. */
+    assert_true(many <= looks / 10);
+    assert_true(stat_value(store.session, "segment_used") <= used + PAGES_APART);
+    store_close(&store);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_a_mixed_load_stays_flat),
+    cmocka_unit_test(test_a_hot_row_keeps_few_versions),
+};
+
+AE_TEST_MAIN(tests)
