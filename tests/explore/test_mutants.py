@@ -534,7 +534,8 @@ def test_planted_fault_is_found(mutant):
     """The model fails, and its schedule alone fails too."""
     source = HERE / mutant.program
     links = c_items.comment_words(source.read_text(), "links")
-    program = cbuild.program(source, "explore", links, ("-lcmocka",), mutant.folder())
+    (variant,) = c_items.comment_words(source.read_text(), "variants")
+    program = cbuild.program(source, variant, links, ("-lcmocka",), mutant.folder())
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith("AE_EXPLORE_")}
     environment["AE_EXPLORE_MORE"] = str(mutant.more)

@@ -4,7 +4,7 @@
  * At the end of each run the tree holds what was put, once (T2, T4), every node is reached or free
  * (T5), and nothing is left when it is taken down.
  *
- * variants: explore
+ * variants: explore_tree
  * links: tests/explore * generated/aerostore
  */
 #include "tree_models.h"

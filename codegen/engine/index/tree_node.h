@@ -50,7 +50,7 @@ _Static_assert(sizeof(ae_tree_node) == 48, "format");
 /* Bytes of nodes by width: about 60 entries a leaf and 70 to 100 children an inner node.  Rewriting
  * a leaf costs its size for every 16 entries, searching one the logarithm, memory at a miss the
  * lines that are touched. */
-#ifdef AE_EXPLORE /* leaves of six entries, inner nodes of four */
+#ifdef AE_TREE_SMALL /* leaves of six entries, inner nodes of four */
 static inline uint32_t aei_leaf_bytes(uint32_t width)
 {
     return (uint32_t)sizeof(ae_tree_node) + 6 * (8 * width + 8);
