@@ -518,7 +518,7 @@ static void test_two_join_one_leaf(void **state)
                    .beginning = three_to_join,
                    .bodies = {body_work, body_work},
                    .work = {{-30}, {-80}},
-                   .interruptions = 3});
+                   .interruptions = 2});
 }
 
 /* Goal: what is put into leaves that are joined is in, and who walks meets everything once. */
