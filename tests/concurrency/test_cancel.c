@@ -187,7 +187,7 @@ static void test_a_stopped_reader_is_cancelled(void **state)
     char byte = 0;
     int status = 0;
     (void)state;
-    store_open(&store, 16 << 20);
+    store_open(&store, 512 << 20); /* a second of writes */
     aero_session *s = store.session;
     assert_ok(s, aero_config_set(s, "aerostore.transaction_timeout_secs", "1"));
     assert_ok(s, flight_put(s, "row", 1));

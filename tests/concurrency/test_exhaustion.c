@@ -77,7 +77,9 @@ static void test_a_reader_holds_back_no_more_than_the_segment(void **state)
         assert_true(stat_value(store.session, "segment_used") <= SEGMENT);
         rows_check(reader, first);
         rows_check(store.session, newest);
-        assert_status(store.session, AERO_FULL, flight_put(store.session, "f0000000", 1));
+        /* It stays full, but for the few that fit into what kinds of use have left over. */
+        assert_in_range(write_until_full(store.session, newest), 0, writes / 8);
+        rows_check(reader, first);
         assert_ok(reader, aero_commit(reader));
         assert_ok(store.session, flight_put(store.session, "f0000000", newest[0]));
         rows_check(store.session, newest);

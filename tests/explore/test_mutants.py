@@ -392,15 +392,6 @@ MUTANTS = (
            "    (void)side;\n"
            "    ae_store64_release",
            "test_tree.c", "test_dying_in_a_split_of_the_top"),
-    Mutant("a node is retired by two", "index/tree_replace.c",
-           "               !ae_cas64(&node->block.word, word, retired)) {\n"
-           "        return;\n"
-           "    }",
-           "               retired == 0) {\n"
-           "        return;\n"
-           "    }\n"
-           "    ae_store64_release(&node->block.word, retired);",
-           "test_tree.c", "test_dying_beside_a_rival"),
     Mutant("a node is retired again by a repair", "index/tree_replace.c",
            "        if (ae_limbo_last_is(&at->block_head, &at->block_tail, ref))\n"
            "            return;",
@@ -426,7 +417,7 @@ MUTANTS = (
            "test_tree.c", "test_two_replace_a_leaf"),
     Mutant("a node is retired before it is unlinked", "index/tree_replace.c",
            "    if (ae_cas64(place, ref, successor == AE_TREE_GONE ? 0 : successor)) {",
-           "    node_retire(tree, slot, node);\n"
+           "    aei_node_retire(tree, slot, node);\n"
            "    if (ae_cas64(place, ref, successor == AE_TREE_GONE ? 0 : successor)) {",
            "test_tree.c", "test_a_child_under_a_parent_that_is_replaced"),
     Mutant("a node is retired with an old number", "index/tree_replace.c",

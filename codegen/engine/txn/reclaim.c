@@ -107,7 +107,8 @@ static void version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
 /* Ask for what freeing the next ones will read: the third's version, the second's row, and the
  * version the first's row has now.  Where somebody holds the horizon back, all of that was touched
  * long ago; one after the other the misses would cost as much as the commit.  They are reads, not
- * prefetches: where the translation of the page is not at hand, a prefetch is dropped. */
+ * prefetches, where somebody else does not write plainly: where the translation of the page is not
+ * at hand, a prefetch is dropped. */
 static void limbo_fetch(const aero_db *db, ae_ref first)
 {
     if (first == 0)
@@ -121,7 +122,7 @@ static void limbo_fetch(const aero_db *db, ae_ref first)
     if (ae_head_is_row(head)) {
         const ae_version *newest = ae_at(&db->segment, ae_head_ref(head));
         (void)ae_load64(&newest->begin);
-        (void)*(const volatile char *)&newest->row[64];
+        __builtin_prefetch(&newest->row[64]);
     }
     const ae_ref second = ae_load32(&one->limbo_next);
     if (second == 0)
@@ -133,7 +134,7 @@ static void limbo_fetch(const aero_db *db, ae_ref first)
         return;
     const ae_version *three = ae_at(&db->segment, third);
     (void)ae_load64(&three->begin);
-    (void)*(const volatile char *)&three->row[64];
+    __builtin_prefetch(&three->row[64]);
 }
 
 /* Free up to `most` versions of the slot's limbo that ended at or before the horizon. */

@@ -83,6 +83,7 @@ _TYPES = (
     "size_t *",
     "uint32_t *",
     "uint32_t[]",
+    "int64_t *",
     "uint64_t *",
     "uintptr_t",
     "void const **",
