@@ -160,8 +160,13 @@ def test_it_survives_without_its_lock_file(opened, place):
     (place / "s" / "aerostore.lock").unlink()
 
     def goes_on() -> bool:
+        """Each commit looks whether there is a keeper; some intervals later it is on the disk."""
         write(db, 2)
-        return flushed(db)
+        for _ in range(100):
+            if flushed(db):
+                return True
+            time.sleep(0.01)
+        return False
 
     until(goes_on)
     db.checkpoint()
