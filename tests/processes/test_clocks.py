@@ -41,14 +41,15 @@ db.close()
 print("good", flush=True)
 """
 
-# Dies with a transaction open.
+# Dies with a transaction open, as soon as it gets the row.
 DYING = """
 import os, signal, sys
 import aerostore
 db = aerostore.open(sys.argv[1], shm_path=sys.argv[2], size="32MiB")
-with db.transaction():
+def once():
     db["FlightState"].update("hot", altitude=-1)
     os.kill(os.getpid(), signal.SIGKILL)
+db.run(once, retries=1000)
 """
 
 
