@@ -3,6 +3,7 @@
 import io
 import random
 import threading
+import time
 
 import pytest
 
@@ -259,11 +260,12 @@ def test_arrow_types(aerostore_library, market_library, fs, tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     assert fs.search().to_arrow().schema.field("typ").type == pyarrow.string()
     market = aerostore.open(tmp_path / "m", profile="embedded", package="market", size="64MiB")
+    placed_at = time.time()  # a trade lives for a day
     with market as db:
         trades = db["Trade"]
         for key in (1, 2**64 - 1):
             trades.upsert({"trade_id": key, "symbol": "S", "amount": -(2**63), "account": 1,
-                           "placed_at": 0.5})
+                           "placed_at": placed_at})
         found = trades.search(sort=["trade_id"]).to_arrow()
         assert found.column("trade_id").to_pylist() == [1, 2**64 - 1]
         assert found.schema.field("trade_id").type == pyarrow.uint64()
