@@ -111,6 +111,8 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn);
 void ae_reclaim_dead(aero_db *db, uint32_t slot);
 /* Make room: reap the dead, empty other slots' limbo and stock.  True when something was freed. */
 bool ae_reclaim_hard(aero_session *session);
+/* Free the head of the slot's limbo, which has no index entries and is seen by nobody. */
+void ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref);
 /* Free one version that has been unlinked; `pool` is its pool. */
 void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref);
 /* Take the row's anchor out of the hash for good, if its head is still `head`. */
