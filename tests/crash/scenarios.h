@@ -286,12 +286,14 @@ static inline void run_expiry(aero_session *session, ledger *of)
         of->pending[key] = 0;
     ledger_announce(of);
     ae_ttl_set(db, INSTRUMENT, (ae_ttl){1000, -1});
+    ae_store64(&db->settings->ttl_sweep_interval_ms, 1000);
     ae_store64(&db->age->due_ns, 0);
     ae_store64(&db->age->place, AE_AGE_PLACE_IDLE);
     while (ae_ttl_step(session))
         ;
     ledger_settle(of, true);
     ae_ttl_set(db, INSTRUMENT, (ae_ttl){0, -1});
+    ae_store64(&db->settings->ttl_sweep_interval_ms, 0);
     for (uint32_t key = 0; key < 4; key++)
         must(session, ledger_single(session, of, key, key + 1));
 }

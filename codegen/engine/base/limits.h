@@ -103,7 +103,9 @@
 
 /* Between two rounds of looking for rows whose time to live is over: such times are minutes or
  * more, and a round reads through all rows of the tables that have one. */
+#ifndef AE_TTL_SWEEP_INTERVAL_MS
 #define AE_TTL_SWEEP_INTERVAL_MS 1000u
+#endif
 
 /* Savepoints open at once in a transaction. */
 #define AE_SAVEPOINTS_MAX 1000000u
