@@ -308,11 +308,14 @@ static inline void run_pruning(aero_session *session, ledger *of)
     must(session, aero_session_open(session->db, &holder, NULL));
     must(holder, aero_begin(holder, AERO_ISOLATION_READ_ONLY));
     must(holder, aero_count(holder, INSTRUMENT, &rows));
-    for (uint32_t step = 0; step < 700; step++)
+    for (uint32_t step = 0; step < 320; step++) {
         must(session, ledger_single(session, of, step % 11, step % 13 == 12 ? 0 : step % 5 + 1));
+        if (step % 5 == 4) /* one that the holder never sees */
+            must(session, ledger_single(session, of, 20 + step / 10, step % 2 == 0 ? 3 : 0));
+    }
     must(holder, aero_commit(holder));
     aero_session_close(holder);
-    for (uint32_t step = 0; step < 200; step++)
+    for (uint32_t step = 0; step < 60; step++)
         must(session, ledger_single(session, of, step % 11, step % 5 + 1));
 }
 
