@@ -8,6 +8,8 @@ commit queue is told so by an event of kind "overflow"; what it missed is in the
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # Waiting goes in steps, so that Ctrl-C and other signals are served between them.
 _STEP = 0.1
+# Events told to an `async for` before the loop's other tasks have a turn.
+_EVENTS_A_TURN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ class Watch:
         self._row = row_class(plan.table, tuple(range(len(plan.table.columns))))
         self._timeout = timeout
         self._position: int | None = None
-        self._reading: tuple[asyncio.AbstractEventLoop, int] | None = None
+        self._descriptor: _Descriptor | None = None
+        self._waiting: asyncio.Future[None] | None = None
 
     @property
     def position(self) -> int | None:
@@ -113,9 +118,13 @@ class Watch:
         self._handle.resync()
 
     def close(self) -> None:
-        """End the watch; a second time does nothing."""
-        self._unhook()
+        """End the watch; a second time does nothing.  A task that waits for it gets StaleHandle."""
         self._handle.close()
+        if self._waiting is not None:
+            self._unhook(self._waiting.get_loop())
+            _wake(self._waiting)
+        if self._descriptor is not None:
+            self._descriptor.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,51 +137,98 @@ class Watch:
     ) -> None:
         self.close()
 
+    def _until(self) -> float:
+        return math.inf if self._timeout is None else time.monotonic() + self._timeout
+
     # ---- for ----
 
     def __iter__(self) -> Iterator[Event]:
         """Yield events; ends when none came for `timeout` seconds."""
+        until = self._until()
         while True:
             event = self.poll()
-            if event is None and not self._wait():
-                return
             if event is not None:
                 yield event
+                until = self._until()
+            elif not self._wait(until):
+                return
 
-    def _wait(self) -> bool:
-        until = None if self._timeout is None else time.monotonic() + self._timeout
-        while True:
-            step = _STEP if until is None else min(_STEP, until - time.monotonic())
-            if self._handle.wait(max(step, 0)):
+    def _wait(self, until: float) -> bool:
+        while (left := until - time.monotonic()) > 0:
+            if self._handle.wait(min(_STEP, left)):
                 return True
-            if until is not None and time.monotonic() >= until:
-                return False
+        return False
 
     # ---- async for ----
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """Yield events without blocking the event loop; ends like the other iterator."""
-        loop = asyncio.get_running_loop()
-        news = asyncio.Event()
-        descriptor = self._handle.descriptor()
-        self._unhook()
-        loop.add_reader(descriptor, news.set)
-        self._reading = (loop, descriptor)
-        try:
-            while True:
-                news.clear()
-                while (event := self.poll()) is not None:
-                    yield event
-                try:
-                    await asyncio.wait_for(news.wait(), self._timeout)
-                except TimeoutError:
-                    return
-        finally:
-            self._unhook()
+        """Yield events without blocking the event loop; ends like the other iterator.
 
-    def _unhook(self) -> None:
-        if self._reading is not None:
-            loop, descriptor = self._reading
-            self._reading = None
-            if not loop.is_closed():
-                loop.remove_reader(descriptor)
+        Raises:
+            UsageError: another task waits for this watch already.
+            StaleHandle: the watch or the database was closed.
+        """
+        loop = asyncio.get_running_loop()
+        if self._descriptor is None:
+            self._descriptor = _Descriptor(self._handle.descriptor())
+        until = self._until()
+        told = 0
+        while True:
+            while (event := self.poll()) is not None:
+                yield event
+                until = self._until()
+                told += 1
+                if told % _EVENTS_A_TURN == 0:
+                    await asyncio.sleep(0)
+            if not await self._news(loop, self._descriptor.number, until):
+                return
+
+    async def _news(
+        self, loop: asyncio.AbstractEventLoop, descriptor: int, until: float
+    ) -> bool:
+        """Sleep until there may be an event.  False: it is time to end."""
+        if self._waiting is not None:
+            raise UsageError("another task waits for this watch already")
+        self._waiting = loop.create_future()
+        # A reader only while we wait: the descriptor stays readable as long as events are there,
+        # and the loop would spin while the caller is busy with one.
+        loop.add_reader(descriptor, _wake, self._waiting)
+        left = until - time.monotonic()
+        try:
+            async with asyncio.timeout(None if left == math.inf else left):
+                await self._waiting
+        except TimeoutError:
+            return False
+        finally:
+            self._unhook(loop)
+            self._waiting = None
+        return True
+
+    def _unhook(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._descriptor is not None and self._descriptor.number >= 0 and not loop.is_closed():
+            loop.remove_reader(self._descriptor.number)
+
+
+class _Descriptor:
+    """A descriptor of our own for the engine's event.
+
+    The engine's may be closed, and its number used again, while the event loop knows it.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = os.dup(number)
+
+    def close(self) -> None:
+        """Close it; a second time does nothing."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            os.close(number)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            self.close()
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -132,7 +132,8 @@ static void news(ClientData data, int mask)
     Tcl_Preserve(watch);
     Tcl_Preserve(interp);
     aetcl_enter(state);
-    for (int turn = 0; turn < EVENTS_A_TURN && watch->watch != NULL && !state->close_pending;
+    for (int turn = 0; turn < EVENTS_A_TURN && watch->watch != NULL && !state->close_pending &&
+                       !Tcl_InterpDeleted(interp);
          turn++) {
         aero_event event;
         if (aero_watch_next(watch->watch, &event) != AERO_OK) {

@@ -5,7 +5,6 @@ Costs are times per row (less is better), so "at least 3 x SQLite" is SQLite's t
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.core import DRIVERS, OUTPUT, Bar, BenchError, Outcome, Work, note_missing
+from bench.crucible import crucible
+from bench.servers import all_cores, postgres, tool
 from support.paths import ROOT
 
 
@@ -233,11 +234,14 @@ def commit(work: Work) -> Outcome:
     segment = work.folder("commit")
     disk = Path(tempfile.mkdtemp(prefix="commit-", dir=OUTPUT))
     try:
-        milliseconds = "300" if work.rounds == 1 else "1500"
-        work.measure(outcome, [str(work.engine_driver("commit")), str(disk),
-                               str(segment / "segment"), milliseconds, str(work.rounds), "16"])
-        for _ in range(work.rounds):
-            postgres(work, outcome, disk)
+        milliseconds = "300" if work.quick else "1500"
+        program = str(work.engine_driver("commit"))
+        with postgres(work) as server:
+            for _ in range(work.rounds):
+                work.measure(outcome, [program, str(disk), str(segment / "segment"), milliseconds,
+                                       "1", "16"])
+                if server is not None:
+                    pgbench(work, outcome, server, disk)
     finally:
         shutil.rmtree(disk)
         shutil.rmtree(segment)
@@ -326,49 +330,24 @@ def tree(work: Work) -> Outcome:
     return outcome
 
 
-def postgres(work: Work, outcome: Outcome, disk: Path) -> None:
-    """Measure PostgreSQL's commits with 16 clients, when it is installed: pgbench on one table."""
-    tools = {name: shutil.which(name) for name in ("initdb", "pg_ctl", "pgbench", "psql")}
-    if not all(tools.values()) or shutil.which("setpriv") is None:
+def pgbench(work: Work, outcome: Outcome, server: str, folder: Path) -> None:
+    """Measure PostgreSQL's synchronous commits with 16 clients on one table."""
+    tools = [tool("pgbench"), tool("psql")]
+    if None in tools:
         return
-    cluster = disk / "postgres"
-    script = disk / "update.sql"
-    # It refuses to run as root; the account comes with the package.
-    other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    user = other if os.geteuid() == 0 else []
-    shutil.rmtree(cluster, ignore_errors=True)
-    cluster.mkdir()
+    script = folder / "update.sql"
     script.write_text("\\set id :client_id * 100 + random(0, 99)\n"
                       "UPDATE flights SET lat = lat + 1, altitude = 5 WHERE id = :id;\n")
-    script.chmod(0o644)
-    if user:
-        shutil.chown(cluster, "postgres", "postgres")
-        for folder in (disk, *disk.parents):
-            if not folder.stat().st_mode & 0o001:
-                if folder != disk:
-                    return  # its account may not come here
-                folder.chmod(0o711)
-    try:
-        work.run([*user, str(tools["initdb"]), "-D", str(cluster), "-A", "trust", "-U", "bench"])
-        work.run([*user, str(tools["pg_ctl"]), "-D", str(cluster), "-w", "-l",
-                  str(cluster / "server.log"), "-o",
-                  f"-c listen_addresses= -c unix_socket_directories={cluster}", "start"])
-    except BenchError as error:
-        work.say(f"PostgreSQL does not start: {error}")
-        return
-    server = ["-h", str(cluster), "-U", "bench", "postgres"]
-    try:
-        work.run([str(tools["psql"]), "-q", *server, "-c",
-                  "CREATE TABLE flights AS SELECT g AS id, 0.0::float8 AS lat, 0 AS altitude "
-                  "FROM generate_series(0, 1599) g; ALTER TABLE flights ADD PRIMARY KEY (id)"])
-        seconds = "1" if work.rounds == 1 else "3"
-        told = work.run([str(tools["pgbench"]), "-n", "-c", "16", "-j", "2", "-T", seconds, "-M",
-                         "prepared", "-f", str(script), *server])
-        rate = next(float(line.split()[2]) for line in told.splitlines()
-                    if line.startswith("tps = "))
-        outcome.add("sync 16", "postgresql", 1e9 / rate, "ns/row")
-    finally:
-        work.run([*user, str(tools["pg_ctl"]), "-D", str(cluster), "-m", "immediate", "stop"])
+    work.run([str(tools[1]), "-q", server, "-c",
+              "CREATE TABLE IF NOT EXISTS flights AS SELECT g AS id, 0.0::float8 AS lat, "
+              "0 AS altitude FROM generate_series(0, 1599) g; "
+              "CREATE UNIQUE INDEX IF NOT EXISTS by_id ON flights (id)"])
+    seconds = "1" if work.quick else "3"
+    with all_cores():
+        told = work.run([str(tools[0]), "-n", "-c", "16", "-j", "2", "-T", seconds, "-M",
+                         "prepared", "-f", str(script), server])
+    rate = next(float(line.split()[2]) for line in told.splitlines() if line.startswith("tps = "))
+    outcome.add("sync 16", "postgresql", 1e9 / rate, "ns/row")
 
 
 AREAS: dict[str, Callable[[Work], Outcome]] = {
@@ -384,4 +363,5 @@ AREAS: dict[str, Callable[[Work], Outcome]] = {
     "tree": tree,
     "commit": commit,
     "durable": durable,
+    "crucible": crucible,
 }

@@ -23,6 +23,9 @@ from support.paths import BUILD, ENGINE, ROOT, memory_folder
 DRIVERS = Path(__file__).resolve().parent / "drivers"
 OUTPUT = BUILD / "bench"
 LIBRARY = BUILD / "aerostore"
+# Where libraries' headers are, if not where their names say.
+HEADERS = {"pq": "libpq-fe"}
+PQ_HEADERS = Path("/usr/include/postgresql")
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class Bar:
         under: ... by the values of this one; "" for a bar on the value itself.
         bound: the number the median ratio is compared with.
         at_least: True for "at least", False for "at most".
+        under_what: the thing the divisor measures, where that is another one.
     """
 
     text: str
@@ -59,6 +63,7 @@ class Bar:
     under: str
     bound: float
     at_least: bool = True
+    under_what: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Outcome:
             return None
         if not bar.under:
             return over.median
-        under = self.series.get((bar.what, bar.under))
+        under = self.series.get((bar.under_what or bar.what, bar.under))
         if under is None:
             return None
         return statistics.median(
@@ -121,6 +126,13 @@ class Work:
     operations: int
     scratch: Path
     say: Callable[[str], None]
+    full: bool = False
+    seconds: int = 0  # of a timed run; 0: what the benchmark thinks right
+
+    @property
+    def quick(self) -> bool:
+        """Whether this run is only to see that everything works."""
+        return self.rounds == 1 and not self.full
 
     def folder(self, name: str) -> Path:
         """Make an empty folder on tmpfs; benchmarks remove theirs when done."""
@@ -141,22 +153,34 @@ class Work:
             part.replace(path)
         return path
 
-    def driver(self, name: str) -> Path:
+    def package(self, name: str) -> Path:
+        """Compile a schema of this folder; return its library."""
+        from aerostore_codegen import build, cli
+
+        folder = OUTPUT / "packages" / name
+        self.say(f"compiling the package {name}")
+        try:
+            cli.compile_schema(DRIVERS.parent / "schemas" / f"{name}.py", folder)
+        except build.BuildError as error:
+            raise BenchError(str(error)) from error
+        return folder / f"lib{name}.so"
+
+    def driver(self, name: str, library: Path = LIBRARY / "libaerostore.so") -> Path:
         """Compile one of the C drivers with -O2 against the built library."""
         OUTPUT.mkdir(parents=True, exist_ok=True)
-        library = LIBRARY / "libaerostore.so"
         if not library.exists():
             raise BenchError(f"{library.relative_to(ROOT)} is missing; run `invoke build` first")
         source, output = DRIVERS / f"{name}.c", OUTPUT / name
         newest = max(path.stat().st_mtime for path in (*DRIVERS.glob("*.h"), source, library))
         if output.exists() and output.stat().st_mtime > newest:
             return output
-        peers = [peer for peer in ("lmdb", "sqlite3") if has_library(peer)]
+        peers = [peer for peer in ("lmdb", "sqlite3", "pq") if has_library(peer)]
         command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
                    f"-DBENCH_LMDB={int('lmdb' in peers)}",
                    f"-DBENCH_SQLITE={int('sqlite3' in peers)}",
-                   f"-I{ENGINE / 'include'}", str(source), "-o", str(output),
-                   str(library), f"-Wl,-rpath,{LIBRARY}", *(f"-l{peer}" for peer in peers)]
+                   f"-DBENCH_PQ={int('pq' in peers)}", f"-I{ENGINE / 'include'}", f"-I{PQ_HEADERS}",
+                   str(source), "-o", str(output), str(library), f"-Wl,-rpath,{library.parent}",
+                   *(f"-l{peer}" for peer in peers)]
         self.run(command)
         return output
 
@@ -204,8 +228,8 @@ class Work:
 
 def has_library(name: str) -> bool:
     """Tell whether a C library can be compiled and linked against."""
-    header = f"#include <{name}.h>\nint main(void) {{ return 0; }}\n"
-    command = ["cc", "-x", "c", "-", "-o", "/dev/null", f"-l{name}"]
+    header = f"#include <{HEADERS.get(name, name)}.h>\nint main(void) {{ return 0; }}\n"
+    command = ["cc", f"-I{PQ_HEADERS}", "-x", "c", "-", "-o", "/dev/null", f"-l{name}"]
     return subprocess.run(command, input=header, text=True, capture_output=True,
                           check=False).returncode == 0
 

@@ -26,6 +26,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "python"), str(ROOT / "codegen")
 
 from bench.areas import AREAS  # noqa: E402  the path above makes it importable
 from bench.core import OUTPUT, BenchError, Outcome, Work, scratch_folder  # noqa: E402
+from bench.plots import draw  # noqa: E402
+from bench.servers import install  # noqa: E402
 
 console = Console(stderr=True)
 
@@ -109,19 +111,26 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, max=100)] = 5,
     operations: Annotated[int, typer.Option(min=100, help="keyed operations a round")] = 500_000,
     cpu: Annotated[bool, typer.Option(help="processor time instead of wall time")] = False,
+    full: Annotated[bool, typer.Option(help="timed runs as long as the figures say")] = False,
+    seconds: Annotated[int, typer.Option(min=0, help="of each timed run; 0: as usual")] = 0,
+    add_peers: Annotated[bool, typer.Option("--install", help="install missing peers")] = False,
+    plots: Annotated[bool, typer.Option(help="draw a picture of each benchmark")] = True,
 ) -> None:
-    """Run the benchmarks: ingest get update scan tcl python transactions contention tree."""
+    """Measure Aerostore beside its peers; without names, everything."""
     chosen = names or list(AREAS)
     unknown = [name for name in chosen if name not in AREAS]
     if unknown:
         raise typer.BadParameter(f"no benchmark {unknown[0]!r}; there are: {', '.join(AREAS)}")
     if quick:
         rows, rounds, operations = min(rows, 20_000), 1, 5_000
+    for command in install() if add_peers else []:
+        console.print(f"[yellow]please run:[/yellow] {command}", soft_wrap=True)
     os.environ["BENCH_CLOCK"] = "cpu" if cpu else "wall"
     # Asked to end: end through the clean-up below.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     core = pin()
-    work = Work(rows, rounds, operations, scratch_folder(), lambda text: console.log(text))
+    work = Work(rows, rounds, operations, scratch_folder(), lambda text: console.log(text), full,
+                seconds)
     outcomes: list[Outcome] = []
     failed = False
     try:
@@ -137,6 +146,9 @@ def main(
     report = as_json(outcomes, work, core)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "results.json").write_text(json.dumps(report, indent=1) + "\n")
+    if plots:
+        for line in draw(outcomes, OUTPUT):
+            console.log(line)
     if as_text:
         print(json.dumps(report, indent=1))
     else:

@@ -319,9 +319,21 @@ static inline void run_pruning(aero_session *session, ledger *of)
         must(session, ledger_single(session, of, step % 11, step % 5 + 1));
 }
 
+/* Checkpoints between writes: each cuts the log. */
+static inline void run_checkpoints(aero_session *session, ledger *of)
+{
+    for (uint32_t round = 1; round < 4; round++) {
+        aero_checkpoint_report report;
+        for (uint32_t step = 0; step < 8; step++)
+            must(session, ledger_single(session, of, step % 5, step % 4 == 3 ? 0 : round + step));
+        must(session, aero_checkpoint(session, &report));
+    }
+}
+
 static const scenario scenarios[] = {
     {"expiry", 16 << 20, run_expiry, false},
     {"pruning", 16 << 20, run_pruning, true},
+    {"checkpoints", 16 << 20, run_checkpoints, false},
     {"moves", 16 << 20, run_moves, true},
     {"indexes", 16 << 20, run_indexes, true},
     {"singles", 16 << 20, run_singles, false},

@@ -428,6 +428,7 @@ DIES(big)
 DIES(large)
 DIES(ingest)
 DIES(full)
+DIES(checkpoints)
 DIES(moves)
 DIES(indexes)
 
@@ -447,6 +448,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_large_dies_everywhere),
     cmocka_unit_test(test_ingest_dies_everywhere),
     cmocka_unit_test(test_full_dies_everywhere),
+    cmocka_unit_test(test_checkpoints_dies_everywhere),
     cmocka_unit_test(test_moves_dies_everywhere),
     cmocka_unit_test(test_indexes_dies_everywhere),
     cmocka_unit_test(test_making_a_store_dies_everywhere),

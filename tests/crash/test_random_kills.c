@@ -132,7 +132,7 @@ static void test_random_kills_lose_nothing_and_disturb_nobody(void **state)
     (void)state;
     signal(SIGINT, SIG_DFL); /* a background job ignores it, and so would the workers */
     signal(SIGTERM, SIG_DFL);
-    store_open(&store, 64 << 20);
+    store_open(&store, 256 << 20);
     for (uint32_t number = 0; number < WORKERS; number++)
         ledgers[number] = ledger_new();
     for (uint32_t number = 0; number < WORKERS; number++)
@@ -163,10 +163,12 @@ static void test_random_kills_lose_nothing_and_disturb_nobody(void **state)
         kill_and_reap(workers[number]);
     check_all(&store, ledgers);
     /* Nothing leaks (L8): all further kills need at most a fifth more than the first ones.  In a
-     * short run the workers may not have met their worst yet: a few slabs may be new. */
+     * short run the workers may not have met their worst yet, which is what all of them write
+     * while one is off the processor with a snapshot: some megabytes may be new.  That no block is
+     * lost is for verify to say. */
     const uint64_t now = stat_value(store.session, "segment_used");
     printf("%" PRIu64 " kills: %" PRIu64 " bytes, then %" PRIu64 "\n", rounds, used, now);
-    assert_in_range(now, used, used + used / 5 + (rounds < 5000 ? 8 << 20 : 1 << 20));
+    assert_in_range(now, used, used + used / 5 + (rounds < 5000 ? 16 << 20 : 1 << 20));
     for (uint32_t number = 0; number < WORKERS; number++)
         munmap(ledgers[number], sizeof(ledger));
     store_close(&store);

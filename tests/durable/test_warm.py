@@ -21,7 +21,8 @@ import aerostore
 db = aerostore.open(sys.argv[1], shm_path=sys.argv[2], size="64MiB")
 table = db["FlightState"]
 table.upsert({"flight_id": "A", "lat": 1, "lon": 2, "updated_at": 3})
-db.transaction().__enter__()
+open_one = db.transaction()
+open_one.__enter__()
 table.upsert({"flight_id": "B", "lat": 1, "lon": 2, "updated_at": 3})
 print("ready", flush=True)
 sys.stdin.read()
@@ -46,7 +47,8 @@ def test_after_the_death_of_all_nothing_is_replayed(place):
     """Goal: the segment is attached, the orphan is cleared, the rows are those of the files."""
     killed_worker(place)
     with connect(place) as db:
-        assert (db.boot, db.orphans_cleared) == ("warm", 1)
+        # By us, or by the daemon, which may have come first.
+        assert (db.boot, db.stats()["reaped_slots"]) == ("warm", 1) and db.orphans_cleared <= 1
         warm = stores.contents(db)
         assert set(warm) == {"A"}
         db.verify()

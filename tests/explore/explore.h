@@ -56,6 +56,8 @@ __attribute__((format(printf, 1, 2))) _Noreturn void explore_fail(const char *fo
 /* The thread that runs, or EXPLORE_THREADS outside of a run. */
 uint32_t explore_self(void);
 bool explore_died(uint32_t thread);
+/* Has everybody else ended or died? */
+bool explore_alone(void);
 /* Accesses to [start, start + size) are no reason to interrupt: statistics and hints. */
 void explore_ignore(const void *start, size_t size);
 /* Nothing is ignored any more. */
@@ -72,6 +74,8 @@ typedef struct explore_world {
     struct aero_db *db;
     struct aero_session *sessions[EXPLORE_THREADS];
     struct aero_session *observer;
+    bool strict;    /* sleepers are not woken by chance; set after world_open */
+    bool overslept; /* one was woken by nobody, but because its time was over */
 } explore_world;
 extern explore_world world;
 

@@ -62,6 +62,14 @@ bool explore_died(uint32_t number)
     return ex.threads[number].dead;
 }
 
+bool explore_alone(void)
+{
+    for (uint32_t index = 0; index < ex.model->threads; index++)
+        if (index != ex.self && !ex.threads[index].over)
+            return false;
+    return true;
+}
+
 static uint64_t seconds_now(void)
 {
     struct timespec now;
@@ -412,6 +420,8 @@ void explore(const explore_model *model)
                (whole = !next_path(), !whole));
     } while (ex.learnt);
     ex.prunes = false;
+    for (uint32_t index = 0; index < model->threads; index++)
+        ex.threads[index].dead = false; /* the next model begins with all alive */
     const uint64_t searched = ex.runs;
     const uint64_t more = number_of("AE_EXPLORE_RUNS", 0);
     const uint64_t seed = number_of("AE_TEST_SEED", (uint64_t)time(NULL));

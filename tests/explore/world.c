@@ -16,6 +16,7 @@
 #include "explored_atomics.h"
 #include "flights.h"
 #include "txn/handles.h"
+#include "wal/log_private.h"
 
 explore_world world;
 
@@ -26,11 +27,12 @@ static struct {
     uint64_t ticks[EXPLORE_THREADS + 1];
     struct aero_session images[EXPLORE_THREADS + 1]; /* the observer's last */
     struct aero_db image;
+    ae_a32 woken; /* counts, in a strict world */
 } here;
 
 /* ---- the operating system ------------------------------------------------------------------- */
 
-enum { IDENTITY_FIRST = 1000, TICK_NS = 1000 };
+enum { IDENTITY_FIRST = 1000, TICK_NS = 1000, SOON_NS = 1000000000 };
 
 bool ae_os_barrier_register(void)
 {
@@ -102,24 +104,40 @@ void ae_os_sleep_ns(uint64_t nanoseconds)
     explored_pause();
 }
 
-/* Whoever sleeps on a word is woken by chance; whoever wakes others has nothing to do. */
+/* Whoever sleeps on a word is woken by chance; in a strict world when somebody wakes it, and, once
+ * nobody is left who could, when its time is over, if that is soon. */
 void ae_os_wait(ae_a32 *word, uint32_t expected, uint64_t timeout_ns)
 {
-    (void)word;
-    (void)expected;
-    (void)timeout_ns;
-    explored_pause();
+    if (!world.strict) {
+        explored_pause();
+        return;
+    }
+    const uint32_t woken = ae_load32(&here.woken);
+    if (ae_load32(word) != expected)
+        return;
+    while (ae_load32(&here.woken) == woken) {
+        if (explore_alone()) {
+            if (timeout_ns > SOON_NS)
+                explore_fail("sleeps for ever");
+            world_later(timeout_ns);
+            world.overslept = true;
+            return;
+        }
+        explored_pause();
+    }
 }
 
 uint32_t ae_os_wake(ae_a32 *word, uint32_t count)
 {
     (void)word;
+    if (world.strict)
+        ae_add32(&here.woken, 1);
     return count;
 }
 
 void ae_os_wake_all(ae_a32 *word)
 {
-    (void)word;
+    (void)ae_os_wake(word, UINT32_MAX);
 }
 
 /* ---- the database --------------------------------------------------------------------------- */
@@ -127,11 +145,14 @@ void ae_os_wake_all(ae_a32 *word)
 void world_open(bool asymmetric)
 {
     explore_ignore_nothing();
+    world.strict = false;
     here.asymmetric = asymmetric;
     here.opening = EXPLORE_THREADS;
     store_open(&here.store, AE_SEGMENT_MIN);
     world.db = here.store.db;
     world.observer = here.store.session;
+    /* Files do not go back to where they were when the segment does. */
+    ae_store32(&world.db->log.shared->on, 0);
     for (here.opening = 0; here.opening < EXPLORE_THREADS; here.opening++)
         world.sessions[here.opening] = session_new(&here.store);
 }
@@ -186,6 +207,7 @@ void world_restore(void)
     }
     *world.db = here.image;
     memset(here.ticks, 0, sizeof here.ticks);
+    ae_store32(&here.woken, 0);
 }
 
 void world_close(void)

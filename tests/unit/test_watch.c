@@ -3,9 +3,11 @@
  * variants: plain asan tsan
  */
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 
 #include "flights.h"
+#include "txn/handles.h"
 
 static const uint32_t key_and_altitude[] = {FLIGHT_ID, FLIGHT_ALTITUDE};
 
@@ -302,6 +304,209 @@ static void test_handles_end_well(void **state)
     store_close(&store);
 }
 
+/* Goal: one key deleted and inserted again in one transaction is one row that changed, and what
+ * came and went in it was never there.  Method: each such order of writes. */
+static void test_a_key_that_comes_again_is_one_change(void **state)
+{
+    test_store store;
+    watcher at;
+    (void)state;
+    store_open(&store, 8 << 20);
+    assert_ok(store.session, flight_insert(store.session, "a", 1));
+    watcher_open(&at, store.session, NULL, AERO_WATCH_NOW, 0);
+    assert_ok(store.session, aero_begin(store.session, AERO_ISOLATION_SERIALIZABLE));
+    assert_ok(store.session, flight_delete(store.session, "a"));
+    assert_ok(store.session, flight_insert(store.session, "a", 2));
+    assert_ok(store.session, flight_insert(store.session, "b", 1));
+    assert_ok(store.session, flight_delete(store.session, "b"));
+    assert_ok(store.session, flight_insert(store.session, "b", 2));
+    assert_ok(store.session, flight_insert(store.session, "c", 1));
+    assert_ok(store.session, flight_delete(store.session, "c"));
+    assert_ok(store.session, aero_commit(store.session));
+    assert_event(store.session, at.watch, AERO_EVENT_UPDATE, "a:1", "a:2");
+    assert_event(store.session, at.watch, AERO_EVENT_INSERT, "-", "b:2");
+    assert_silent(store.session, at.watch);
+    assert_ok(store.session, aero_begin(store.session, AERO_ISOLATION_SERIALIZABLE));
+    assert_ok(store.session, flight_delete(store.session, "a"));
+    assert_ok(store.session, flight_insert(store.session, "a", 3));
+    assert_ok(store.session, flight_delete(store.session, "a"));
+    assert_ok(store.session, aero_commit(store.session));
+    assert_event(store.session, at.watch, AERO_EVENT_DELETE, "a:2", "-");
+    assert_silent(store.session, at.watch);
+    watcher_close(&at);
+    store_close(&store);
+}
+
+/* Change all rows in one transaction. */
+static void change_all(aero_session *session, uint32_t rows, int64_t altitude)
+{
+    char name[32];
+    assert_ok(session, aero_begin(session, AERO_ISOLATION_SERIALIZABLE));
+    for (uint32_t number = 0; number < rows; number++)
+        assert_ok(session, flight_put(session, flight_name(name, number), altitude));
+    assert_ok(session, aero_commit(session));
+}
+
+/* Goal: who keeps up misses nothing, though what it has read is kept for a while, and memory is
+ * short.  Method: transactions of which a segment holds only a few dozen. */
+static void test_what_was_told_gives_way_to_writers(void **state)
+{
+    enum { ROWS = 300, TURNS = 300 };
+    test_store store;
+    watcher at;
+    (void)state;
+    store_open(&store, 4 << 20);
+    change_all(store.session, ROWS, 0);
+    watcher_open(&at, store.session, NULL, AERO_WATCH_NOW, 0);
+    for (int64_t turn = 1; turn <= TURNS; turn++) {
+        change_all(store.session, ROWS, turn);
+        for (uint32_t number = 0; number < ROWS; number++)
+            assert_int_equal(event_next(store.session, at.watch).kind, AERO_EVENT_UPDATE);
+        assert_silent(store.session, at.watch);
+    }
+    watcher_close(&at);
+    store_close(&store);
+}
+
+/* Goal: a stopped watch costs no writer anything, however much each commit writes; it is told what
+ * happened.  Method: one that is stopped while many times the segment is written. */
+static void test_a_stopped_watch_gives_way_to_writers(void **state)
+{
+    enum { ROWS = 300, TURNS = 300 };
+    test_store store;
+    watcher at;
+    int pipes[2];
+    char byte = 0;
+    (void)state;
+    store_open(&store, 4 << 20);
+    change_all(store.session, ROWS, 0);
+    assert_int_equal(pipe(pipes), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        watcher_open(&at, store.session, NULL, AERO_WATCH_NOW, 0);
+        assert_int_equal(write(pipes[1], &byte, 1), 1);
+        raise(SIGSTOP);
+        assert_int_equal(event_next(store.session, at.watch).kind, AERO_EVENT_OVERFLOW);
+        assert_silent(store.session, at.watch);
+        watcher_close(&at);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    for (int64_t turn = 1; turn <= TURNS; turn++)
+        change_all(store.session, ROWS, turn);
+    kill(child, SIGCONT);
+    child_join(child);
+    close(pipes[0]);
+    close(pipes[1]);
+    store_close(&store);
+}
+
+/* Watch in a child that is killed after so many events; returns its position. */
+static uint64_t killed_after(test_store *store, uint32_t events)
+{
+    watcher at;
+    int pipes[2];
+    char name[32];
+    uint64_t position = 0;
+    assert_int_equal(pipe(pipes), 0);
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        watcher_open(&at, store->session, NULL, AERO_WATCH_NOW, 0);
+        assert_int_equal(write(pipes[1], &position, sizeof position), sizeof position);
+        for (uint32_t seen = 0; seen < events;) {
+            int32_t ready = 0;
+            assert_ok(store->session, aero_watch_wait(at.watch, 60000000, &ready));
+            const aero_event event = event_next(store->session, at.watch);
+            seen += event.kind != AERO_EVENT_NONE;
+            position = event.position;
+        }
+        assert_int_equal(write(pipes[1], &position, sizeof position), sizeof position);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(pipes[0], &position, sizeof position), sizeof position);
+    for (uint32_t number = 0; number < events; number++)
+        assert_ok(store->session, flight_put(store->session, flight_name(name, number), 1));
+    assert_int_equal(read(pipes[0], &position, sizeof position), sizeof position);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(pipes[0]);
+    close(pipes[1]);
+    return position;
+}
+
+/* Goal: of two that were killed, each can go on, whoever comes first.  Method: the later position
+ * first: the line of the other would do for it, too. */
+static void test_two_killed_watches_are_resumed_in_any_order(void **state)
+{
+    test_store store;
+    watcher older;
+    watcher newer;
+    (void)state;
+    store_open(&store, 8 << 20);
+    const uint64_t first = killed_after(&store, 3);
+    const uint64_t second = killed_after(&store, 4);
+    assert_true(first < second);
+    watcher_open(&newer, store.session, NULL, AERO_WATCH_POSITION, second);
+    watcher_open(&older, store.session, NULL, AERO_WATCH_POSITION, first);
+    assert_silent(store.session, newer.watch);
+    for (uint32_t number = 0; number < 4; number++)
+        assert_int_not_equal(event_next(store.session, older.watch).kind, AERO_EVENT_NONE);
+    assert_silent(store.session, older.watch);
+    watcher_close(&older);
+    watcher_close(&newer);
+    store_close(&store);
+}
+
+/* Goal: a wake-up that never comes, because the committer is killed or stopped before it, delays
+ * the news, but not for as long as one would wait.  Method: take the flag away that it looks at. */
+static void test_a_lost_wake_up_is_made_good(void **state)
+{
+    test_store store;
+    watcher at;
+    int32_t ready = 0;
+    (void)state;
+    store_open(&store, 8 << 20);
+    ae_proc_shared *shared = store.db->proc.shared;
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        watcher_open(&at, store.session, NULL, AERO_WATCH_NOW, 0);
+        assert_ok(store.session, aero_watch_wait(at.watch, 3600000000, &ready));
+        assert_int_equal(ready, 1);
+        assert_event(store.session, at.watch, AERO_EVENT_INSERT, "-", "a:1");
+        watcher_close(&at);
+        _exit(0);
+    }
+    while (!ae_cas32(&shared->feed_waiting, 1, 0))
+        sched_yield();
+    assert_ok(store.session, flight_put(store.session, "a", 1));
+    child_join(child); /* within the test's time limit, or not */
+    store_close(&store);
+}
+
+/* Goal: what a segment says about watches is checked before it is used.  Method: more lines than
+ * there can be. */
+static void test_a_damaged_count_of_watches_is_refused(void **state)
+{
+    test_store store;
+    (void)state;
+    store_open(&store, 8 << 20);
+    aero_db *other = NULL;
+    const aero_open_options options = {.data_dir = store.data_dir, .shm_path = store.segment};
+    ae_store32(&store.db->proc.shared->feed_high, AE_FEEDS + 1);
+    assert_int_equal(aero_open(&options, &other, &store.error), AERO_CORRUPT);
+    ae_store32(&store.db->proc.shared->feed_high, 0);
+    store_close(&store);
+}
+
 /* ---- replaying ------------------------------------------------------------------------------ */
 
 enum { KEYS = 60, WRITERS = 3 };
@@ -416,6 +621,12 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_killed_watch_is_resumed),
     cmocka_unit_test(test_the_descriptor_tells_of_news),
     cmocka_unit_test(test_handles_end_well),
+    cmocka_unit_test(test_a_key_that_comes_again_is_one_change),
+    cmocka_unit_test(test_what_was_told_gives_way_to_writers),
+    cmocka_unit_test(test_a_stopped_watch_gives_way_to_writers),
+    cmocka_unit_test(test_two_killed_watches_are_resumed_in_any_order),
+    cmocka_unit_test(test_a_lost_wake_up_is_made_good),
+    cmocka_unit_test(test_a_damaged_count_of_watches_is_refused),
     cmocka_unit_test(test_replaying_gives_the_table),
 };
 

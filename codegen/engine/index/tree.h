@@ -41,7 +41,11 @@
 /* Levels of inner nodes and the leaves: even at 4 children a node 2^32 nodes do not need more. */
 #define AE_TREE_HEIGHT_MAX 16u
 /* Slots of a leaf behind its sorted part: what a reader has to look through one by one. */
+#ifdef AE_EXPLORE /* nodes of a few entries where interleavings are explored */
+#define AE_TREE_APPEND_MAX 2u
+#else
 #define AE_TREE_APPEND_MAX 16u
+#endif
 /* Above every leaf's capacity, so that a set of its places is one word. */
 #define AE_TREE_LEAF_MAX 64u
 

@@ -9,7 +9,7 @@
 #include "index/tree_node.h"
 
 /* A single replacement has at least so many free places, or it would be rewritten at once. */
-#define SLACK 8u
+#define SLACK (AE_TREE_APPEND_MAX / 2)
 /* Of ten: how full is the leaf that is left behind by ascending keys. */
 #define FILL_TENTHS 9u
 

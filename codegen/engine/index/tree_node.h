@@ -45,6 +45,16 @@ _Static_assert(sizeof(ae_tree_node) == 48, "format");
 /* Bytes of nodes by width: about 60 entries a leaf and 70 to 100 children an inner node.  Rewriting
  * a leaf costs its size for every 16 entries, searching one the logarithm, memory at a miss the
  * lines that are touched. */
+#ifdef AE_EXPLORE /* leaves of six entries, inner nodes of four */
+static inline uint32_t aei_leaf_bytes(uint32_t width)
+{
+    return (uint32_t)sizeof(ae_tree_node) + 6 * (8 * width + 8);
+}
+static inline uint32_t aei_inner_bytes(uint32_t width)
+{
+    return (uint32_t)sizeof(ae_tree_node) + 4 * (8 * width + 12);
+}
+#else
 static inline uint32_t aei_leaf_bytes(uint32_t width)
 {
     return width == 1 ? 1024 : width == 2 ? 1536 : 2048;
@@ -53,6 +63,7 @@ static inline uint32_t aei_inner_bytes(uint32_t width)
 {
     return width <= 2 ? 2048 : 3072;
 }
+#endif
 static inline uint32_t aei_leaf_capacity(uint32_t width)
 {
     return (aei_leaf_bytes(width) - (uint32_t)sizeof(ae_tree_node)) / (8 * width + 8);

@@ -39,7 +39,8 @@ static uint32_t line_worth(const ae_proc *proc, uint32_t index, uint64_t *owner)
         return 3;
     if (!owner_dead(proc, *owner))
         return 0;
-    return ae_load64_acquire(&line->pin) == AE_PIN_REVOKED ? 2 : 1;
+    const uint64_t pin = ae_load64_acquire(&line->pin);
+    return pin == 0 || pin == AE_PIN_REVOKED ? 2 : 1;
 }
 
 static bool line_claim(ae_proc *proc, uint32_t member, uint32_t *line)
@@ -64,51 +65,92 @@ aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uin
     AE_CRASH_POINT("feed.claimed");
     ae_feed_line *at = line_at(proc, *line);
     ae_store64(&at->delivered, 0);
+    /* Before the new pin; pairs with ae_feed_squeeze. */
+    ae_store64_release(&at->told, 0);
     if (snapshot == 0) {
-        *pin = ae_snapshot_publish(proc, &at->pin);
+        *pin = ae_feed_restart(proc, *line);
         return AERO_OK;
     }
     /* The caller's snapshot is published while this is stored, so no horizon can have passed it. */
     ae_store64_release(&at->pin, snapshot);
+    ae_store64_release(&at->settled, 1);
     *pin = snapshot;
     return AERO_OK;
 }
 
-bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *line, uint64_t *pin)
+/* The dead's line with the highest pin that is at or below `position`; AE_FEEDS: there is none. */
+static uint32_t line_fitting(const ae_proc *proc, uint64_t position, uint64_t *owner)
 {
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
+    uint32_t best = AE_FEEDS;
+    uint64_t best_pin = 0;
     for (uint32_t index = 0; index < high; index++) {
-        ae_feed_line *at = line_at(proc, index);
-        const uint64_t owner = ae_load64_acquire(&at->owner);
-        *pin = ae_load64_acquire(&at->pin);
-        if ((uint32_t)owner == 0 || *pin == 0 || *pin > position || !owner_dead(proc, owner) ||
-            !line_take(proc, index, owner, member))
+        const ae_feed_line *at = line_at(proc, index);
+        const uint64_t seen = ae_load64_acquire(&at->owner);
+        const uint64_t pin = ae_load64_acquire(&at->pin);
+        if ((uint32_t)seen == 0 || pin <= best_pin || pin > position || !owner_dead(proc, seen))
             continue;
-        if (ae_feed_holds(proc, index, *pin)) {
-            *line = index;
-            return true;
-        }
-        ae_feed_release(proc, index); /* revoked in between */
+        /* The dead one's last.  It may have died before it looked at the clock again: then what the
+         * pin says may have been reused before it was there.  Pairs with ae_feed_restart. */
+        if (ae_load64_acquire(&at->settled) == 0)
+            continue;
+        best = index;
+        best_pin = pin;
+        *owner = seen;
     }
-    return false;
+    return best;
 }
 
-bool ae_feed_holds(const ae_proc *proc, uint32_t line, uint64_t pin)
+bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *line, uint64_t *pin)
+{
+    uint64_t owner = 0;
+    for (;;) {
+        *line = line_fitting(proc, position, &owner);
+        if (*line == AE_FEEDS)
+            return false;
+        if (!line_take(proc, *line, owner, member))
+            continue; /* somebody else took it */
+        ae_feed_line *at = line_at(proc, *line);
+        /* The dead may have told more than its user remembers. */
+        ae_store64_release(&at->told, position);
+        *pin = ae_load64_acquire(&at->pin);
+        if (*pin != 0 && ae_feed_holds(proc, *line, position))
+            return true;
+        ae_feed_release(proc, *line); /* revoked or moved in between */
+    }
+}
+
+bool ae_feed_holds(const ae_proc *proc, uint32_t line, uint64_t position)
 {
     /* What was read before is read before the pin is looked at (keeps P4); pairs with the
-     * compare-and-swap in ae_feed_horizon. */
+     * compare-and-swap of those who revoke or move it. */
     atomic_thread_fence(memory_order_acquire);
-    return ae_load64_acquire(&line_at(proc, line)->pin) == pin;
+    return ae_load64_acquire(&line_at(proc, line)->pin) <= position;
 }
 
-bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t from, uint64_t to)
+bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t to, uint64_t *pin)
 {
-    return ae_cas64(&line_at(proc, line)->pin, from, to);
+    ae_feed_line *at = line_at(proc, line);
+    for (;;) {
+        const uint64_t seen = ae_load64_acquire(&at->pin);
+        *pin = seen < to ? to : seen;
+        if (seen == AE_PIN_REVOKED)
+            return false;
+        if (seen >= to || ae_cas64(&at->pin, seen, to))
+            return true;
+    }
 }
 
 uint64_t ae_feed_restart(ae_proc *proc, uint32_t line)
 {
-    return ae_snapshot_publish(proc, &line_at(proc, line)->pin);
+    ae_feed_line *at = line_at(proc, line);
+    /* Release, here and below: nobody takes over a pin that is half published; pairs with
+     * ae_feed_adopt. */
+    ae_store64_release(&at->settled, 0);
+    const uint64_t pin = ae_snapshot_publish(proc, &at->pin);
+    AE_CRASH_POINT("feed.pinned");
+    ae_store64_release(&at->settled, 1);
+    return pin;
 }
 
 void ae_feed_release(ae_proc *proc, uint32_t line)
@@ -120,13 +162,17 @@ void ae_feed_release(ae_proc *proc, uint32_t line)
     ae_store64_release(&at->owner, ae_load64(&at->owner) & AE_OWNER_CLAIM);
 }
 
-void ae_feed_orphan(ae_proc *proc, uint32_t member)
+void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity)
 {
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
     for (uint32_t index = 0; index < high; index++) {
         ae_feed_line *line = line_at(proc, index);
         const uint64_t owner = ae_load64_acquire(&line->owner);
-        if ((uint32_t)owner == member + 1)
+        /* The member was buried by somebody else, and is a living one's by now?  Then the line may
+         * be, too.  Looked at in this order: an owner seen while the dead one had the member was
+         * the dead one, and its word does not come again. */
+        if ((uint32_t)owner == member + 1 &&
+            ae_load64_acquire(&proc->shared->members[member].identity) == identity)
             (void)ae_cas64(&line->owner, owner, (owner & AE_OWNER_CLAIM) | ORPHAN);
     }
 }
@@ -148,6 +194,41 @@ uint64_t ae_feed_horizon(ae_proc *proc, uint64_t clock, uint64_t horizon)
         horizon = now < pin ? horizon : pin; /* it may have been released meanwhile */
     }
     return horizon;
+}
+
+void ae_feed_squeeze(ae_proc *proc)
+{
+    const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
+    for (uint32_t index = 0; index < high; index++) {
+        ae_feed_line *line = line_at(proc, index);
+        const uint64_t pin = ae_load64_acquire(&line->pin);
+        /* After the pin: what a later owner of the line told goes with a later pin, and then the
+         * compare-and-swap fails. */
+        const uint64_t told = ae_load64_acquire(&line->told);
+        if (pin != 0 && told > pin)
+            (void)ae_cas64(&line->pin, pin, told);
+    }
+}
+
+bool ae_feed_revoke(ae_proc *proc, uint64_t horizon)
+{
+    const uint64_t clock = ae_load64_acquire(&proc->shared->clock);
+    const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
+    ae_feed_line *oldest = NULL;
+    uint64_t least = horizon < clock ? horizon + 1 : clock;
+    for (uint32_t index = 0; index < high; index++) {
+        ae_feed_line *line = line_at(proc, index);
+        const uint64_t pin = ae_load64_acquire(&line->pin);
+        if (pin == 0 || pin >= least)
+            continue;
+        least = pin;
+        oldest = line;
+    }
+    if (oldest == NULL)
+        return false;
+    /* Acquire-release: as in ae_feed_horizon.  When it fails somebody has moved it. */
+    (void)ae_cas64(&oldest->pin, least, AE_PIN_REVOKED);
+    return true;
 }
 
 void ae_feed_notify(ae_proc *proc)
@@ -174,5 +255,6 @@ void ae_feed_sleep(ae_proc *proc, uint64_t clock, uint64_t timeout_ns)
     atomic_thread_fence(memory_order_seq_cst);
     if (ae_load64_acquire(&shared->clock) > clock)
         return;
-    ae_os_wait(&shared->feed_event, event, timeout_ns);
+    ae_os_wait(&shared->feed_event, event,
+               timeout_ns < AE_FEED_SLEEP_NS ? timeout_ns : AE_FEED_SLEEP_NS);
 }

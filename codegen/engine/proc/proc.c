@@ -38,6 +38,7 @@ aero_status ae_proc_open(ae_proc *proc, ae_heap *heap, aero_error *error)
     if (queue < AE_QUEUE_MIN || queue > AE_QUEUE_MAX || (queue & (queue - 1)) != 0 ||
         proc->shared->asymmetric > 1 || ae_load64(&proc->shared->clock) == 0 ||
         ae_load32(&proc->shared->slot_high) > AE_SLOTS ||
+        ae_load32(&proc->shared->feed_high) > AE_FEEDS ||
         ae_load32(&proc->shared->member_high) > AE_MEMBERS)
         return ae_fail(error, AERO_CORRUPT, "the segment's process table is damaged");
     proc->asymmetric = proc->shared->asymmetric == 1;
@@ -79,7 +80,7 @@ bool ae_member_bury(ae_proc *proc, uint32_t member)
     const uint64_t identity = ae_load64_acquire(&line->identity);
     if (identity == 0 || ae_member_alive(proc, member) || member_owns_slot(proc, member))
         return false;
-    ae_feed_orphan(proc, member);
+    ae_feed_orphan(proc, member, identity);
     /* The line becomes ours before it is cleared: somebody who is held up here must not clear the
      * pin of a living member that has claimed the line since. */
     if (!ae_cas64(&line->identity, identity, ae_os_process_identity()))

@@ -142,9 +142,11 @@ _Static_assert(sizeof(ae_member) == 64, "one cache line");
 /* One who follows the commits: see feed.h. */
 typedef struct ae_feed_line {
     ae_a64 owner;     /* AE_OWNER; in its low half 0 when free.  CAS by all */
-    ae_a64 pin;       /* numbers up to it have been read; 0 none.  Owner raises, others revoke */
-    ae_a64 delivered; /* events handed out, for statistics */
-    uint64_t _pad[5];
+    ae_a64 pin;       /* numbers up to it have been read; 0 none.  CAS by all (feed.h) */
+    ae_a64 delivered; /* events handed out, for statistics; like the next: owner writes */
+    ae_a64 told;      /* commits up to this number have been told */
+    ae_a64 settled;   /* 1: the pin was published to the end, so it holds what it says.  Owner */
+    uint64_t _pad[3];
 } ae_feed_line;
 _Static_assert(sizeof(ae_feed_line) == 64, "one cache line");
 #define AE_PIN_REVOKED UINT64_MAX

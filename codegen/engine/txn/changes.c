@@ -1,6 +1,9 @@
 /* changes.c — finding what was written at a position (see changes.h). */
 #include "txn/changes.h"
 
+/* Positions, or writes, between asking for memory and needing it: some hundred nanoseconds. */
+#define FETCH_AHEAD 4u
+
 typedef struct visitor {
     const aero_db *db;
     ae_change_visit visit;
@@ -11,6 +14,20 @@ static int32_t intent_visit(const visitor *to, const ae_intent *intent)
 {
     return to->visit(to->context, ae_load32(&intent->created), ae_load32(&intent->replaced),
                      ae_load32(&intent->what));
+}
+
+static void version_fetch(const aero_db *db, ae_ref ref)
+{
+    const char *version = ae_at(&db->segment, ref);
+    __builtin_prefetch(version);
+    __builtin_prefetch(version + 64);
+}
+
+static bool is_chunk(const aero_db *db, ae_ref ref)
+{
+    const ae_slab *slab = ae_heap_slab(&db->heap, ref);
+    return slab != NULL && db->heap.pools[slab->pool].kind == AE_POOL_BLOCK &&
+           slab->object_size >= sizeof(ae_intent_chunk);
 }
 
 /* Several writes: the first from `inlined`, the rest from chunks. */
@@ -25,9 +42,13 @@ static int32_t intents_visit(const visitor *to, const ae_intent *inlined, uint32
         }
         const uint32_t place = (index - AE_INTENTS_INLINE) % AE_INTENTS_CHUNK;
         /* A follower whose pin was revoked may read here what is something else by now. */
-        if (place == 0 && ae_heap_slab(&to->db->heap, chunk) == NULL)
+        if (place == 0 && !is_chunk(to->db, chunk))
             return AE_CHANGES_LOST;
         const ae_intent_chunk *at = ae_at(&to->db->segment, chunk);
+        if (place + FETCH_AHEAD < AE_INTENTS_CHUNK && index + FETCH_AHEAD < count) {
+            version_fetch(to->db, ae_load32(&at->intents[place + FETCH_AHEAD].created));
+            version_fetch(to->db, ae_load32(&at->intents[place + FETCH_AHEAD].replaced));
+        }
         answer = intent_visit(to, &at->intents[place]);
         if (place == AE_INTENTS_CHUNK - 1)
             chunk = ae_load32(&at->next);
@@ -97,4 +118,20 @@ int32_t ae_changes_visit(const aero_db *db, uint64_t position, ae_change_visit v
     if (ae_queue_described(&db->queue, position, &what, &ref))
         return described_visit(&to, what, ref);
     return ae_queue_owner(&db->queue, position, &slot, &generation) ? 0 : AE_CHANGES_LOST;
+}
+
+void ae_changes_fetch(const aero_db *db, uint64_t position, uint64_t upto)
+{
+    enum ae_queue_what what = AE_WROTE_SEVERAL;
+    ae_ref ref = 0;
+    if (position + 2 * FETCH_AHEAD < upto &&
+        ae_queue_described(&db->queue, position + 2 * FETCH_AHEAD, &what, &ref)) {
+        version_fetch(db, ref);
+    }
+    if (position + FETCH_AHEAD < upto &&
+        ae_queue_described(&db->queue, position + FETCH_AHEAD, &what, &ref) &&
+        what == AE_WROTE_UPDATE) {
+        const ae_version *version = ae_at(&db->segment, ref);
+        version_fetch(db, ae_load32(&version->older));
+    }
 }

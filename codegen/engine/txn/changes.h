@@ -19,5 +19,9 @@ typedef int32_t (*ae_change_visit)(void *context, ae_ref created, ae_ref replace
  * Nothing is visited when the position was aborted. */
 int32_t ae_changes_visit(const aero_db *db, uint64_t position, ae_change_visit visit,
                          void *context);
+/* Ask for the memory that visiting a position a few after this one will need, if that is below
+ * `upto`: what was written lies anywhere, and in another processor's cache.  First the new version,
+ * and when that has come the one it replaced. */
+void ae_changes_fetch(const aero_db *db, uint64_t position, uint64_t upto);
 
 #endif

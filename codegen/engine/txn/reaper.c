@@ -13,6 +13,7 @@
  *   5 give back what the slot kept at hand and what nobody sees any more
  */
 #include "index/tree.h"
+#include "proc/feed.h"
 #include "txn/prune.h"
 #include "txn/txn.h"
 
@@ -84,6 +85,8 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     else
         ae_intents_undo(db, slot, ae_load32(&at->intent_count), 0);
     ae_writes_retire(db, slot);
+    if (number != 0)
+        ae_feed_notify(&db->proc); /* the dead may not have come to it */
     /* Release: finished before it stops counting; pairs with the reaper of this reaper, here. */
     ae_store32_release(&at->intent_count, 0);
     AE_CRASH_POINT("reap.cleaned");

@@ -11,6 +11,7 @@
  *   4 it is named in the magazine's register, then taken off the limbo
  *   5 it counts as stock
  */
+#include "proc/feed.h"
 #include "txn/entries.h"
 #include "txn/prune.h"
 #include "txn/visibility_inline.h"
@@ -25,6 +26,9 @@
 
 /* Versions of an idle slot freed in one go: below a millisecond. */
 #define RECLAIM_IDLE 4096u
+
+/* Who is short of memory goes on freeing until so much was freed: little may be of no use to it. */
+#define RECLAIM_ENOUGH 256u
 
 /* Commits that a snapshot may lie behind before its owner's life is looked at: often enough that a
  * dead one pins little, and seldom enough that the 10 microseconds of the look cost a living reader
@@ -245,11 +249,11 @@ void ae_reclaim_dead(aero_db *db, uint32_t slot)
     (void)ae_heap_flush(&db->heap, &at->cache, slot);
 }
 
-bool ae_reclaim_hard(aero_session *session)
+/* Free what can be freed, wherever it is; returns how many objects.  *stock: so many free ones have
+ * been given to everybody. */
+static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
 {
     aero_db *db = session->db;
-    (void)ae_reap_all(db, session->member);
-    ae_cancel_overdue(db);
     const uint64_t horizon = snapshots_look(db, &session->snapshots, &session->in_use);
     const ae_snapshots *snapshots = snapshots_if(&session->snapshots);
     session->horizon = horizon;
@@ -269,10 +273,27 @@ bool ae_reclaim_hard(aero_session *session)
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
         freed += limbo_reclaim(db, slot, horizon, snapshots, UINT32_MAX);
         freed += ae_block_reclaim(&db->proc, slot, session->in_use);
-        freed += ae_heap_flush(&db->heap, &at->cache, slot);
+        *stock += ae_heap_flush(&db->heap, &at->cache, slot);
         ae_slot_release(&db->proc, slot);
     }
-    return freed > 0;
+    return freed;
+}
+
+bool ae_reclaim_hard(aero_session *session)
+{
+    aero_db *db = session->db;
+    (void)ae_reap_all(db, session->member);
+    ae_cancel_overdue(db);
+    ae_feed_squeeze(&db->proc);
+    uint64_t stock = 0;
+    uint64_t freed = reclaim_everywhere(session, &stock);
+    /* Watches that lag hold no writer up: the oldest give up first. */
+    for (uint32_t round = 0; round < AE_FEEDS && freed < RECLAIM_ENOUGH; round++) {
+        if (!ae_feed_revoke(&db->proc, session->horizon))
+            break;
+        freed += reclaim_everywhere(session, &stock);
+    }
+    return freed + stock > 0;
 }
 
 void ae_reclaim_recover(aero_db *db, uint32_t slot)

@@ -7,9 +7,6 @@
  */
 #include "txn/changes.h"
 
-/* Positions between asking for memory and needing it: some hundred nanoseconds. */
-#define FETCH_AHEAD 4u
-
 #define WRITE_BLOCK_BYTES (sizeof(ae_write_block) - sizeof(ae_block))
 
 aero_status ae_writes_prepare(aero_session *session)
@@ -110,34 +107,13 @@ static int32_t write_check(void *context, ae_ref created, ae_ref replaced, uint3
                         bases[0], rows[1], bases[1]);
 }
 
-/* What was written lies anywhere, and in another processor's cache: it is fetched ahead, first the
- * new version, and when that has come the one it replaced. */
-static void positions_fetch(const aero_db *db, uint64_t position, uint64_t upto)
-{
-    enum ae_queue_what what = AE_WROTE_SEVERAL;
-    ae_ref ref = 0;
-    if (position + 2 * FETCH_AHEAD < upto &&
-        ae_queue_described(&db->queue, position + 2 * FETCH_AHEAD, &what, &ref)) {
-        __builtin_prefetch(ae_at(&db->segment, ref));
-        __builtin_prefetch((const char *)ae_at(&db->segment, ref) + 64);
-    }
-    if (position + FETCH_AHEAD < upto &&
-        ae_queue_described(&db->queue, position + FETCH_AHEAD, &what, &ref) &&
-        what == AE_WROTE_UPDATE) {
-        const ae_version *version = ae_at(&db->segment, ref);
-        const char *replaced = ae_at(&db->segment, ae_load32(&version->older));
-        __builtin_prefetch(replaced);
-        __builtin_prefetch(replaced + 64);
-    }
-}
-
 int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto)
 {
     int32_t hit = AERO_CONFLICT_NONE;
     if (upto - from > session->db->queue.mask - AE_SLOTS)
         return AERO_CONFLICT_WINDOW;
     for (uint64_t position = from; position < upto && hit == AERO_CONFLICT_NONE; position++) {
-        positions_fetch(session->db, position, upto);
+        ae_changes_fetch(session->db, position, upto);
         hit = ae_changes_visit(session->db, position, write_check, (void *)(uintptr_t)session);
     }
     return hit == AE_CHANGES_LOST ? AERO_CONFLICT_WINDOW : hit;

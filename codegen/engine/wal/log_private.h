@@ -120,7 +120,7 @@ typedef struct aei_batch {
     uint64_t start;           /* LSN of the first */
     ae_log_position position; /* after them */
     uint64_t tails[AE_SLOTS]; /* of the rings that were touched */
-    uint64_t touched[AE_SLOTS / 64];
+    uint64_t touched[(AE_SLOTS + 63) / 64];
     bool more; /* there was more than one batch holds */
 } aei_batch;
 aero_status aei_gather(ae_log *log, ae_log_writer *writer, const ae_log_position *from,

@@ -18,8 +18,9 @@
 #include "base/os_wait.h"
 #include "wal/log_private.h"
 
-/* How long to wait before the holder is looked at: some ten syncs of a fast disk. */
-#define LOOK_NS 10000000u
+/* How long to wait before the holder is looked at: some syncs of a fast disk, and what the death of
+ * a writer may cost those who wait for it. */
+#define LOOK_NS 2000000u
 /* A stopped holder that makes no progress so long is replaced. */
 #define STOPPED_NS 50000000u
 /* Any living holder is: far above what a disk in order takes, below what people wait. */
@@ -242,7 +243,7 @@ static enum step bytes_write(seat *of, const void *data, size_t size, aero_statu
 /* What was published is not needed in the rings any more (keeps W5). */
 static void tails_raise(ae_log *log, const aei_batch *batch)
 {
-    for (uint32_t word = 0; word < AE_SLOTS / 64; word++) {
+    for (uint32_t word = 0; word < (AE_SLOTS + 63) / 64; word++) {
         for (uint64_t bits = batch->touched[word]; bits != 0; bits &= bits - 1) {
             const uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
             /* Release: read before it is overwritten; pairs with ae_log_place. */

@@ -43,10 +43,11 @@ enum image_result ae_image_copy(const aero_db *db, const aero_table *of, const a
 {
     const ae_ref overflow = ae_load32(&version->overflow);
     const ae_slab *slab = overflow == 0 ? NULL : ae_heap_slab(&db->heap, overflow);
-    const size_t room = slab == NULL ? 0 : slab->object_size - sizeof(ae_block);
+    const bool block = slab != NULL && db->heap.pools[slab->pool].kind == AE_POOL_BLOCK;
+    const size_t room = block ? slab->object_size - sizeof(ae_block) : 0;
     racy_copy(image->row, version->row, of->row_size);
     const size_t length = texts_length(of, image, room);
-    if (length == SIZE_MAX || (overflow != 0 && slab == NULL))
+    if (length == SIZE_MAX || (overflow != 0 && !block))
         return IMAGE_TORN;
     if (length > image->room) {
         char *grown = realloc(image->text, length);

@@ -13,9 +13,6 @@
 #include "base/os_wait.h"
 #include "proc/feed.h"
 
-/* How long it sleeps at most: a committer that is killed between its commit and the wake-up delays
- * the news by as much. */
-#define SLEEP_NS 200000000u
 /* Without a watch that waits for it there is nothing to look at. */
 #define IDLE_NS 3600000000000u
 /* After it has woken the loop, commits may follow each other: it lets this much time pass before it
@@ -46,7 +43,7 @@ static void notify_run(void *context)
         }
         const uint64_t clock = ae_load64(&notify->clock);
         if (ae_load64_acquire(&notify->proc->shared->clock) <= clock) {
-            ae_feed_sleep(notify->proc, clock, SLEEP_NS);
+            ae_feed_sleep(notify->proc, clock, AE_FEED_SLEEP_NS);
             continue;
         }
         /* Acquire-release: IDLE before the descriptor is readable, so that who reads on it can arm
@@ -115,6 +112,8 @@ void ae_notify_free(ae_notify *notify)
     ae_os_wake_all(&notify->state);
     ae_feed_wake(notify->proc); /* everybody: the others look and sleep on */
     ae_os_thread_join(notify->thread);
+    /* An event loop may sleep on a duplicate: it shall look, and learn that this is the end. */
+    ae_os_event_set(notify->fd);
     ae_notify_forget(notify);
 }
 

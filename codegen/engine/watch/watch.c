@@ -2,7 +2,7 @@
  *
  * Invariants
  *   W1  pin <= next: what positions from `next` on replaced is kept
- *   W2  an event is given only if the pin was still held after its images were copied (P4)
+ *   W2  an event is given only if what it is made of was still kept after it was copied (P4)
  *   W3  a transaction's rows are told once each, by their state before and after all of it
  */
 #include <stdlib.h>
@@ -160,6 +160,12 @@ static const ae_version *version_of(ae_watch *watch, ae_ref ref)
     return db->heap.pools[slab->pool].table == watch->table ? ae_at(&db->segment, ref) : NULL;
 }
 
+/* Is what the transaction at `position` replaced still kept? */
+static bool kept(const ae_watch *watch, uint64_t position)
+{
+    return ae_feed_holds(&watch->session->db->proc, watch->line, position);
+}
+
 static int32_t change_gather(void *context, ae_ref created, ae_ref replaced, uint32_t what)
 {
     ae_watch *watch = context;
@@ -167,6 +173,10 @@ static int32_t change_gather(void *context, ae_ref created, ae_ref replaced, uin
     if (version == NULL)
         return watch->torn;
     if (watch->change_count == watch->change_room) {
+        /* What was reused meanwhile may be a list without an end. */
+        watch->torn = !kept(watch, watch->next);
+        if (watch->torn)
+            return 1;
         const size_t room = watch->change_room == 0 ? 64 : 2 * watch->change_room;
         watch_change *grown = realloc(watch->changes, room * sizeof *grown);
         watch->failed = grown == NULL;
@@ -218,12 +228,21 @@ static void changes_join(ae_watch *watch)
 
 /* ---- telling -------------------------------------------------------------------------------- */
 
+/* Say how far we are: for statistics, and for who needs memory. */
+static void told_note(ae_watch *watch)
+{
+    /* Release: what has been told was read before; pairs with ae_feed_squeeze. */
+    ae_store64_release(&watch->session->db->proc.shared->feeds[watch->line].told,
+                       ae_watch_position(watch));
+}
+
 /* The pin was revoked, or the ring has come round. */
 static void overflow_tell(ae_watch *watch, ae_watch_event *event)
 {
     watch->pin = ae_feed_restart(&watch->session->db->proc, watch->line);
     watch->next = watch->pin;
     watch->change_count = watch->change_at = 0;
+    told_note(watch);
     *event = (ae_watch_event){.kind = AERO_EVENT_OVERFLOW, .last = true, .number = watch->pin};
 }
 
@@ -232,12 +251,11 @@ static bool pin_move(ae_watch *watch)
 {
     const uint64_t told = ae_watch_position(watch);
     const uint64_t to = told > watch->trail ? told - watch->trail : 0;
+    told_note(watch);
     if (to <= watch->pin)
-        return ae_feed_holds(&watch->session->db->proc, watch->line, watch->pin);
-    if (!ae_feed_advance(&watch->session->db->proc, watch->line, watch->pin, to))
-        return false;
-    watch->pin = to;
-    return true;
+        return kept(watch, told);
+    return ae_feed_advance(&watch->session->db->proc, watch->line, to, &watch->pin) &&
+           watch->pin <= told;
 }
 
 /* Copy the images of a change.  *wanted: it is of interest. */
@@ -287,14 +305,13 @@ static aero_status torn(ae_watch *watch)
 /* Tell the next interesting change of the transaction in hand; kind NONE when there is none. */
 static aero_status change_tell(ae_watch *watch, ae_watch_event *event)
 {
-    ae_proc *proc = &watch->session->db->proc;
     while (watch->change_at < watch->change_count) {
         const watch_change *change = &watch->changes[watch->change_at];
         bool wanted = false;
         const enum image_result result = change_copy(watch, change, event, &wanted);
         if (result == IMAGE_NO_MEMORY)
             return no_memory(watch);
-        if (!ae_feed_holds(proc, watch->line, watch->pin)) { /* keeps W2 */
+        if (!kept(watch, watch->next - 1)) { /* keeps W2 */
             overflow_tell(watch, event);
             return AERO_OK;
         }
@@ -334,16 +351,17 @@ static void changes_filter(ae_watch *watch)
 static bool position_read(ae_watch *watch)
 {
     const aero_db *db = watch->session->db;
+    ae_changes_fetch(db, watch->next, watch->clock);
     watch->change_count = watch->change_at = 0;
     watch->failed = watch->torn = false;
     const int32_t answer = ae_changes_visit(db, watch->next, change_gather, watch);
-    if (answer == AE_CHANGES_LOST || !ae_feed_holds(&db->proc, watch->line, watch->pin))
+    if (answer == AE_CHANGES_LOST || !kept(watch, watch->next))
         return false;
     if (watch->change_count > 1)
         changes_join(watch);
     if (watch->change_count > 1 && watch->match != NULL)
         changes_filter(watch);
-    return ae_feed_holds(&db->proc, watch->line, watch->pin);
+    return kept(watch, watch->next);
 }
 
 aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
@@ -358,10 +376,13 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
         if (event->kind != AERO_EVENT_NONE) {
             watch->busy = true;
             ae_store64(&line->delivered, ae_load64(&line->delivered) + 1);
+            told_note(watch);
             return AERO_OK;
         }
-        const uint64_t clock = ae_load64_acquire(&shared->clock);
-        const bool idle = watch->next >= clock;
+        /* The line of the clock is wanted by every commit: it is looked at when it must be. */
+        if (watch->next >= watch->clock)
+            watch->clock = ae_load64_acquire(&shared->clock);
+        const bool idle = watch->next >= watch->clock;
         if ((idle || watch->next - watch->pin >= watch->trail + PIN_EVERY) && !pin_move(watch)) {
             overflow_tell(watch, event);
             return AERO_OK;
@@ -407,6 +428,7 @@ void ae_watch_rebase(ae_watch *watch, uint64_t snapshot)
     ae_store64_release(&watch->session->db->proc.shared->feeds[watch->line].pin, snapshot);
     watch->pin = watch->next = snapshot;
     watch->change_count = watch->change_at = 0;
+    told_note(watch);
 }
 
 aero_status ae_watch_image(ae_watch *watch, const void *row, const void **image)

@@ -40,6 +40,7 @@ struct ae_watch {
     uint64_t pin;   /* as it stands in the line */
     uint64_t trail; /* how far the pin stays behind `next` */
     uint64_t next;  /* position to read next; all before have been told */
+    uint64_t clock; /* as it was seen last */
     watch_change *changes;
     size_t change_room;
     size_t change_count;

@@ -57,6 +57,7 @@ class _Handle:
     """
 
     _number = 0  # until the constructor has one; the destructor looks
+    _noun = "cursor"  # for messages
 
     def __init__(self, session: Session, make: Any, arguments: tuple[Any, ...], close: Any) -> None:
         """Call `make`, whose last argument is the place for the handle, and own that."""
@@ -77,10 +78,10 @@ class _Handle:
         """The C handle; StaleHandle when it may not be used now and here."""
         _ = self.session.handle  # checks thread and database
         if self._pid != os.getpid():
-            raise StaleHandle("the cursor belongs to the parent of this process")
+            raise StaleHandle(f"the {self._noun} belongs to the parent of this process")
         owned = self.session.owned.get(self._number)
         if owned is None:
-            raise StaleHandle("the cursor is closed")
+            raise StaleHandle(f"the {self._noun} is closed")
         return owned[0]
 
     @property

@@ -17,6 +17,8 @@ Values = tuple[Any, ...]
 class WatchHandle(_Handle):
     """A watch (an aero_watch) on a query's conditions."""
 
+    _noun = "watch"
+
     def __init__(self, query: Query, start: int, position: int) -> None:
         session = query.session
         ffi, lib = session.library.ffi, session.library.lib
