@@ -97,6 +97,7 @@ static void test_history_is_kept_for_validation(void **state)
     assert_int_equal(flight_get(reader, "read"), 1);
     for (int64_t turn = 2; turn < 3000; turn++)
         assert_ok(session, flight_put(session, turn % 100 == 0 ? "read" : "other", turn));
+    assert_in_range(dead(session), 2990, 3000); /* the versions that it will be compared with */
     assert_int_equal(flight_get(reader, "read"), 1);
     assert_ok(reader, flight_insert(reader, "new", 1));
     assert_status(reader, AERO_CONFLICT, aero_commit(reader));
