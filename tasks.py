@@ -228,25 +228,48 @@ def bench(_: Context, arguments: str = "") -> None:
     run(sys.executable, "tests/bench/run.py", *arguments.split())
 
 
+@task(pre=[build])
+def docs(_: Context) -> None:
+    """Build the documentation into build/docs, and the Tcl man page from its source."""
+    run(sys.executable, "docs/build_docs.py")
+
+
 @task(help={"seconds": "for each target"})
 def fuzz(_: Context, seconds: int = 60) -> None:
     """Fuzz the parsers, longer than the tests do."""
     pytest("tests/fuzz", AEROSTORE_FUZZ_SECONDS=str(seconds))
 
 
+@task(pre=[build], help={"row": "number of a row, such as P1; or all"})
+def prove(_: Context, row: str) -> None:
+    """Run the tests of one row of the reliability matrix (docs/reliability.md) alone."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support import matrix
+
+    rows = {found.number: found for found in matrix.rows()}
+    if row != "all" and row not in rows:
+        sys.exit(f"no row {row!r}; there are {', '.join(rows)}")
+    for found in rows.values() if row == "all" else [rows[row]]:
+        print(f"{found.number}: {found.guarantee}", flush=True)
+        for command, environment in matrix.commands(found, sys.executable):
+            run(*command, **environment)
+
+
 @task(help={"rounds": "how many times longer than in `test`"})
 def torture(_: Context, rounds: int = 20) -> None:
     """Kill, damage, interleave and ask at random for much longer than the tests do."""
     pytest(
-        "--timeout=0", "tests/crash", "tests/durable", "tests/explore", "tests/isolation",
-        "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
+        "--timeout=0", "tests/concurrency", "tests/crash", "tests/durable", "tests/explore",
+        "tests/isolation", "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
         AE_EXPLORE_MORE="1",
         AE_EXPLORE_RUNS=str(5000 * rounds),
         AE_EXPLORE_SECONDS=str(10 * rounds),
+        AE_WATCH_KILLS=str(300 * rounds),
         AE_KILL_ROUNDS=str(500 * rounds),
         AE_BANK_KILLS=str(10 * rounds),
+        AE_CROWD_TIMES=str(rounds),
         AE_SAVEPOINT_LOOPS=str(500_000 * rounds),
         AE_SURVIVOR_ROUNDS=str(50 * rounds),
         AE_POWER_STATES=str(750 * rounds),

@@ -24,6 +24,7 @@ from aerostore.errors import (
     LayoutMismatch,
     LimitExceeded,
     LockTimeout,
+    NotDurable,
     NotNullViolation,
     OutOfMemory,
     ParseError,
@@ -46,6 +47,7 @@ from aerostore.files import FilesReport, repair, restore, verify_files
 from aerostore.ingest import IngestReport
 from aerostore.query import PreparedSearch, SearchResult
 from aerostore.rows import Row
+from aerostore.stats import Statistics
 from aerostore.table import Table
 from aerostore.transaction import Transaction
 from aerostore.ttl import Ttl
@@ -67,6 +69,7 @@ __all__ = [
     "LayoutMismatch",
     "LimitExceeded",
     "LockTimeout",
+    "NotDurable",
     "NotNullViolation",
     "OutOfMemory",
     "Parameter",
@@ -79,6 +82,7 @@ __all__ = [
     "SearchResult",
     "SerializationFailure",
     "StaleHandle",
+    "Statistics",
     "StorageError",
     "StorageFull",
     "Table",

@@ -52,8 +52,20 @@ def _existing(data_dir: Path, package: str, shm_path: Path | None) -> Iterator[a
     # Opening makes what is missing; a command that only looks should not.
     if not data_dir.is_dir():
         raise aerostore.UsageError(f"there is no database at {data_dir}")
-    with aerostore.open(data_dir, package=package, shm_path=shm_path) as db:
+    profile = _profile_of(data_dir)
+    with aerostore.open(data_dir, profile, package=package, shm_path=shm_path) as db:
         yield db
+
+
+def _profile_of(data_dir: Path) -> str:
+    """Tell from its files which profile a database has."""
+    for profile, names in (
+        ("logical", ("aerostore_logical.wal*", "snapshot.dat*")),
+        ("embedded", ("wal.log*", "checkpoint.dat*")),
+    ):
+        if any(True for name in names for _ in data_dir.glob(name)):
+            return profile
+    return "shared"
 
 
 def ingest(
@@ -226,16 +238,61 @@ def stats(
 ) -> None:
     """Print the database's statistics."""
     with _existing(data_dir, package, shm_path) as db:
-        figures = db.stats()
+        figures = db.stats().as_dict()
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return
     tables = figures.pop("tables")
-    for name, value in figures.items():
-        typer.echo(f"{name} {value}")
-    for table, values in tables.items():
+    for prefix, values in (("", figures), *((f"{name}.", tables[name]) for name in tables)):
         for name, value in values.items():
-            typer.echo(f"{table}.{name} {value}")
+            for text in _figure_lines(prefix + name, value):
+                typer.echo(text)
+
+
+def _figure_lines(name: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{name} {value}"
+        return
+    for number, element in enumerate(value):
+        pairs = " ".join(f"{field}={each}" for field, each in element.items())
+        yield f"{name}[{number}] {pairs}"
+
+
+def metrics(
+    data_dir: DataDir,
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT (port 0: any), or unix:PATH.")
+    ] = "127.0.0.1:9464",
+    once: Annotated[bool, typer.Option("--once", help="Print the page and end.")] = False,
+    package: Package = "aerostore",
+    shm_path: ShmPath = None,
+) -> None:
+    """Serve the statistics at /metrics as Prometheus text, until Ctrl-C or SIGTERM."""
+    from aerostore._metrics import prometheus, serve
+
+    with _existing(data_dir, package, shm_path) as db:
+        if once:
+            typer.echo(prometheus(db.stats()), nl=False)
+        else:
+            serve(listen, lambda: prometheus(db.stats()), _say)
+
+
+def _say(where: str) -> None:
+    print(f"listening on {where}", flush=True)
+
+
+def top(
+    data_dir: DataDir,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
+    package: Package = "aerostore",
+    shm_path: ShmPath = None,
+) -> None:
+    """Show the statistics live; q or Ctrl-C ends."""
+    from aerostore._top import show
+
+    with _existing(data_dir, package, shm_path) as db:
+        show(db.stats, interval, once)
 
 
 def verify(
@@ -325,7 +382,18 @@ def make_app() -> typer.Typer:
     )
     app.command("compile")(compile_command)
     commands = (
-        ingest, query, watch, stats, verify, checkpoint, backup, restore, repair, demo
+        ingest,
+        query,
+        watch,
+        stats,
+        metrics,
+        top,
+        verify,
+        checkpoint,
+        backup,
+        restore,
+        repair,
+        demo,
     )
     for command in commands:
         app.command()(command)

@@ -14,6 +14,7 @@ from aerostore._ffi.library import load
 from aerostore._ffi.session import Session, Store
 from aerostore._locate import find_package
 from aerostore.errors import Error, StaleHandle, UnknownName, UsageError
+from aerostore.stats import Statistics, collect
 from aerostore.table import Table
 from aerostore.transaction import Transaction, run
 
@@ -223,21 +224,15 @@ class Database:
         result: _Result = run(self, fn, retries)
         return result
 
-    def stats(self) -> dict[str, Any]:
-        """Return statistics by name; those of tables under "tables", by table name.
+    def stats(self) -> Statistics:
+        """Return statistics, by attribute or by name; those of tables under `tables`, by name.
 
-        Sizes are in bytes.
+        Cheap enough to be asked for at any time.  Sizes are in bytes, times in microseconds.
 
         Example:
-            >>> db.stats()["tables"]["FlightState"]
+            >>> db.stats().tables["FlightState"].rows
         """
-        tables: dict[str, dict[str, Any]] = {name: {} for name in self._tables}
-        names = list(self._tables)
-        result: dict[str, Any] = {}
-        for name, table, value in self._session().stats():
-            (result if table < 0 else tables[names[table]])[name] = value
-        result["tables"] = tables
-        return result
+        return collect(self._session().stats(), self._tables)
 
     def sweep(self) -> int:
         """Delete the rows of all tables whose time to live is over; return how many.

@@ -27,7 +27,8 @@ Tcl's errorCode; a test holds the two lists together.
     ├── LayoutMismatch        made by another version, schema, machine or store
     ├── AccessDenied          owner, mode or type of a path is not safe
     ├── InternalError         an invariant of the engine does not hold
-    └── OutOfMemory           private memory could not be allocated
+    ├── OutOfMemory           private memory could not be allocated
+    └── NotDurable            committed and seen, but it may be lost: the log failed
 """
 
 # ruff: noqa: N818 - the names are those of errors.def, for people to read in an except clause
@@ -225,6 +226,12 @@ class OutOfMemory(Error):
     """Private memory could not be allocated."""
 
     code, number = "NO_MEMORY", 45
+
+
+class NotDurable(Error):
+    """The transaction is committed and seen by all, but the log failed: it may be lost."""
+
+    code, number = "NOT_DURABLE", 46
 
 
 def error_class(number: int) -> type[Error]:

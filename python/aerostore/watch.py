@@ -193,10 +193,12 @@ class Watch:
         # A reader only while we wait: the descriptor stays readable as long as events are there,
         # and the loop would spin while the caller is busy with one.
         loop.add_reader(descriptor, _wake, self._waiting)
-        left = until - time.monotonic()
         try:
-            async with asyncio.timeout(None if left == math.inf else left):
+            if until == math.inf:
                 await self._waiting
+            else:
+                async with asyncio.timeout(until - time.monotonic()):
+                    await self._waiting
         except TimeoutError:
             return False
         finally:

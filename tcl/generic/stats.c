@@ -1,5 +1,6 @@
-/* stats.c — statistics of the engine as a dict: name → value, and for each table a dict of its own
- * under the table's name.
+/* stats.c — statistics of the engine as a dict: name → value, what there are several of as a list
+ * of dicts, and under `tables` a dict for each table; it is also found under the table's own name,
+ * unless a figure has that name.
  */
 #include <string.h>
 
@@ -19,6 +20,48 @@ static Tcl_Obj *plain_object(const aero_value *value)
     }
 }
 
+/* Set a key of a dict that nobody else has. */
+static void dict_put(Tcl_Obj *dict, const char *name, Tcl_Size length, Tcl_Obj *value)
+{
+    (void)Tcl_DictObjPut(NULL, dict, Tcl_NewStringObj(name, length), value);
+}
+
+/* The value of a key; when it is missing it becomes what `make` makes, or, when that is NULL,
+ * `other`. */
+static Tcl_Obj *dict_get(Tcl_Obj *dict, const char *name, Tcl_Size length, Tcl_Obj *(*make)(void),
+                         Tcl_Obj *other)
+{
+    Tcl_Obj *key = Tcl_NewStringObj(name, length);
+    Tcl_Obj *value = NULL;
+    Tcl_IncrRefCount(key);
+    (void)Tcl_DictObjGet(NULL, dict, key, &value);
+    if (value == NULL) {
+        value = make != NULL ? make() : other;
+        (void)Tcl_DictObjPut(NULL, dict, key, value);
+    }
+    Tcl_DecrRefCount(key);
+    return value;
+}
+
+static Tcl_Obj *empty_list(void)
+{
+    return Tcl_NewListObj(0, NULL);
+}
+
+/* "list.field" of the item-th element: elements come in order. */
+static void item_put(Tcl_Obj *dict, const aero_stat *stat)
+{
+    const char *point = strchr(stat->name, '.');
+    Tcl_Obj *list = dict_get(dict, stat->name, (Tcl_Size)(point - stat->name), empty_list, NULL);
+    Tcl_Obj *element = NULL;
+    (void)Tcl_ListObjIndex(NULL, list, stat->item, &element);
+    if (element == NULL) {
+        element = Tcl_NewDictObj();
+        (void)Tcl_ListObjAppendElement(NULL, list, element);
+    }
+    dict_put(element, point + 1, -1, plain_object(&stat->value));
+}
+
 /* stats */
 int aetcl_stats(aetcl_state *state, int count, Tcl_Obj *const arguments[])
 {
@@ -33,18 +76,23 @@ int aetcl_stats(aetcl_state *state, int count, Tcl_Obj *const arguments[])
     if (aero_stats(state->session, &stats, &stat_count) != AERO_OK)
         return aetcl_fail_session(state);
     Tcl_Obj *all = Tcl_NewDictObj();
+    Tcl_Obj *tables = Tcl_NewDictObj();
     for (uint32_t i = 0; i < stat_count; i++) {
-        Tcl_Obj *path[2];
-        int depth = 0;
-        if (stats[i].table >= 0 && (uint32_t)stats[i].table < state->schema->table_count)
-            path[depth++] = Tcl_NewStringObj(state->schema->tables[stats[i].table].name, -1);
-        path[depth++] = Tcl_NewStringObj(stats[i].name, -1);
-        (void)Tcl_DictObjPutKeyList(NULL, all, depth, path, plain_object(&stats[i].value));
-        for (int k = 0; k < depth; k++) { /* the dict has its own reference if it kept the name */
-            Tcl_IncrRefCount(path[k]);
-            Tcl_DecrRefCount(path[k]);
-        }
+        const aero_stat *stat = &stats[i];
+        Tcl_Obj *dict = all;
+        if (stat->table >= 0 && (uint32_t)stat->table < state->schema->table_count)
+            dict = dict_get(tables, state->schema->tables[stat->table].name, -1, Tcl_NewDictObj,
+                            NULL);
+        if (stat->item >= 0 && strchr(stat->name, '.') != NULL)
+            item_put(dict, stat);
+        else
+            dict_put(dict, stat->name, -1, plain_object(&stat->value));
     }
+    for (uint32_t i = 0; i < state->schema->table_count; i++) {
+        const char *name = state->schema->tables[i].name;
+        (void)dict_get(all, name, -1, NULL, dict_get(tables, name, -1, Tcl_NewDictObj, NULL));
+    }
+    dict_put(all, "tables", -1, tables);
     Tcl_SetObjResult(state->interp, all);
     return TCL_OK;
 }

@@ -257,8 +257,8 @@ static int watch_start(struct aetcl_watch *watch, const struct settings *setting
     watch->position = settings->position;
     watch->next = state->watches;
     state->watches = watch;
-    Tcl_Obj *name = Tcl_ObjPrintf("::%s::watch%llu", state->schema->package,
-                                  (unsigned long long)++state->watch_count);
+    Tcl_Obj *name = Tcl_ObjPrintf("::%s::watch%lu", state->schema->package,
+                                  (unsigned long)++state->watch_count);
     watch->command = Tcl_CreateObjCommand(state->interp, Tcl_GetString(name), watch_command, watch,
                                           command_deleted);
     Tcl_CreateFileHandler(watch->descriptor, TCL_READABLE, news, watch);

@@ -11,9 +11,19 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.core import DRIVERS, OUTPUT, Bar, BenchError, Outcome, Work, note_missing
+from bench.core import (
+    DRIVERS,
+    OUTPUT,
+    Bar,
+    BenchError,
+    Outcome,
+    Work,
+    has_library,
+    note_missing,
+)
 from bench.crucible import crucible
-from bench.servers import all_cores, postgres, tool
+from bench.gates import gates
+from bench.servers import all_cores, postgres, redis, tool
 from support.paths import ROOT
 
 
@@ -23,12 +33,14 @@ def ingest(work: Work) -> Outcome:
     flights, program = str(work.flights()), str(work.driver("ingest"))
     loads: dict[str, Callable[[], None]] = {}
 
-    def aerostore() -> None:
+    def aerostore(indexes: int) -> None:
         folder = work.folder("ingest")
-        work.measure(outcome, [program, "aerostore", str(work.rows), flights, str(folder)])
+        work.measure(outcome, [program, "aerostore", str(indexes), str(work.rows), flights,
+                               str(folder)])
         shutil.rmtree(folder)
 
-    loads["aerostore"] = aerostore
+    loads["aerostore"] = lambda: aerostore(0)
+    loads["aerostore, 3 indexes"] = lambda: aerostore(3)
     if b"sqlite" in work.driver("ingest").read_bytes():
         arguments = ["sqlite", str(work.rows), flights]
         loads["sqlite"] = lambda: work.measure(outcome, [program, *arguments])
@@ -40,10 +52,15 @@ def ingest(work: Work) -> Outcome:
             loads[names[(turn + step) % len(names)]]()
     note_missing(outcome, [("ingest", "pyarrow"), ("ingest", "sqlite")])
     outcome.bars = [
-        Bar("ingest_file >= 1.0 x pyarrow's CSV reader, one thread", "ingest", "pyarrow",
+        Bar("ingest_file, key only, >= 1.0 x pyarrow's CSV reader, one thread", "ingest", "pyarrow",
             "aerostore", 1.0),
-        Bar("ingest_file >= 3 x SQLite in memory", "ingest", "sqlite", "aerostore", 3.0),
-        Bar("segment <= 200 bytes a FlightState row", "size", "aerostore", "", 200.0, False),
+        Bar("ingest_file, key only, >= 3 x SQLite in memory", "ingest", "sqlite", "aerostore", 3.0),
+        Bar("segment <= 200 bytes a FlightState row, key only", "size", "aerostore", "", 200.0,
+            False),
+        Bar("ingest_file with three indexes >= 40 % of the rate with the key only", "ingest",
+            "aerostore", "aerostore, 3 indexes", 0.4),
+        Bar("segment <= 280 bytes a row with three indexes", "size", "aerostore, 3 indexes", "",
+            280.0, False),
     ]
     return outcome
 
@@ -54,9 +71,22 @@ def _keyed(work: Work, name: str, bars: list[Bar]) -> Outcome:
     program = str(work.driver("keyed"))
     work.measure(outcome, [program, name, str(work.rows), str(work.operations), str(work.rounds),
                            flights, str(folder)])
+    served(work, outcome, name, folder)
     shutil.rmtree(folder)
-    note_missing(outcome, [(name, "lmdb"), (name, "sqlite")])
+    note_missing(outcome, [(name, peer) for peer in ("lmdb", "sqlite", "redis", "postgresql")])
     return outcome
+
+
+def served(work: Work, outcome: Outcome, name: str, folder: Path) -> None:
+    """Measure the same on servers: fewer rows and operations, as each is a journey."""
+    sizes = [str(min(work.rows, 100_000)), str(max(work.operations // 50, 100))]
+    program = str(work.driver("served"))
+    with redis(work, folder) as socket, postgres(work, synchronous_commit="off") as server:
+        for _ in range(work.rounds):
+            for peer, address in (("redis", socket), ("postgresql", server)):
+                if address is not None and (peer == "redis" or has_library("pq")):
+                    with all_cores():
+                        work.measure(outcome, [program, peer, name, *sizes, str(address)])
 
 
 def get(work: Work) -> Outcome:
@@ -122,6 +152,23 @@ def query(work: Work) -> Outcome:
         Bar("bind a prepared search <= 200 ns", "search", "bind", "", 200.0, False),
         Bar("key look-up by a search >= 200 x a full scan of 50,000 rows", "search", "full scan",
             "key look-up", 200.0 / 50_000 * work.rows),
+    ]
+    return outcome
+
+
+def indexes(work: Work) -> Outcome:
+    """Move two of three indexed keys in an update, or none; make indexes of a full table."""
+    outcome = Outcome("indexes")
+    folder = work.folder("indexes")
+    work.measure(outcome, [str(work.driver("indexes")), str(work.rows),
+                           str(min(work.operations, 200_000)), str(work.rounds),
+                           str(work.flights()), str(folder)])
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("update that moves 2 of 3 indexed keys >= 40 % of one that moves none",
+            "indexed update", "moves none", "moves two", 0.4),
+        *(Bar(f"index create on {column}: at most 200 ns a row (5 M entries/s)", "index create",
+              column, "", 200.0, False) for column in ("lat", "lon", "gs")),
     ]
     return outcome
 
@@ -285,24 +332,34 @@ def contention(work: Work) -> Outcome:
     return outcome
 
 
-def durable(work: Work) -> Outcome:
-    """Checkpoint, recovery from a checkpoint and from the log, and attaching what is there."""
-    outcome = Outcome("durable")
-    memory = work.folder("durable")
-    disk = Path(tempfile.mkdtemp(prefix="durable-", dir=OUTPUT))
+def durability(work: Work) -> Outcome:
+    """Checkpoints, recovery from them and from the log, attaching, and commits with a disk."""
+    outcome = Outcome("durability")
+    memory = work.folder("durability")
+    flights = str(work.flights())  # makes OUTPUT, too
+    disk = Path(tempfile.mkdtemp(prefix="durability-", dir=OUTPUT))
     try:
-        work.measure(outcome, work.python("durable.py", str(work.flights()), str(memory), str(disk),
-                                          str(work.rounds)))
+        for script in ("durable.py", "gates.py"):
+            work.measure(outcome, work.python(script, flights, str(memory), str(disk),
+                                              str(work.rounds)))
     finally:
         shutil.rmtree(disk)
         shutil.rmtree(memory)
     outcome.bars = [
         Bar("checkpoint >= 5 M rows/s (or half of the plain write's rate)", "checkpoint",
             "aerostore", "", 200.0, False),
-        Bar("recovery from a checkpoint >= 2.5 M rows/s", "recovery", "checkpoint", "", 400.0,
-            False),
+        Bar("recovery from a checkpoint, with four indexes, >= 2.5 M rows/s", "recovery",
+            "checkpoint", "", 400.0, False),
         Bar("recovery from a log >= 1 M one-row commits/s", "replay", "log", "", 1000.0, False),
-        Bar("warm attach <= 100 microseconds", "attach", "aerostore", "", 100_000.0, False),
+        Bar("warm attach after SIGKILL of all <= 100 microseconds", "attach",
+            "nobody's transaction", "", 100_000.0, False),
+        Bar("warm attach with four orphans <= 4.1 ms", "attach", "four orphans", "", 4_100_000.0,
+            False),
+        Bar("writes while a checkpoint runs >= 80 % of the rate without", "beside a checkpoint",
+            "without", "with", 0.8),
+        *(Bar(f"asynchronous commits >= 10 x synchronous ones: {kind}", f"gate {kind}", "sync",
+              "async", 10.0)
+          for kind in ("plain", "keyed upserts", "savepoint churn", "logical")),
     ]
     return outcome
 
@@ -330,6 +387,20 @@ def tree(work: Work) -> Outcome:
     return outcome
 
 
+def stats(work: Work) -> Outcome:
+    """Ask for all statistics of a table of 1 M rows, C API."""
+    outcome = Outcome("stats")
+    folder = work.folder("stats")
+    work.measure(outcome, [str(work.driver("stats")), str(work.rows), str(work.rounds),
+                           str(work.flights()), str(folder)])
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("stats <= 50 us", "stats", "aerostore", "", 50_000.0, False),
+        Bar("99th percentile of stats <= 200 us", "stats p99", "aerostore", "", 200_000.0, False),
+    ]
+    return outcome
+
+
 def pgbench(work: Work, outcome: Outcome, server: str, folder: Path) -> None:
     """Measure PostgreSQL's synchronous commits with 16 clients on one table."""
     tools = [tool("pgbench"), tool("psql")]
@@ -350,18 +421,49 @@ def pgbench(work: Work, outcome: Outcome, server: str, folder: Path) -> None:
     outcome.add("sync 16", "postgresql", 1e9 / rate, "ns/row")
 
 
+def watch(work: Work) -> Outcome:
+    """What subscribers cost a writer, how fast events are read, and how soon they are told."""
+    outcome = Outcome("watch")
+    rows = min(work.rows, 200_000)
+    short = Work(rows, work.rounds, work.operations, work.scratch, work.say)
+    folder = work.folder("watch")
+    work.measure(outcome, [str(work.driver("watch")), str(rows), str(work.rounds),
+                           str(short.flights()), str(folder), "200" if work.rounds == 1 else "700"])
+    shutil.rmtree(folder)
+    folder = work.folder("watch")
+    work.measure(outcome, work.python("watch_latency.py", str(ROOT / "tcl"), str(folder),
+                                      "100" if work.rounds == 1 else "1000", str(work.rounds)))
+    shutil.rmtree(folder)
+    outcome.bars = [
+        Bar("a writer beside one subscriber >= 90 % of its rate alone", "writer", "no subscriber",
+            "one subscriber", 0.9),
+        Bar("beside four >= 75 %", "writer", "no subscriber", "four subscribers", 0.75),
+        *(Bar(f"a subscriber reads >= 1 M events/s of {peer}", "events", peer, "", 1000.0, False)
+          for peer in ("one-row transactions", "hundred-row transactions")),
+        *(Bar(f"commit to callback, idle, in {door}: {peer} <= {bound:,.0f} microseconds",
+              f"latency in {door}", peer, "", bound, False)
+          for door in ("tcl", "asyncio")
+          for peer, bound in (("median", 100.0), ("99th percentile", 1000.0))),
+    ]
+    return outcome
+
+
 AREAS: dict[str, Callable[[Work], Outcome]] = {
     "ingest": ingest,
     "get": get,
     "update": update,
     "scan": scan,
     "query": query,
+    "indexes": indexes,
     "tcl": tcl,
     "python": python,
     "transactions": transactions,
     "contention": contention,
     "tree": tree,
     "commit": commit,
-    "durable": durable,
+    "durability": durability,
     "crucible": crucible,
+    "stats": stats,
+    "watch": watch,
+    "gates": gates,
 }

@@ -13,16 +13,6 @@
 
 enum { SEGMENT = 8 << 20, ROWS = 200, WRITES_MOST = 2000000, AFTERWARDS = 20000 };
 
-static void indexes_drop(aero_session *session)
-{
-    aero_index_info infos[8];
-    uint32_t count = 0;
-    assert_ok(session, aero_index_list(session, FLIGHTS, 8, infos, &count));
-    for (uint32_t index = 0; index < count; index++)
-        assert_ok(session, aero_index_drop(session, FLIGHTS, infos[index].column_count,
-                                           infos[index].columns));
-}
-
 static void rows_make(aero_session *session)
 {
     char name[32];
@@ -74,7 +64,6 @@ static void test_a_reader_holds_back_no_more_than_the_segment(void **state)
     (void)state;
     store_open(&store, SEGMENT);
     aero_session *reader = session_new(&store);
-    indexes_drop(store.session);
     rows_make(store.session);
     for (uint32_t row = 0; row < ROWS; row++)
         first[row] = newest[row] = row;
@@ -108,7 +97,6 @@ static void test_room_comes_back_from_a_dead_reader(void **state)
     char byte = 0;
     (void)state;
     store_open(&store, SEGMENT);
-    indexes_drop(store.session);
     rows_make(store.session);
     for (uint32_t row = 0; row < ROWS; row++)
         newest[row] = row;
@@ -146,7 +134,6 @@ static void test_a_transaction_that_fills_the_segment_rolls_back(void **state)
     (void)state;
     store_open(&store, SEGMENT);
     aero_session *s = store.session;
-    indexes_drop(s); /* nodes of theirs come back one commit later, and here none can follow */
     aero_session *other = session_new(&store);
     rows_make(s);
     for (uint32_t row = 0; row < ROWS; row++)

@@ -354,6 +354,86 @@ static void test_work_between_any_two_steps_of_four_words(void **state)
     interleave(4, 3000);
 }
 
+/* Goal: T4 where nodes are joined, leaves and inner ones.  Method: a tree of three levels loses its
+ * entries run by run; while one slot is at a step of a replacement, another works beside it; when
+ * little is left the tree is filled again. */
+static void test_work_between_any_two_steps_of_joining(void **state)
+{
+    static const char *const steps[] = {"tree.decided", "tree.lifting", "tree.lifted",
+                                        "tree.filled",  "tree.frozen",  "tree.published"};
+    enum { TURNS = 6000, REFILL = 400 };
+    test_store store;
+    tree_place first;
+    tree_place second;
+    uint32_t member = 0;
+    uint32_t met = 0;
+    uint64_t inners_least = UINT64_MAX;
+    uint64_t inners_most = 0;
+    (void)state;
+    uint64_t random = test_seed("joins between steps");
+    store_open(&store, 64 << 20);
+    const ae_ref root = tree_start(&first, &store, 4);
+    ledger *of = ledger_make(4, &random);
+    assert_int_equal(ae_member_claim(&store.db->proc, &member, NULL), AERO_OK);
+    assert_true(tree_enter_as(&second, store.db, member) && tree_open_at(&second, root));
+    for (uint32_t turn = 0; turn < TURNS; turn++) {
+        if (turn % REFILL == 0) {
+            tree_fill(&first, of, 8, &random);
+            const uint64_t inners = tree_shape(&first).inners;
+            inners_most = inners > inners_most ? inners : inners_most;
+        }
+        /* On and on through all keys, now the even ones and now the odd ones. */
+        const uint32_t centre = turn % REFILL * (RUN + 47) % (KEYS - 400);
+        run base = {&first,      of,     0,   next_random(&random) & ~(uint64_t)1,
+                    RUN_REMOVES, centre, RUN, NULL};
+        run rival = {&second,
+                     of,
+                     1,
+                     next_random(&random) & ~(uint64_t)1,
+                     next_random(&random) % 4 == 0 ? (uint32_t)next_random(&random) % RUN_KINDS
+                                                   : RUN_REMOVES,
+                     turn % 2 == 0 ? centre : (uint32_t)next_random(&random) % (KEYS - 400),
+                     RUN,
+                     NULL};
+        if (rival.kind == RUN_REMOVES && turn % 20 == 5)
+            rival.steps = KEYS / 3; /* inner nodes beside it are joined as well */
+        point.act = run_do;
+        point.context = &rival;
+        point.name = steps[next_random(&random) % 6];
+        point.left = 1 + next_random(&random) % 4;
+        run_do(&base);
+        met += point.left == 0;
+        if (point.left != 0) {
+            point.left = 0;
+            run_do(&rival);
+        }
+        const char *wrong = base.wrong != NULL ? base.wrong : rival.wrong;
+        wrong = wrong != NULL ? wrong : turn % 16 == 0 ? tree_differs(&first, of) : NULL;
+        if (wrong != NULL)
+            fail_msg("turn %u at %s: %s", turn, point.name, wrong);
+        if (turn % REFILL == REFILL - 1) {
+            const uint64_t inners = tree_shape(&first).inners;
+            inners_least = inners < inners_least ? inners : inners_least;
+        }
+        if (turn % 8 == 0)
+            tree_tick(&store, &first);
+        tree_refresh(&second);
+    }
+    point.name = NULL;
+    printf("%u of %u met, %" PRIu64 " inner nodes down to %" PRIu64 "\n", met, TURNS, inners_most,
+           inners_least);
+    assert_true(met > TURNS / 20);
+    assert_true(inners_least < inners_most);
+    const char *wrong = tree_differs(&first, of);
+    if (wrong != NULL)
+        fail_msg("%s", wrong);
+    tree_leave(&second);
+    ae_member_release(&store.db->proc, member);
+    tree_drop(&first, root);
+    store_close(&store);
+    munmap(of, sizeof *of);
+}
+
 /* One key, two writers. */
 typedef struct duel {
     tree_place *at;
@@ -570,6 +650,7 @@ static void test_death_at_any_step_of_three_words(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_work_between_any_two_steps_of_one_word),
     cmocka_unit_test(test_work_between_any_two_steps_of_four_words),
+    cmocka_unit_test(test_work_between_any_two_steps_of_joining),
     cmocka_unit_test(test_two_writers_of_one_key_at_every_step),
     cmocka_unit_test(test_death_at_any_step_of_one_word),
     cmocka_unit_test(test_death_at_any_step_of_three_words),

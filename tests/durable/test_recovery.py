@@ -300,3 +300,34 @@ def test_files_are_ours_alone(place, profile):
     modes = {path.name: path.stat().st_mode & 0o7777 for path in (place / "s").iterdir()}
     assert set(modes.values()) == {0o600} and len(modes) == 3, modes
     assert (place / "s").stat().st_mode & 0o7777 == 0o700
+
+
+def test_indexes_are_made_of_what_was_recovered(place, profile):
+    """Goal: an index has an entry for each recovered row, and for no value of before; many blocks
+    of rows are loaded by several threads.
+    """
+    with aerostore.open(place / "s", profile, "256MiB", memory="private",
+                        synchronous_commit=False) as db:
+        table = db["FlightState"]
+        table.upsert_many(stores.row(f"F{number}", number) for number in range(20_000))
+        db.checkpoint()
+        table.upsert_many(stores.row(f"F{number}", number + 50_000) for number in range(500))
+        for number in range(500, 520):
+            table.delete(f"F{number}")
+        expected = stores.contents(db)
+    for _ in range(2):
+        with aerostore.open(place / "s", profile, "256MiB", memory="private") as db:
+            table = db["FlightState"]
+            assert db.stats()["recovered_rows"] >= 20_000
+            assert stores.contents(db) == expected
+            db.verify()
+            for number in (510, 1_000, 50_000, 50_499, 19_999, 100):
+                search = table.search([("=", "altitude", number * 10)])
+                assert "altitude" in str(search.explain()) and "index" in str(search.explain())
+                assert {row.flight_id for row in search} == {
+                    key for key, row in expected.items() if row[2] == number * 10}
+            table.upsert(stores.row("F1", 778))
+            assert {row.flight_id for row in table.search([("=", "altitude", 7_780)])} == {
+                "F1", "F778"}
+            db.verify()
+            table.upsert(stores.row("F1", 50_001))

@@ -108,6 +108,29 @@ def test_other_changes_are_refused_by_name(place, compiled, change, told, checkp
     assert {path.name: path.read_bytes() for path in (place / "s").iterdir()} == before
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_values_that_a_new_unique_index_forbids_are_refused(place, compiled, checkpoint):
+    """Goal: two rows with one seat count do not fit an index that wants them different."""
+    text = OLD.replace("seats: Int16", "seats: Int16 = column(unique=True)")
+    with aerostore.open(place / "s", "logical", "64MiB", memory="private",
+                        package=compiled(OLD)) as db:
+        db["Plane"].upsert({"tail": "HB-1", "seats": 7})
+        db["Plane"].upsert({"tail": "HB-2", "seats": 8})
+        if checkpoint:
+            db.checkpoint()
+        db["Plane"].upsert({"tail": "HB-1", "seats": 8})
+        db["Plane"].upsert({"tail": "HB-2", "seats": 7})
+    with aerostore.open(place / "s", "logical", "64MiB", memory="private",
+                        package=compiled(text)) as db:
+        assert db["Plane"]["HB-1"].seats == 8
+        db["Plane"].delete("HB-1")
+    with aerostore.open(place / "s", "logical", "64MiB", memory="private",
+                        package=compiled(OLD)) as db:
+        db["Plane"].upsert({"tail": "HB-3", "seats": 7})
+    with pytest.raises(aerostore.LayoutMismatch, match=r"unique index.*seats"):
+        aerostore.open(place / "s", "logical", "64MiB", memory="private", package=compiled(text))
+
+
 def test_the_row_stack_refuses_any_change(place, compiled):
     """Goal: columns by number mean nothing in another schema; both fingerprints are told."""
     with aerostore.open(place / "s", memory="private", size="64MiB", package=compiled(OLD)) as db:

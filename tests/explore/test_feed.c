@@ -79,13 +79,14 @@ static void follow(uint32_t thread, uint64_t pin, uint32_t most)
 {
     const uint32_t line = run.line[thread];
     for (uint32_t turn = 0; turn < most && pin < clock_now(); turn++) {
+        const uint64_t position = pin;
         const uint64_t seen = ae_load64(&run.replaced[pin + 1 - run.first]);
         const bool holds = ae_feed_holds(proc(), line, pin);
         explore_assert(!holds || seen != GONE);
-        if (holds && ae_feed_advance(proc(), line, pin, pin + 1)) {
-            pin++;
+        if (holds && ae_feed_advance(proc(), line, pin + 1, &pin)) {
+            explore_assert(pin <= clock_now());
         } else { /* only whoever lags may lose its pin */
-            explore_assert(clock_now() - pin > AE_QUEUE_MAX / 8 * 6);
+            explore_assert(clock_now() - position > AE_QUEUE_MAX / 8 * 6);
             pin = ae_feed_restart(proc(), line);
         }
     }

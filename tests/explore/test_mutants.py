@@ -287,12 +287,12 @@ MUTANTS = (
            "    ae_store64_release(&at->pin, 0);\n",
            "test_feed.c", "test_three_claim_lines"),
     Mutant("a pin is not looked at after the copy", "proc/feed.c",
-           "    return ae_load64_acquire(&line_at(proc, line)->pin) == pin;",
-           "    return line_at(proc, line) != NULL && pin != 0;",
+           "    return ae_load64_acquire(&line_at(proc, line)->pin) <= position;",
+           "    return line_at(proc, line) != NULL && position != 0;",
            "test_feed.c", "test_a_pin_is_revoked"),
     Mutant("a pin is moved over its revocation", "proc/feed.c",
-           "    return ae_cas64(&line_at(proc, line)->pin, from, to);",
-           "    ae_store64_release(&line_at(proc, line)->pin, to);\n    return from != 0;",
+           "if (seen >= to || ae_cas64(&at->pin, seen, to))\n            return true;",
+           "ae_store64_release(&at->pin, to);\n        return true;",
            "test_feed.c", "test_a_pin_is_revoked"),
     Mutant("a pin that lags is passed by, not revoked", "proc/feed.c",
            "if (clock - pin > most && ae_cas64(&line->pin, pin, AE_PIN_REVOKED))",
@@ -308,10 +308,10 @@ MUTANTS = (
            "    (void)ae_feed_horizon(proc, ae_load64(&shared->clock), horizon);",
            "test_feed.c", "test_following_beside_a_committer"),
     Mutant("a pin that is half published is taken over", "proc/feed.c",
-           " || ae_load64_acquire(&at->settled) == 0 ||", " ||",
+           " || ae_load64_acquire(&at->settled) == 0)", ")",
            "test_feed.c", "test_taking_over_from_the_dead"),
     Mutant("a living one's line is taken over", "proc/feed.c",
-           "if ((uint32_t)owner == 0 || !owner_dead(proc, owner))", "if ((uint32_t)owner == 0)",
+           "if ((uint32_t)seen == 0 || !owner_dead(proc, seen))", "if ((uint32_t)seen == 0)",
            "test_feed.c", "test_taking_over_from_the_dead"),
     Mutant("a late burial makes a living one's line an orphan", "proc/feed.c",
            "ae_load64_acquire(&proc->shared->members[member].identity) == identity)",
@@ -331,7 +331,7 @@ MUTANTS = (
            "ae_os_wait(&shared->feed_event, ae_load32(&shared->feed_event) + 0 * event,",
            "test_feed.c", "test_sleeping_until_a_commit"),
     Mutant("a sleeper trusts that it is woken", "proc/feed.c",
-           "timeout_ns < LOOK_NS ? timeout_ns : LOOK_NS", "timeout_ns",
+           "timeout_ns < AE_FEED_SLEEP_NS ? timeout_ns : AE_FEED_SLEEP_NS", "timeout_ns",
            "test_feed.c", "test_sleeping_while_a_committer_dies"),
     # The ordered index.
     Mutant("a claim of the same row is passed by", "index/tree_put.c",
@@ -355,6 +355,160 @@ MUTANTS = (
            "        if ((word & ~AE_TREE_FROZEN) != ticket)\n            return AERO_OK;",
            "        ticket = word & ~AE_TREE_FROZEN;",
            "test_tree.c", "test_an_entry_comes_again_while_it_is_freed"),
+    Mutant("numbers of dropped entries are forgotten by a put", "index/tree_put.c",
+           "const uint32_t floor = aei_sequence_later(leaf->floor, "
+           "ae_load32_acquire(&tree->root->floor));",
+           "const uint32_t floor = ae_load32_acquire(&tree->root->floor);",
+           "test_tree.c", "test_an_entry_comes_again_while_it_is_freed"),
+    Mutant("numbers of dropped entries are forgotten by a leaf", "index/tree_build.c",
+           "            *floor = aei_sequence_later(*floor, aei_word_sequence(word));",
+           "            (void)word;",
+           "test_tree.c", "test_an_entry_comes_again_while_it_is_freed"),
+    Mutant("two replacements of a node win", "index/tree_replace.c",
+           "const bool won = ae_cas64(&node->successor, 0, successor);",
+           "const bool won = true;\n"
+           "    ae_store64_release(&node->successor, successor);",
+           "test_tree.c", "test_two_replace_a_leaf"),
+    Mutant("who replaces a leaf too late keeps its nodes", "index/tree_replace.c",
+           "    if (node_publish(leaf, pair_of(tree, fresh[0], fresh[1])))\n"
+           "        *added = of.added;\n"
+           "    else\n"
+           "        nodes_give(tree, slot);",
+           "    if (node_publish(leaf, pair_of(tree, fresh[0], fresh[1])))\n"
+           "        *added = of.added;",
+           "test_tree.c", "test_two_replace_a_leaf"),
+    Mutant("who replaces a leaf too late believes it has put", "index/tree_replace.c",
+           "    if (node_publish(leaf, pair_of(tree, fresh[0], fresh[1])))\n"
+           "        *added = of.added;\n"
+           "    else\n"
+           "        nodes_give(tree, slot);",
+           "    if (!node_publish(leaf, pair_of(tree, fresh[0], fresh[1])))\n"
+           "        nodes_give(tree, slot);\n"
+           "    *added = of.added;",
+           "test_tree.c", "test_two_replace_a_leaf"),
+    Mutant("a new node is in no register", "index/tree_replace.c",
+           "    ae_store32_release(&at->tree_new[side], ref);\n"
+           "    ae_store64_release",
+           "    (void)side;\n"
+           "    ae_store64_release",
+           "test_tree.c", "test_dying_in_a_split_of_the_top"),
+    Mutant("a node is retired by two", "index/tree_replace.c",
+           "               !ae_cas64(&node->block.word, word, retired)) {\n"
+           "        return;\n"
+           "    }",
+           "               retired == 0) {\n"
+           "        return;\n"
+           "    }\n"
+           "    ae_store64_release(&node->block.word, retired);",
+           "test_tree.c", "test_dying_beside_a_rival"),
+    Mutant("a node is retired again by a repair", "index/tree_replace.c",
+           "        if (ae_limbo_last_is(&at->block_head, &at->block_tail, ref))\n"
+           "            return;",
+           "        ;",
+           "test_tree.c", "test_taking_down_and_dying"),
+    Mutant("a leaf is linked without a look", "index/tree_replace.c",
+           "        if (!ae_cas64(place, 0, aei_tree_ref(tree, node)))\n"
+           "            nodes_give(tree, slot);",
+           "        ae_store64_release(place, aei_tree_ref(tree, node));",
+           "test_tree.c", "test_putting_into_a_tree_that_is_given_up"),
+    Mutant("a reference is swung without a look", "index/tree_replace.c",
+           "    if (ae_cas64(place, ref, successor == AE_TREE_GONE ? 0 : successor)) {",
+           "    ae_store64_release(place, successor == AE_TREE_GONE ? 0 : successor);\n"
+           "    if (true) {",
+           "test_tree.c", "test_two_split_under_a_parent"),
+    Mutant("a frozen reference is not seen", "index/tree_put.c",
+           "            if ((word & AE_TREE_FROZEN) != 0) {",
+           "            if (false) {",
+           "test_tree.c", "test_a_child_under_a_parent_that_is_replaced"),
+    Mutant("a leaf is written that has a successor", "index/tree_put.c",
+           "            if (ae_load64_acquire(&node->successor) != 0) {",
+           "            if (node->level > 0 && ae_load64_acquire(&node->successor) != 0) {",
+           "test_tree.c", "test_two_replace_a_leaf"),
+    Mutant("a node is retired before it is unlinked", "index/tree_replace.c",
+           "    if (ae_cas64(place, ref, successor == AE_TREE_GONE ? 0 : successor)) {",
+           "    node_retire(tree, slot, node);\n"
+           "    if (ae_cas64(place, ref, successor == AE_TREE_GONE ? 0 : successor)) {",
+           "test_tree.c", "test_a_child_under_a_parent_that_is_replaced"),
+    Mutant("a node is retired with an old number", "index/tree_replace.c",
+           "const uint64_t retired = ae_retired_word(slot, clock);",
+           "const uint64_t retired = ae_retired_word(slot, clock - 1);",
+           "test_tree.c", "test_walking_while_nodes_are_used_again"),
+    Mutant("a new top is linked without a look", "index/tree_replace.c",
+           "        if (ae_cas64(&tree->root->node, aei_tree_ref(tree, top), "
+           "aei_tree_ref(tree, inner))) {",
+           "        ae_store64_release(&tree->root->node, aei_tree_ref(tree, inner));\n"
+           "        if (true) {",
+           "test_tree.c", "test_two_split_the_top"),
+    Mutant("a leaf grows where an inner node was given up", "index/tree_replace.c",
+           "const uint32_t level = parent == NULL ? 0 : parent->level - 1u;",
+           "const uint32_t level = 0;",
+           "test_tree.c", "test_putting_into_an_inner_node_that_is_given_up"),
+    Mutant("a leaf is given up into which somebody has put", "index/tree_replace.c",
+           "    if (of.count == 0) {\n"
+           "        nodes_give(tree, slot);\n"
+           "        aei_leaf_abandon",
+           "    if (empties || of.count == 0) {\n"
+           "        nodes_give(tree, slot);\n"
+           "        aei_leaf_abandon",
+           "test_tree.c", "test_putting_into_a_leaf_that_is_given_up"),
+    # The log.
+    Mutant("a replaced writer may still publish", "wal/writer.c",
+           "    if ((of->holder & AEI_HOLDER_FENCE) != 0 &&\n"
+           "        !aei_state_publish(of->log, of->writer->member, &of->word, &of->position))\n"
+           "        return STEP_REPLACED;\n",
+           "",
+           "test_log.c", "test_a_replaced_writer_goes_on"),
+    Mutant("a replaced writer believes what it reads", "wal/writer.c",
+           "    return ae_load64_acquire(&shared->holder) == mine;",
+           "    return true;",
+           "test_log.c", "test_a_replaced_writer_goes_on"),
+    Mutant("a file that is named late hides another", "wal/files.c",
+           "        failure = ae_load64_acquire(&log->shared->holder) == holder\n",
+           "        failure = holder != 1\n",
+           "test_log.c", "test_two_make_a_file"),
+    Mutant("a living writer is replaced in its file", "wal/writer.c",
+           "(living ? AEI_HOLDER_FENCE : holder & AEI_HOLDER_FENCE)",
+           "(holder & AEI_HOLDER_FENCE)",
+           "test_log.c", "test_two_commit"),
+    Mutant("the seat is taken without a look", "wal/writer.c",
+           "    if (!ae_cas64(&shared->holder, holder, mine))\n"
+           "        return false;",
+           "    ae_store64_release(&shared->holder, mine);",
+           "test_log.c", "test_two_commit"),
+    Mutant("the stream is published without a look", "wal/log.c",
+           "    if (!ae_cas64(&shared->published, *word, next))\n"
+           "        return false;",
+           "    ae_store64_release(&shared->published, next);",
+           "test_log.c", "test_two_commit"),
+    Mutant("durable is raised before the sync", "wal/writer.c",
+           "    if (failure == 0)\n"
+           "        failure = ae_os_file_sync(of->writer->fd);",
+           "    if (failure == 0) {\n"
+           "        ae_raise64(&shared->durable_lsn, of->position.lsn);\n"
+           "        ae_raise64(&shared->durable_number, of->position.number);\n"
+           "        failure = ae_os_file_sync(of->writer->fd);\n"
+           "    }",
+           "test_log.c", "test_two_commit"),
+    Mutant("a file is ended that is not synced", "wal/writer.c",
+           "        if (file_sync(of, status, error) != STEP_DONE)\n"
+           "            return STEP_FAILED;\n"
+           "    }",
+           "    }",
+           "test_log.c", "test_two_commit"),
+    Mutant("what is undecided is written", "wal/writer.c",
+           "    const uint64_t clock = ae_load64_acquire(&of->log->proc->shared->clock);\n"
+           "    *more = false;",
+           "    const uint64_t clock = ae_load64_acquire(&of->log->proc->shared->tail);\n"
+           "    *more = false;",
+           "test_log.c", "test_two_commit"),
+    Mutant("the log of the dead is not settled", "txn/reaper.c",
+           "        ae_log_settle(&db->log, slot, number != 0);",
+           "        (void)number;",
+           "test_log.c", "test_two_commit_and_one_dies"),
+    Mutant("what was taken back stays in the ring", "wal/log.c",
+           "        ae_store64_release(&ring->fill, head);",
+           "        ae_store64_release(&ring->head, fill);",
+           "test_log.c", "test_two_commit_and_one_dies"),
     # Memory.
     Mutant("the bitmap decides who has an object", "shm/heap.c",
            "if (!ae_cas64(object, seen, word_cached(kind, seen, slot)))\n            continue;",

@@ -1,6 +1,7 @@
 """The files of a store: who may touch them, and what else may lie where one should be."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -264,3 +265,38 @@ def test_a_directory_that_cannot_be_written_is_an_error(store):
         assert not any(forbidden.iterdir())
     finally:
         forbidden.rmdir()
+
+
+def test_core_dumps_leave_the_segment_out(store):
+    """Goal: rows do not end in core dumps.  Method: the kernel's flags of the mapping."""
+    store.data_dir.mkdir()
+    script = SCRIPT.format(path=[str(ROOT / "python"), str(ROOT / "codegen")], umask=0o022,
+                           data_dir=str(store.data_dir), shm_path=str(store.shm_path))
+    script = script.replace('        print("opened", db.boot)',
+                            '        print(open("/proc/self/smaps").read())')
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          timeout=60, check=True, cwd="/")
+    flags, ours, inode = [], False, str(store.shm_path.stat().st_ino)
+    for line in done.stdout.splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            ours = line.split()[4] == inode  # it had no name yet when it was mapped
+        elif line.startswith("VmFlags:") and ours:
+            flags.append(line.split()[1:])
+    assert flags, "the segment is not mapped"
+    assert all("dd" in each for each in flags), flags
+
+
+@pytest.mark.parametrize("cut", ["a byte", "a page", "everything"])
+def test_a_file_cut_under_its_users_is_refused_to_others(store, cut):
+    """Goal: no SIGBUS at attach.  Method: somebody has it open, its file is cut, another comes."""
+    store.data_dir.mkdir()
+    with aerostore.open(store.data_dir, shm_path=store.shm_path, size="16MiB"):
+        size = store.shm_path.stat().st_size
+        left = {"a byte": size - 1, "a page": size - 4096, "everything": 0}[cut]
+        kept = store.shm_path.read_bytes()
+        with store.shm_path.open("r+b") as file:
+            file.truncate(left)
+        told = visit(store.data_dir, store.shm_path)
+        with store.shm_path.open("r+b") as file:
+            file.write(kept)
+    assert re.match(r"(LayoutMismatch|CorruptionError) ", told), told

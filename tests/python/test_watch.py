@@ -168,6 +168,7 @@ def test_a_killed_watch_is_resumed(db, fs, store):
     fs.upsert(flight("a", 3))
     with fs.watch(start=told_there[1][1], timeout=0) as watch:
         assert [event.new.altitude for event in watch] == [2, 3]
+    db.checkpoint()
     with pytest.raises(RowNotFound, match="not kept"):
         fs.watch(start=told_there[1][1])
 

@@ -311,6 +311,104 @@ static void test_leaves_are_filled_whatever_the_order(void **state)
     assert_true(bytes_per_entry("equal, in bulk", count, equal, true) < 20);
 }
 
+/* Goal: deletes give memory back.  Method: of keys in order all but every fiftieth are removed, in
+ * their order, against it, or here and there; what is left fills far fewer leaves, is found by every
+ * kind of walk, and grows again. */
+static void test_leaves_with_few_entries_are_joined(void **state)
+{
+    enum { SOME = 12000, KEPT = 50 };
+    static uint32_t order[SOME];
+    uint64_t random = test_seed("tree joins");
+    (void)state;
+    for (uint32_t kind = 0; kind < 3; kind++) {
+        test_store store;
+        tree_place at;
+        store_open(&store, 16 << 20);
+        const ae_ref root = tree_start(&at, &store, kind + 1);
+        for (uint32_t index = 0; index < SOME; index++) {
+            const ae_tree_key key = key_of(index, 5000 + index);
+            tree_put(&at, &key);
+        }
+        const uint64_t before = tree_shape(&at).leaves;
+        for (uint32_t index = 0; index < SOME; index++)
+            order[index] = kind == 1 ? SOME - 1 - index : index;
+        for (uint32_t index = SOME - 1; kind == 2 && index > 0; index--) {
+            const uint32_t other = (uint32_t)(next_random(&random) % (index + 1));
+            const uint32_t kept = order[index];
+            order[index] = order[other];
+            order[other] = kept;
+        }
+        for (uint32_t step = 0; step < SOME; step++) {
+            const uint32_t index = order[step];
+            const ae_tree_key key = key_of(index, 5000 + index);
+            if (index % KEPT != 0)
+                assert_true(tree_take_out(&at, &key));
+            if (step % 64 == 0)
+                tree_tick(&store, &at);
+        }
+        const ae_tree_shape shape = tree_shape(&at);
+        printf("%u words: %" PRIu64 " leaves, then %" PRIu64 "\n", kind + 1, before, shape.leaves);
+        assert_int_equal(shape.entries, SOME / KEPT);
+        assert_in_range(shape.leaves, 1, shape.entries / 4);
+        ae_tree_range all;
+        ae_tree_range_all(&all);
+        assert_int_equal(ae_tree_count(&at.tree, &all), shape.entries);
+        for (uint32_t index = 0; index < SOME; index += KEPT) {
+            uint64_t ticket = 0;
+            const ae_tree_key key = key_of(index, 5000 + index);
+            assert_true(ae_tree_find(&at.tree, &key, &ticket));
+        }
+        for (uint32_t index = 0; index < SOME; index++) {
+            const ae_tree_key key = key_of(index, 5000 + index);
+            tree_put(&at, &key);
+        }
+        assert_int_equal(tree_shape(&at).entries, SOME);
+        tree_drop(&at, root);
+        store_close(&store);
+    }
+}
+
+/* Goal: an inner node that was given up grows again at its level.  Method: of a tree of three levels
+ * all below one inner node goes, and then a key of its range comes back, beside others that never
+ * left; for first nodes, middle ones and the last. */
+static void test_an_inner_node_that_was_given_up_grows_again(void **state)
+{
+    enum { SOME = 30000 };
+    test_store store;
+    tree_place at;
+    (void)state;
+    store_open(&store, 16 << 20);
+    const ae_ref root = tree_start(&at, &store, 1);
+    for (uint32_t index = 0; index < SOME; index++) {
+        const ae_tree_key key = key_of(index, 5000 + index);
+        tree_put(&at, &key);
+    }
+    assert_int_equal(tree_shape(&at).height, 3);
+    uint64_t lost = 0;
+    for (uint32_t part = 0; part < 4; part++) {
+        const uint32_t from = part * (SOME / 4);
+        const uint32_t end = from + SOME / 4;
+        const uint64_t inners = tree_shape(&at).inners;
+        for (uint32_t index = from; index < end; index++) {
+            const ae_tree_key key = key_of(index, 5000 + index);
+            assert_true(tree_take_out(&at, &key));
+            if (index % 64 == 0)
+                tree_tick(&store, &at);
+        }
+        lost += inners - tree_shape(&at).inners;
+        for (uint32_t index = from; index < end; index += 7) {
+            const ae_tree_key key = key_of(index, 5000 + index);
+            uint64_t ticket = 0;
+            tree_put(&at, &key);
+            assert_true(ae_tree_find(&at.tree, &key, &ticket));
+        }
+        assert_int_equal(tree_shape(&at).height, 3);
+    }
+    assert_in_range(lost, 1, SOME);
+    tree_drop(&at, root);
+    store_close(&store);
+}
+
 /* Goal: T6 where a leaf was given up and its range joined with its neighbour's.  Method: all keys
  * around one are removed, a split elsewhere has the parent written anew, and the key is put again,
  * as often as it takes for a number that began anew to meet the old ticket's. */
@@ -551,6 +649,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_three_words_agree_with_a_model),
     cmocka_unit_test(test_four_words_agree_with_a_model),
     cmocka_unit_test(test_leaves_are_filled_whatever_the_order),
+    cmocka_unit_test(test_leaves_with_few_entries_are_joined),
+    cmocka_unit_test(test_an_inner_node_that_was_given_up_grows_again),
     cmocka_unit_test(test_a_ticket_outlives_its_leaf),
     cmocka_unit_test(test_endless_churn_keeps_the_nodes_few),
     cmocka_unit_test(test_estimates_are_near),

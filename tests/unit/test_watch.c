@@ -228,7 +228,15 @@ static void test_a_killed_watch_is_resumed(void **state)
     assert_event(store.session, at.watch, AERO_EVENT_INSERT, "-", "later:9");
     assert_silent(store.session, at.watch);
     watcher_close(&at);
-    /* Nobody keeps it any more. */
+    /* No line in memory keeps it any more, but the log does. */
+    watcher_open(&at, store.session, NULL, AERO_WATCH_POSITION, position - 1);
+    assert_event(store.session, at.watch, AERO_EVENT_INSERT, "-", "f0000002:2");
+    assert_event(store.session, at.watch, AERO_EVENT_INSERT, "-", "later:9");
+    assert_silent(store.session, at.watch);
+    watcher_close(&at);
+    /* Until it is cut. */
+    aero_checkpoint_report report;
+    assert_ok(store.session, aero_checkpoint(store.session, &report));
     assert_ok(store.session, aero_query_new(store.session, FLIGHTS, &at.query));
     assert_status(store.session, AERO_NOT_FOUND,
                   aero_watch_open(at.query, AERO_WATCH_POSITION, position, &at.watch));

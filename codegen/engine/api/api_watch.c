@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "durable/history.h"
 #include "query/cursor.h"
 #include "query/match.h"
 #include "row/convert.h"
@@ -20,11 +21,27 @@ struct aero_watch {
     ae_matcher *matcher;
     ae_watch *feed;
     aero_cursor *cursor; /* of the snapshot while it is told */
-    ae_notify *notify;   /* NULL until a descriptor was asked for */
+    /* While what memory no longer keeps is read from the log: commits up to `goal`, from where
+     * `feed` goes on. */
+    ae_history *history; /* NULL: not */
+    ae_watch *past;      /* of its private memory */
+    uint64_t goal;
+    uint64_t number;   /* of the commit being told */
+    ae_notify *notify; /* NULL until a descriptor was asked for */
     const aero_table *of;
     char *scratch; /* text of values whose text is made when they are read */
     uint32_t scratch_count;
 };
+
+static void past_close(aero_watch *watch)
+{
+    if (watch->past != NULL)
+        ae_watch_close(watch->past);
+    if (watch->history != NULL)
+        ae_history_close(watch->history);
+    watch->past = NULL;
+    watch->history = NULL;
+}
 
 /* Let go of all but the handle. */
 static void let_go(aero_watch *watch)
@@ -32,6 +49,8 @@ static void let_go(aero_watch *watch)
     if (watch->session == NULL)
         return;
     const bool own = ae_watch_check(watch->feed) == AERO_OK;
+    if (own) /* a child of fork leaves it to its exit: the memory is a copy of the parent's */
+        past_close(watch);
     if (watch->cursor != NULL)
         ae_cursor_close(watch->cursor);
     if (watch->notify != NULL && own)
@@ -71,15 +90,54 @@ static aero_status snapshot_open(aero_query *query, aero_cursor **cursor, uint64
     return status;
 }
 
+/* Nobody keeps what came after the position in memory: it is read from the log, up to where the
+ * feed, which is opened first, goes on. */
+static aero_status past_open(aero_watch *watch, aero_session *session, uint64_t position)
+{
+    const uint32_t table = ae_query_table(watch->query);
+    const aero_error not_kept = session->error;
+    aero_status status = ae_watch_open(session, table, ae_matcher_match, watch->matcher, 0,
+                                       &watch->feed);
+    if (status != AERO_OK)
+        return status;
+    watch->goal = ae_watch_position(watch->feed);
+    if (position == watch->goal)
+        return AERO_OK; /* nothing has been committed since */
+    if (position > watch->goal) {
+        session->error = not_kept;
+        status = AERO_NOT_FOUND;
+    } else {
+        status = ae_history_open(session, table, position, &watch->history);
+    }
+    if (status == AERO_OK)
+        status = ae_history_reach(watch->history, watch->goal);
+    if (status == AERO_OK) {
+        status = ae_watch_open(ae_history_session(watch->history), table, ae_matcher_match,
+                               watch->matcher, 0, &watch->past);
+        if (status != AERO_OK)
+            session->error = *aero_session_error(ae_history_session(watch->history));
+    }
+    if (status == AERO_OK) {
+        ae_error_clear(&session->error);
+        return AERO_OK;
+    }
+    past_close(watch);
+    ae_watch_close(watch->feed);
+    watch->feed = NULL;
+    return status;
+}
+
 static aero_status feed_open(aero_watch *watch, aero_session *session, int32_t start,
                              uint64_t position)
 {
     const uint32_t table = ae_query_table(watch->query);
     uint64_t snapshot = 0;
-    if (start == AERO_WATCH_POSITION)
-        return ae_watch_resume(session, table, ae_matcher_match, watch->matcher, position,
-                               &watch->feed);
     aero_status status = AERO_OK;
+    if (start == AERO_WATCH_POSITION) {
+        status = ae_watch_resume(session, table, ae_matcher_match, watch->matcher, position,
+                                 &watch->feed);
+        return status == AERO_NOT_FOUND ? past_open(watch, session, position) : status;
+    }
     if (start == AERO_WATCH_SNAPSHOT)
         status = snapshot_open(watch->query, &watch->cursor, &snapshot);
     if (status == AERO_OK)
@@ -166,6 +224,67 @@ static aero_status snapshot_next(aero_watch *watch, aero_event *event)
     return AERO_OK;
 }
 
+/* All up to the goal has been told.  Does memory keep what follows, and with time to spare?  If
+ * not, the goal is moved, and more is read from the log. */
+static aero_status past_end(aero_watch *watch, bool *over)
+{
+    const ae_proc_shared *shared = watch->session->db->proc.shared;
+    const uint64_t lag = ae_load64_acquire(&shared->clock) - watch->goal;
+    *over = ae_watch_holds(watch->feed) && lag <= shared->queue_size / 4;
+    if (*over) {
+        past_close(watch);
+        return AERO_OK;
+    }
+    watch->goal = ae_watch_restart(watch->feed);
+    return ae_history_reach(watch->history, watch->goal);
+}
+
+/* The next event of the log.  Kind NONE: the feed goes on. */
+static aero_status past_next(aero_watch *watch, ae_watch_event *next)
+{
+    for (;;) {
+        aero_status status = ae_watch_next(watch->past, next);
+        if (status != AERO_OK) {
+            watch->session->error = *aero_session_error(ae_history_session(watch->history));
+            return status;
+        }
+        if (next->kind != AERO_EVENT_NONE) {
+            next->number = watch->number;
+            return AERO_OK;
+        }
+        bool over = false;
+        status = ae_history_next(watch->history, watch->goal, &watch->number);
+        if (status == AERO_OK && watch->number == 0)
+            status = past_end(watch, &over);
+        if (over)
+            return AERO_OK;
+        if (status == AERO_NOT_FOUND) { /* cut off under us */
+            past_close(watch);
+            *next = (ae_watch_event){
+                .kind = AERO_EVENT_OVERFLOW, .last = true, .number = ae_watch_restart(watch->feed)};
+            return AERO_OK;
+        }
+        if (status != AERO_OK)
+            return status;
+    }
+}
+
+/* From the log, and then from memory. */
+static aero_status change_next(aero_watch *watch, ae_watch_event *next, uint64_t *position)
+{
+    next->kind = AERO_EVENT_NONE;
+    if (watch->history != NULL) {
+        const aero_status status = past_next(watch, next);
+        /* Of a transaction told in part, its beginning. */
+        *position = next->number - (next->last ? 0 : 1);
+        if (status != AERO_OK || next->kind != AERO_EVENT_NONE)
+            return status;
+    }
+    const aero_status status = ae_watch_next(watch->feed, next);
+    *position = ae_watch_position(watch->feed);
+    return status;
+}
+
 aero_status aero_watch_next(aero_watch *watch, aero_event *event)
 {
     aero_status status = enter(watch);
@@ -177,13 +296,12 @@ aero_status aero_watch_next(aero_watch *watch, aero_event *event)
     if (watch->cursor != NULL)
         return snapshot_next(watch, event);
     ae_watch_event next;
-    status = ae_watch_next(watch->feed, &next);
+    status = change_next(watch, &next, &event->position);
     if (status != AERO_OK)
         return status;
     event->kind = next.kind;
     event->last = next.last;
     event->number = next.number;
-    event->position = ae_watch_position(watch->feed);
     event->old_row = next.old_row;
     event->new_row = next.new_row;
     if (next.kind == AERO_EVENT_UPDATE)
@@ -202,7 +320,8 @@ aero_status aero_watch_wait(aero_watch *watch, int64_t timeout_us, int32_t *read
         return ae_fail(&watch->session->error, AERO_USAGE,
                        "the time to wait is negative, or the place for the answer is missing");
     const int64_t most = timeout_us < WAIT_MOST_US ? timeout_us : WAIT_MOST_US;
-    *ready = watch->cursor != NULL || ae_watch_wait(watch->feed, (uint64_t)most * 1000u);
+    *ready = watch->cursor != NULL || watch->history != NULL ||
+             ae_watch_wait(watch->feed, (uint64_t)most * 1000u);
     return AERO_OK;
 }
 
@@ -248,6 +367,7 @@ aero_status aero_watch_resync(aero_watch *watch)
     if (watch->cursor != NULL)
         ae_cursor_close(watch->cursor);
     watch->cursor = cursor;
+    past_close(watch);
     ae_watch_rebase(watch->feed, snapshot);
     return AERO_OK;
 }

@@ -119,4 +119,14 @@ void ae_crash_point(const char *name);
 #define AE_CRASH_POINT(name) ((void)0)
 #endif
 
+/* Ask for a line that will be written: no other processor has it then. */
+static inline void ae_fetch_to_write(const void *line)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+    __builtin_prefetch(line, 1);
+#endif
+}
+
 #endif

@@ -35,6 +35,8 @@ bool ae_os_process_alive(uint64_t identity);
 /* True when it lives, but a signal or a debugger has stopped it. */
 bool ae_os_process_stopped(uint64_t identity);
 uint32_t ae_os_identity_pid(uint64_t identity);
+/* How many processors the calling thread may run on; at least 1. */
+uint32_t ae_os_processors(void);
 /* Hash of the kernel's boot id. */
 uint64_t ae_os_boot_id(void);
 void ae_os_random(void *buffer, size_t size);

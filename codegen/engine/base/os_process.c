@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,4 +143,14 @@ void ae_os_random(void *buffer, size_t size)
             size -= (size_t)got;
         }
     }
+}
+
+uint32_t ae_os_processors(void)
+{
+    cpu_set_t set;
+    /* Fails on machines with more processors than the set holds. */
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    const int count = CPU_COUNT(&set);
+    return count > 0 ? (uint32_t)count : 1;
 }

@@ -83,6 +83,16 @@ typedef struct ae_recovery_goal {
 aero_status aei_recover(aero_db *db, const ae_recovery_goal *goal, ae_recovery_report *report,
                         aero_error *error);
 
+/* ---- what several threads do for it (fill.c) ------------------------------------------------ */
+
+/* Bring the rows of an opened checkpoint into the tables; *rows counts them, also those before an
+ * error.  `lenient`: what is good before damage stays. */
+aero_status aei_rows_load(aero_session *session, ae_checkpoint_file *file, bool lenient,
+                          uint64_t *rows);
+/* Make the indexes that ae_index_defer left alone.  MISMATCH or CORRUPT when the rows do not fit a
+ * unique one. */
+aero_status aei_indexes_fill(aero_session *session);
+
 /* ---- writing a checkpoint (checkpoint.c) ---------------------------------------------------- */
 
 /* Write all rows that a snapshot sees to a new file and make it durable. */

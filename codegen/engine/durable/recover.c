@@ -13,6 +13,7 @@
 
 #include "base/os_file.h"
 #include "durable/sink.h"
+#include "table/index_build.h"
 #include "table/table.h"
 #include "txn/age.h"
 #include "txn/txn.h"
@@ -115,31 +116,13 @@ static aero_status spoilt(recovery *of)
 
 static aero_status load_rows(recovery *of)
 {
-    ae_checkpoint_file *file = &of->checkpoint;
-    aero_error *error = &of->session->error;
-    of->sink.file = file->path;
-    of->sink.fresh = true;
-    for (;;) {
-        aero_status status = aei_checkpoint_next(file, error);
-        if (status != AERO_OK || file->payload == NULL)
-            break;
-        const uint64_t before = of->sink.operations;
-        status = ae_sink_apply(&of->sink, file->payload, file->payload_size);
-        if (status == AERO_OK)
-            status = ae_sink_flush(&of->sink);
-        if (status == AERO_OK && of->sink.operations - before != file->block_rows)
-            status = ae_fail(error, AERO_CORRUPT,
-                             "checkpoint %.500s: a block before offset %llu holds %llu rows, "
-                             "expected %u",
-                             file->path, (unsigned long long)file->offset,
-                             (unsigned long long)(of->sink.operations - before), file->block_rows);
-        if (status != AERO_OK)
-            return status;
-    }
-    of->sink.fresh = false;
-    if (error->code == AERO_CORRUPT && of->goal->lenient)
+    uint64_t rows = 0;
+    const aero_status status = aei_rows_load(of->session, &of->checkpoint, of->goal->lenient,
+                                             &rows);
+    of->sink.rows += rows;
+    if (status == AERO_CORRUPT && of->goal->lenient)
         return spoilt(of);
-    return error->code;
+    return status;
 }
 
 /* ---- the log -------------------------------------------------------------------------------- */
@@ -273,6 +256,7 @@ static aero_status recover_tables(recovery *of)
                                     .previous = of->checkpoint.head.replay_lsn};
     aero_status status = ae_sink_open(&of->sink, of->session,
                                       aei_durable_stack(of->db->profile_kind));
+    ae_index_defer(of->db);
     if (status == AERO_OK && of->checkpoint.fd >= 0)
         status = load_rows(of);
     if (status == AERO_OK && of->checkpoint.fd >= 0)
@@ -284,7 +268,8 @@ static aero_status recover_tables(recovery *of)
     of->report->rows = of->sink.rows;
     const aero_status closed = ae_sink_close(&of->sink, status == AERO_OK);
     (void)time_mark(of, of->youngest_us, true);
-    return status != AERO_OK ? status : closed;
+    status = status != AERO_OK ? status : closed;
+    return status != AERO_OK ? status : aei_indexes_fill(of->session);
 }
 
 static aero_status recover_run(recovery *of, aero_error *error)

@@ -80,7 +80,7 @@ aero_status ae_sink_flush(ae_sink *sink)
         sink->rows += inserted;
         sink->count = 0;
     }
-    return sink->pending >= SINK_OPERATIONS ? ae_sink_commit(sink) : AERO_OK;
+    return sink->pending >= SINK_OPERATIONS && !sink->whole ? ae_sink_commit(sink) : AERO_OK;
 }
 
 /* What ae_table_change needs to put an update's columns into the row that is there. */
@@ -150,6 +150,8 @@ aero_status ae_sink_apply(ae_sink *sink, const uint8_t *data, size_t size)
         aero_status status = ae_ops_next(&ops, &op, &sink->session->error);
         if (status != AERO_OK || op.data == NULL)
             return status;
+        if (sink->filtered && op.table != sink->only)
+            continue;
         if (sink->fresh && op.kind != AE_OP_INSERT)
             return ae_fail(&sink->session->error, AERO_CORRUPT, "%s holds what is no row",
                            sink->file);

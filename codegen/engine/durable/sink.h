@@ -15,6 +15,9 @@ typedef struct ae_sink {
     enum ae_stack stack;
     const char *file; /* named in errors */
     bool fresh;       /* rows of a checkpoint: each key occurs once */
+    bool filtered;    /* what is of other tables than `only` is left out */
+    bool whole;       /* only ae_sink_commit ends a transaction */
+    uint32_t only;
     /* Inserted rows of one table that wait to be written together. */
     char *images;
     size_t stride;

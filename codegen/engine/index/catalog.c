@@ -258,6 +258,20 @@ bool ae_catalog_drop(const ae_catalog *catalog, uint32_t slot, uint32_t table, u
     return true;
 }
 
+void ae_catalog_defer(const ae_catalog *catalog, uint32_t table)
+{
+    ae_store64(&catalog->shared->tables[table].maintained, 0); /* alone */
+}
+
+void ae_catalog_resume(const ae_catalog *catalog, uint32_t table, uint32_t number,
+                       uint64_t usable_from)
+{
+    ae_catalog_table *at = &catalog->shared->tables[table];
+    ae_store64(&at->places[number].usable_from, usable_from);
+    (void)ae_or64(&at->maintained, (uint64_t)1 << number);
+    (void)ae_add64(&at->epoch, 1);
+}
+
 uint32_t ae_catalog_tend(const ae_catalog *catalog, uint32_t slot, uint64_t horizon)
 {
     const uint64_t destroying = STATE(AE_INDEX_DESTROYING, owner_of(catalog, slot));

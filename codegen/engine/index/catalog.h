@@ -127,6 +127,11 @@ void ae_catalog_ready(const ae_catalog *catalog, uint32_t slot, uint32_t table, 
 void ae_catalog_abandon(const ae_catalog *catalog, uint32_t slot, uint32_t table, uint32_t number);
 /* Take a ready index out of use.  False when it is not ready. */
 bool ae_catalog_drop(const ae_catalog *catalog, uint32_t slot, uint32_t table, uint32_t number);
+/* In a segment that nobody else sees: writers leave all indexes of a table alone… */
+void ae_catalog_defer(const ae_catalog *catalog, uint32_t table);
+/* … until one has been filled with what snapshots from `usable_from` on see. */
+void ae_catalog_resume(const ae_catalog *catalog, uint32_t table, uint32_t number,
+                       uint64_t usable_from);
 /* Are there dropped indexes to be destroyed? */
 static inline bool ae_catalog_untidy(const ae_catalog *catalog)
 {

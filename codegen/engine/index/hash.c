@@ -556,3 +556,25 @@ aero_status ae_hash_check(const ae_hash *hash, ae_hash_see see, void *context, u
     }
     return AERO_OK;
 }
+
+/* ---- figures -------------------------------------------------------------------------------- */
+
+#define BYTES_SAMPLES 32u
+
+uint64_t ae_hash_weight(const ae_hash *hash)
+{
+    const uint64_t entries = (uint64_t)1 << hash->bits;
+    const uint64_t step = entries > BYTES_SAMPLES ? entries / BYTES_SAMPLES : 1;
+    uint64_t shards = 0;
+    uint64_t samples = 0;
+    /* A shard of depth d answers for a 2^d-th of the directory, so the mean of 2^d over the
+     * directory is the number of shards; tags are hashes, and any places of it do as well as random
+     * ones. */
+    for (uint64_t index = 0; index < entries; index += step, samples++) {
+        const uint32_t tag = hash->bits == 0 ? 0 : (uint32_t)(index << (31 - hash->bits));
+        const ae_shard *shard = ae_hash_shard(hash, tag);
+        if (shard != NULL)
+            shards += (uint64_t)1 << (shard->depth < 31 ? shard->depth : 31);
+    }
+    return shards / samples * sizeof(ae_shard);
+}

@@ -197,6 +197,10 @@ aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_matc
 aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref anchor,
                            aero_error *error);
 
+/* About how many bytes its current shards take, from a few of them.  The caller holds a published
+ * snapshot. */
+uint64_t ae_hash_weight(const ae_hash *hash);
+
 /* Finish or undo the split that the slot's dead holder was at. */
 void ae_hash_recover(ae_hash *hash, uint32_t slot);
 

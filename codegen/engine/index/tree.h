@@ -8,7 +8,8 @@
  * its `successor` makes them current.  Then the parent's reference is swung over, or, where one
  * child became two, the parent is replaced in the same way.  Whoever comes to a replaced node goes
  * on to its successor; writers also complete what was left half done.  An empty leaf's reference
- * becomes 0.
+ * becomes 0; leaves with few entries are joined with a neighbour, when the node above them is
+ * replaced (tree_join.c).
  *
  *             root ──▶ inner ──▶ leaf: | k0 … kn sorted, in order | appended, not in order | free |
  *                       │  └───▶ 0 (nothing there)
@@ -23,7 +24,8 @@
  *   T2  in a leaf a key (words and anchor) has at most one place, from the leaf's filling to its
  *       end; places of the sorted part are in order and hold every key they ever held
  *   T3  a leaf that is not frozen is current: it answers for every key that leads to it
- *   T4  live entries move along successors only, never to a neighbour
+ *   T4  live entries move along successors only, a leaf's own or those of the node above it, never to
+ *       a neighbour that others read already
  *   T5  a node is retired by whoever's compare-and-swap on its block word succeeds, after nothing
  *       leads to it any more
  *   T6  an entry's sequence number is larger than at any time before that it was live
@@ -185,6 +187,7 @@ typedef struct ae_tree_sample {
     uint64_t entries;        /* about how many */
     uint64_t distinct;       /* about how many different words (all columns together) */
     uint64_t distinct_first; /* … of the first word alone */
+    uint64_t bytes;          /* about how many its current nodes take */
     ae_tree_key least;       /* exact when they were read; meaningless when empty */
     ae_tree_key greatest;
     bool empty;

@@ -10,13 +10,6 @@
 
 /* A single replacement has at least so many free places, or it would be rewritten at once. */
 #define SLACK (AE_TREE_APPEND_MAX / 2)
-/* Of ten: how full is the leaf that is left behind by ascending keys. */
-#define FILL_TENTHS 9u
-
-static uint32_t leaf_fill_most(const ae_tree *tree)
-{
-    return aei_leaf_capacity(tree->width) * FILL_TENTHS / 10;
-}
 
 /* Live entries, and the latest sequence number of those that are dropped. */
 static uint32_t leaf_survey(const ae_tree *tree, const ae_tree_node *leaf, uint32_t *floor)
@@ -64,7 +57,7 @@ void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_ba
     uint32_t at = 0;
     of->count = of->added = of->new_first = of->new_end = of->new_count = 0;
     const uint32_t live = leaf_survey(tree, leaf, &of->floor);
-    const uint32_t room = 2 * leaf_fill_most(tree) - live;
+    const uint32_t room = 2 * aei_leaf_fill_most(tree->width) - live;
     const uint32_t adding = batch == NULL ? 0 : batch->count < room ? batch->count : room;
     /* A new entry's number is above all that its key had: here, or in a leaf that was given up. */
     const uint32_t fresh = aei_sequence_later(of->floor, ae_load32_acquire(&tree->root->floor)) + 1;
@@ -100,7 +93,7 @@ void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_ba
 
 uint32_t aei_gather_split(const ae_tree *tree, const aei_gather *of)
 {
-    const uint32_t most = leaf_fill_most(tree);
+    const uint32_t most = aei_leaf_fill_most(tree->width);
     const uint32_t count = of->count;
     const bool run = of->new_count > 0 && of->new_end - of->new_first == of->new_count;
     uint32_t at = count / 2;
@@ -150,21 +143,28 @@ static void children_push(aei_children *of, aei_bound low, ae_ref child)
 }
 
 bool aei_gather_inner(const ae_tree *tree, const ae_tree_node *inner, const ae_tree_node *child,
-                      aei_children *of)
+                      const aei_join *join, aei_children *of)
 {
     const uint32_t width = tree->width;
     const uint64_t *keys = aei_inner_keys(inner, width);
     const ae_ref *anchors = aei_inner_anchors(inner, width);
     const ae_a64 *children = aei_inner_children(inner);
     const ae_ref wanted = aei_tree_ref(tree, child);
+    const ae_ref left_ref = aei_tree_ref(tree, join->left);
+    const ae_ref right_ref = aei_tree_ref(tree, join->right);
     of->count = 0;
     of->inserted = UINT32_MAX;
     of->found = false;
     for (uint32_t index = 0; index < inner->count; index++) {
         const ae_ref ref = (ae_ref)ae_load64_acquire(&children[index]);
         const aei_bound low = {keys + (size_t)index * width, anchors[index]};
-        if (ref == 0) /* its range goes to its neighbour */
+        if (ref == 0 || ref == right_ref) /* its range goes to its neighbour */
             continue;
+        if (ref == left_ref) {
+            if (join->fresh != 0)
+                children_push(of, low, join->fresh);
+            continue;
+        }
         if (ref != wanted) {
             children_push(of, low, ref);
             continue;
@@ -191,7 +191,7 @@ bool aei_gather_inner(const ae_tree *tree, const ae_tree_node *inner, const ae_t
 uint32_t aei_children_split(const ae_tree *tree, const aei_children *of)
 {
     const uint32_t capacity = aei_inner_capacity(tree->width);
-    const uint32_t most = capacity * FILL_TENTHS / 10;
+    const uint32_t most = capacity * AE_TREE_FILL_TENTHS / 10;
     if (of->count <= capacity)
         return of->count;
     if (of->inserted == of->count - 2)

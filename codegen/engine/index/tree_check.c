@@ -141,7 +141,10 @@ static aero_status node_check(check *of, ae_ref ref, uint32_t level, uint32_t de
         if (++of->shape->nodes > of->nodes_max || depth > DEPTH_MAX)
             return broken(of, "a circle", ref);
         const uint64_t successor = ae_load64_acquire(&node->successor);
-        if (successor == 0)
+        const ae_ref up = aei_up_of(successor);
+        if (up != 0 && (node_of(of, up) == NULL || node_of(of, up)->level != level + 1))
+            return broken(of, "a successor", ref);
+        if (successor == 0 || up != 0) /* to be joined, or just joined: whole as it is */
             return level == 0 ? leaf_check(of, node, low, high)
                               : inner_check(of, node, depth, low, high);
         if (successor == AE_TREE_GONE)

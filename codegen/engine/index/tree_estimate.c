@@ -24,7 +24,7 @@ static const ae_tree_node *node_now(const ae_tree *tree, ae_ref ref, aei_bound b
     const ae_tree_node *node = aei_tree_node(tree, ref);
     for (uint32_t hop = 0; node != NULL && hop < AE_TREE_HEIGHT_MAX; hop++) {
         const uint64_t successor = ae_load64_acquire(&node->successor);
-        if (successor == 0)
+        if (successor == 0 || aei_up_of(successor) != 0) /* joined since: near enough */
             return node;
         if (successor == AE_TREE_GONE)
             return NULL;
@@ -230,7 +230,7 @@ void ae_tree_sample_take(const ae_tree *tree, uint64_t seed, ae_tree_sample *sam
     borders met[AE_TREE_HEIGHT_MAX + 1] = {{0}};
     uint64_t random = seed * 0x9e3779b97f4a7c15ull + 1;
     random += random == 0;
-    sample->entries = sample->distinct = sample->distinct_first = 0;
+    sample->entries = sample->distinct = sample->distinct_first = sample->bytes = 0;
     sample->empty = !end_take(tree, false, &sample->least) ||
                     !end_take(tree, true, &sample->greatest);
     if (sample->empty)
@@ -240,6 +240,10 @@ void ae_tree_sample_take(const ae_tree *tree, uint64_t seed, ae_tree_sample *sam
     entries /= SAMPLE_WAYS;
     for (uint32_t level = 0; level <= AE_TREE_HEIGHT_MAX; level++)
         nodes[level] /= SAMPLE_WAYS;
+    double bytes = nodes[0] * aei_leaf_bytes(tree->width);
+    for (uint32_t level = 1; level <= AE_TREE_HEIGHT_MAX; level++)
+        bytes += nodes[level] * aei_inner_bytes(tree->width);
+    sample->bytes = (uint64_t)bytes;
     sample->entries = entries < 1 ? 1 : (uint64_t)(entries + 0.5);
     const uint64_t all = distinct_of(nodes, met, entries, false);
     const uint64_t first = distinct_of(nodes, met, entries, true);

@@ -4,6 +4,10 @@
  * the key.  Whatever its references say then, or later when they are frozen, was linked then or
  * later: it had not been retired when the reader's snapshot was published, so it stays.  What is
  * put elsewhere after that instant need not be seen.
+ *
+ * The same holds for a node that was lifted (tree_join.c).  The reader passed the node above it
+ * when that had no successor, and only after that got one could anything be put elsewhere: what is
+ * missing from the frozen node was put after that instant.
  */
 #include "index/tree_node.h"
 
@@ -78,7 +82,9 @@ static inline __attribute__((always_inline)) bool enter(const ae_tree *tree, uin
         level = node->level;
         for (;;) {
             /* Acquire: the replacements are complete; pairs with the CAS in node_publish. */
-            const uint64_t successor = ae_load64_acquire(&node->successor);
+            uint64_t successor = ae_load64_acquire(&node->successor);
+            if (aei_up_of(successor) != 0)
+                successor = 0; /* joined with its neighbour: as good as current, see the top */
             if (successor != 0) {
                 bool gone = false;
                 node = follow(tree, successor, level, bound, before, way, &gone);

@@ -28,16 +28,21 @@
 #define AE_TREE_SEQUENCE ((1u << 29) - 1u)
 /* Successor of a node that had nothing left. */
 #define AE_TREE_GONE ((uint64_t)1)
+/* Successor of a node that is joined with its neighbour: the node above it (in the upper half),
+ * whose successor leads on.  While that has none, the node is current. */
+#define AE_TREE_UP ((uint64_t)2)
 
 typedef struct ae_tree_node {
     ae_block block;
-    ae_a64 successor; /* 0, AE_TREE_GONE, or one or two nodes (left, right << 32).  CAS, once */
-    uint16_t level;   /* constant, like all below but `dead` */
+    ae_a64 successor; /* 0, AE_TREE_GONE, AE_TREE_UP with a node, or one or two nodes (left,
+                         right << 32).  CAS, once */
+    uint16_t level;   /* constant, like all below but `dead` and `join` */
     uint16_t width;
     uint32_t count; /* sorted entries, or children */
     uint32_t floor; /* leaf: no sequence number that a dropped entry of its keys had is above */
     ae_a32 dead;    /* leaf: removed entries; all writers, relaxed, a hint */
-    uint64_t _pad;
+    ae_a64 join;    /* frozen inner node: 0, AE_TREE_APART, or the place + 1 of the child that is
+                         joined with the next one.  CAS, once */
     uint64_t data[];
 } ae_tree_node;
 _Static_assert(sizeof(ae_tree_node) == 48, "format");
@@ -68,9 +73,19 @@ static inline uint32_t aei_leaf_capacity(uint32_t width)
 {
     return (aei_leaf_bytes(width) - (uint32_t)sizeof(ae_tree_node)) / (8 * width + 8);
 }
+/* Of ten: how full is the leaf that is left behind by ascending keys. */
+#define AE_TREE_FILL_TENTHS 9u
+static inline uint32_t aei_leaf_fill_most(uint32_t width)
+{
+    return aei_leaf_capacity(width) * AE_TREE_FILL_TENTHS / 10;
+}
 static inline uint32_t aei_inner_capacity(uint32_t width)
 {
     return (aei_inner_bytes(width) - (uint32_t)sizeof(ae_tree_node)) / (8 * width + 12);
+}
+static inline uint32_t aei_inner_fill_most(uint32_t width)
+{
+    return aei_inner_capacity(width) * AE_TREE_FILL_TENTHS / 10;
 }
 #define AE_TREE_INNER_MAX 104u /* above every inner capacity */
 
@@ -101,6 +116,14 @@ static inline const ae_ref *aei_inner_anchors(const ae_tree_node *inner, uint32_
 {
     return (const ae_ref *)(const void *)(aei_inner_keys(inner, width) +
                                           (size_t)aei_inner_capacity(width) * width);
+}
+
+#define AE_TREE_APART UINT64_MAX
+
+/* The node above that a joined leaf's successor names, or 0. */
+static inline ae_ref aei_up_of(uint64_t successor)
+{
+    return (ae_ref)successor == AE_TREE_UP ? (ae_ref)(successor >> 32) : 0;
 }
 
 /* ---- references ----------------------------------------------------------------------------- */
@@ -409,11 +432,30 @@ typedef struct aei_children {
     uint32_t inserted; /* where one child became two; UINT32_MAX: nowhere */
     bool found;        /* the child that was to be substituted */
 } aei_children;
+/* Two neighbouring children that become one. */
+typedef struct aei_join {
+    ae_tree_node *left;  /* NULL: none are joined */
+    ae_tree_node *right; /* NULL: somebody else replaced it, and the left one is copied alone */
+    ae_ref fresh;        /* 0: they have no entries */
+} aei_join;
 bool aei_gather_inner(const ae_tree *tree, const ae_tree_node *inner, const ae_tree_node *child,
-                      aei_children *of);
+                      const aei_join *join, aei_children *of);
 uint32_t aei_children_split(const ae_tree *tree, const aei_children *of);
 void aei_inner_fill(const ae_tree *tree, ae_tree_node *inner, const aei_children *of,
                     uint32_t first, uint32_t end);
+
+/* What a slot's registers say it is at. */
+enum aei_step { AEI_STEP_REPLACE = 1, AEI_STEP_LINK = 2 };
+/* New nodes that a step may have in hand: two inner ones or leaves, and a joined leaf. */
+enum { AEI_SIDES = 3, AEI_SIDE_JOINED = 2 };
+aero_status aei_node_take(const ae_tree *tree, uint32_t slot, uint32_t level, int side,
+                          ae_tree_node **node, aero_error *error);
+void aei_node_give(const ae_tree *tree, uint32_t slot, int side);
+/* Nothing leads to the node any more: its memory is free when the horizon has passed (keeps T5). */
+void aei_node_retire(const ae_tree *tree, uint32_t slot, ae_tree_node *node);
+/* Set the frozen bit of words. */
+void aei_words_freeze(ae_a64 *words, uint32_t count);
+void aei_floor_raise(const ae_tree *tree, uint32_t floor);
 
 /* Replace a leaf, with the batch merged into it if this call's replacement is the one that counts:
  * *added tells how many of the batch are in. */
@@ -424,6 +466,19 @@ void aei_leaf_abandon(ae_tree *tree, ae_tree_node *leaf);
 /* Replace an inner node, `child` by its successors. */
 aero_status aei_inner_replace(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
                               ae_tree_node *child, aero_error *error);
+/* The same, and join the children in places `place` - 1 and `place` if nobody decided otherwise. */
+aero_status aei_inner_join(ae_tree *tree, uint32_t slot, ae_tree_node *inner, uint32_t place,
+                           aero_error *error);
+/* What becomes of a frozen inner node's children (tree_join.c): decide what is joined, if nobody has,
+ * and settle it for good. */
+aero_status aei_join_settle(ae_tree *tree, uint32_t slot, ae_tree_node *inner, uint64_t wish,
+                            aei_join *join, aero_error *error);
+/* A leaf has few entries left: join it with a neighbour if that has few as well.  False: nothing
+ * was done. */
+bool aei_leaf_join(ae_tree *tree, uint32_t slot, const aei_way *way);
+/* Something on the way to the bound was joined or given up: do the same with the first inner node
+ * that is half empty now. */
+void aei_inners_join(ae_tree *tree, uint32_t slot, aei_bound bound);
 /* The node under `place` has a successor: make the place, or the parent, follow. */
 aero_status aei_tree_help(ae_tree *tree, uint32_t slot, ae_tree_node *parent, ae_a64 *place,
                           ae_tree_node *node, aero_error *error);

@@ -413,7 +413,10 @@ aero_status ae_tree_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key,
         if ((word & ~AE_TREE_FROZEN) != ticket)
             return AERO_OK;
         if ((word & AE_TREE_FROZEN) != 0) { /* its copy has the same word */
-            const aero_status status = aei_leaf_replace(tree, slot, way.leaf, NULL, &added, error);
+            const bool replaced = ae_load64_acquire(&way.leaf->successor) != 0;
+            const aero_status status = replaced ? aei_tree_settle(tree, slot, bound, &way, error)
+                                                : aei_leaf_replace(tree, slot, way.leaf, NULL,
+                                                                   &added, error);
             if (status != AERO_OK)
                 return status;
             continue;
@@ -427,8 +430,10 @@ aero_status ae_tree_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key,
         const uint32_t dead = ae_add32(&way.leaf->dead, 1) + 1;
         if (leaf_is_stale(tree, way.leaf, dead, way.parent == NULL)) {
             /* Not needed for what was asked, so no memory for it is no error. */
-            (void)aei_leaf_replace(tree, slot, way.leaf, NULL, &added, NULL);
+            if (!aei_leaf_join(tree, slot, &way))
+                (void)aei_leaf_replace(tree, slot, way.leaf, NULL, &added, NULL);
             (void)aei_tree_settle(tree, slot, bound, &way, NULL);
+            aei_inners_join(tree, slot, bound);
         }
         return AERO_OK;
     }

@@ -1,5 +1,5 @@
-/* tree_replace.c — freezing, replacing and retiring nodes, and taking that up after a death (see
- * tree.h).
+/* tree_replace.c — freezing, replacing and retiring nodes (see tree.h; joining leaves: tree_join.c;
+ * after a death: tree_recover.c).
  *
  * A step of replacement names what it has in hand in its slot's registers: the tree, the node that
  * is replaced (or whose child is), the new nodes, and the child that nothing leads to afterwards.
@@ -10,11 +10,7 @@
  *   child → its successor     CAS of the parent's (or root's) reference the one replaced
  *   top → inner with two      CAS of the root's reference               the old top
  *   0 → an empty leaf         CAS of the parent's (or root's) reference none
- *
- * A reaper finds out whether the step was published: the node's successor is what the step made,
- * or the parent does not name the child any more; whose compare-and-swap that was does not matter,
- * since the one on the child's block word decides who retires it (T5).  New nodes that are not in
- * use are given back; one that was linked is named by its parent or, since then, has a successor.
+ *   inner, two leaves joined  CAS of the inner's successor              the two (`tree_other`)
  *
  * Nothing can be freed and used again under a reaper's (or a late helper's) eyes: the slot's
  * snapshot is older than all the retirements.
@@ -23,9 +19,7 @@
 
 /* ---- registers and nodes in hand ------------------------------------------------------------ */
 
-enum step_kind { STEP_REPLACE = 1, STEP_LINK = 2 };
-
-static void step_begin(const ae_tree *tree, uint32_t slot, enum step_kind kind, ae_ref node,
+static void step_begin(const ae_tree *tree, uint32_t slot, enum aei_step kind, ae_ref node,
                        ae_ref child)
 {
     ae_slot *at = ae_slot_at(tree->proc, slot);
@@ -33,8 +27,9 @@ static void step_begin(const ae_tree *tree, uint32_t slot, enum step_kind kind, 
     ae_store32(&at->tree_step, kind);
     ae_store32(&at->tree_node, node);
     ae_store32(&at->tree_child, child);
-    ae_store32(&at->tree_new[0], 0);
-    ae_store32(&at->tree_new[1], 0);
+    ae_store32(&at->tree_other, 0);
+    for (int side = 0; side < AEI_SIDES; side++)
+        ae_store32(&at->tree_new[side], 0);
     /* Release: the others before the one that says they count; pairs with ae_tree_recover. */
     ae_store32_release(&at->tree_root, tree->root_ref);
 }
@@ -45,8 +40,8 @@ static void step_end(const ae_tree *tree, uint32_t slot)
 }
 
 /* Take a node and name it in register `side`. */
-static aero_status node_take(const ae_tree *tree, uint32_t slot, uint32_t level, int side,
-                             ae_tree_node **node, aero_error *error)
+aero_status aei_node_take(const ae_tree *tree, uint32_t slot, uint32_t level, int side,
+                          ae_tree_node **node, aero_error *error)
 {
     ae_slot *at = ae_slot_at(tree->proc, slot);
     ae_ref ref = 0;
@@ -58,6 +53,7 @@ static aero_status node_take(const ae_tree *tree, uint32_t slot, uint32_t level,
         return status;
     ae_tree_node *made = ae_at(tree->proc->heap->segment, ref);
     ae_store64(&made->successor, 0);
+    ae_store64(&made->join, 0);
     made->level = (uint16_t)level;
     made->width = (uint16_t)tree->width;
     made->count = 0;
@@ -70,7 +66,7 @@ static aero_status node_take(const ae_tree *tree, uint32_t slot, uint32_t level,
     return AERO_OK;
 }
 
-static void node_give(const ae_tree *tree, uint32_t slot, int side)
+void aei_node_give(const ae_tree *tree, uint32_t slot, int side)
 {
     ae_slot *at = ae_slot_at(tree->proc, slot);
     const ae_ref ref = ae_load32(&at->tree_new[side]);
@@ -85,15 +81,15 @@ static void node_give(const ae_tree *tree, uint32_t slot, int side)
 
 static void nodes_give(const ae_tree *tree, uint32_t slot)
 {
-    node_give(tree, slot, 1);
-    node_give(tree, slot, 0);
+    for (int side = AEI_SIDES - 1; side >= 0; side--)
+        aei_node_give(tree, slot, side);
 }
 
 static aero_status nodes_take(const ae_tree *tree, uint32_t slot, uint32_t level,
                               ae_tree_node **fresh, aero_error *error)
 {
     for (int side = 0; side < 2; side++) {
-        const aero_status status = node_take(tree, slot, level, side, &fresh[side], error);
+        const aero_status status = aei_node_take(tree, slot, level, side, &fresh[side], error);
         if (status != AERO_OK) {
             nodes_give(tree, slot);
             return status;
@@ -103,7 +99,7 @@ static aero_status nodes_take(const ae_tree *tree, uint32_t slot, uint32_t level
 }
 
 /* Nothing leads to the node any more: its memory is free when the horizon has passed (keeps T5). */
-static void node_retire(const ae_tree *tree, uint32_t slot, ae_tree_node *node)
+void aei_node_retire(const ae_tree *tree, uint32_t slot, ae_tree_node *node)
 {
     ae_slot *at = ae_slot_at(tree->proc, slot);
     const ae_ref ref = aei_tree_ref(tree, node);
@@ -142,7 +138,7 @@ static uint64_t pair_of(const ae_tree *tree, const ae_tree_node *left, const ae_
     return (uint64_t)aei_tree_ref(tree, right) << 32 | aei_tree_ref(tree, left);
 }
 
-static void words_freeze(ae_a64 *words, uint32_t count)
+void aei_words_freeze(ae_a64 *words, uint32_t count)
 {
     for (uint32_t index = 0; index < count; index++) {
         if ((ae_load64(&words[index]) & AE_TREE_FROZEN) == 0)
@@ -168,7 +164,7 @@ static bool leaf_is_dead(const ae_tree *tree, const ae_tree_node *leaf)
 
 /* Raise the tree's floor, above which the numbers of entries begin that come to the leaf's range
  * again. */
-static void floor_raise(const ae_tree *tree, uint32_t floor)
+void aei_floor_raise(const ae_tree *tree, uint32_t floor)
 {
     uint32_t seen = ae_load32_acquire(&tree->root->floor);
     while (aei_sequence_later(seen, floor) != seen && !ae_cas32(&tree->root->floor, seen, floor))
@@ -180,13 +176,13 @@ void aei_leaf_abandon(ae_tree *tree, ae_tree_node *leaf)
     const ae_a64 *words = aei_leaf_words(leaf, tree->width);
     const uint32_t limit = aei_leaf_limit(leaf, tree->width);
     uint32_t floor = leaf->floor;
-    words_freeze(aei_leaf_words(leaf, tree->width), limit);
+    aei_words_freeze(aei_leaf_words(leaf, tree->width), limit);
     for (uint32_t place = 0; place < limit; place++) {
         const uint64_t word = ae_load64(&words[place]);
         if (aei_has_key(word))
             floor = aei_sequence_later(floor, aei_word_sequence(word));
     }
-    floor_raise(tree, floor);
+    aei_floor_raise(tree, floor);
     (void)node_publish(leaf, AE_TREE_GONE);
 }
 
@@ -203,7 +199,7 @@ static aero_status leaf_step(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
         status = nodes_take(tree, slot, 0, fresh, error);
     if (status != AERO_OK)
         return status;
-    words_freeze(aei_leaf_words(leaf, tree->width), aei_leaf_limit(leaf, tree->width));
+    aei_words_freeze(aei_leaf_words(leaf, tree->width), aei_leaf_limit(leaf, tree->width));
     aei_gather_leaf(tree, leaf, batch, &of);
     if (of.count == 0) {
         nodes_give(tree, slot);
@@ -219,7 +215,7 @@ static aero_status leaf_step(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
     if (cut < of.count) {
         aei_leaf_fill(tree, fresh[1], &of, cut, of.count);
     } else {
-        node_give(tree, slot, 1);
+        aei_node_give(tree, slot, 1);
         fresh[1] = NULL;
     }
     if (node_publish(leaf, pair_of(tree, fresh[0], fresh[1])))
@@ -235,7 +231,7 @@ aero_status aei_leaf_replace(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
     *added = 0;
     if (ae_load64_acquire(&leaf->successor) != 0)
         return AERO_OK;
-    step_begin(tree, slot, STEP_REPLACE, aei_tree_ref(tree, leaf), 0);
+    step_begin(tree, slot, AEI_STEP_REPLACE, aei_tree_ref(tree, leaf), 0);
     const aero_status status = leaf_step(tree, slot, leaf, batch, added, error);
     step_end(tree, slot);
     return status;
@@ -265,8 +261,8 @@ aero_status aei_leaf_first(ae_tree *tree, uint32_t slot, ae_tree_node *parent, a
 {
     ae_tree_node *node = NULL;
     const uint32_t level = parent == NULL ? 0 : parent->level - 1u;
-    step_begin(tree, slot, STEP_LINK, aei_tree_ref(tree, parent), 0);
-    const aero_status status = node_take(tree, slot, level, 0, &node, error);
+    step_begin(tree, slot, AEI_STEP_LINK, aei_tree_ref(tree, parent), 0);
+    const aero_status status = aei_node_take(tree, slot, level, 0, &node, error);
     if (status == AERO_OK) {
         first_fill(tree, node, parent, place);
         AE_CRASH_POINT("tree.first");
@@ -291,59 +287,96 @@ static bool inner_is_empty(const ae_tree_node *inner)
     return true;
 }
 
+/* What comes after the frozen inner node: 0, 1 or 2. */
+static aero_status inner_rebuild(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
+                                 const ae_tree_node *child, const aei_join *join,
+                                 ae_tree_node *fresh[2], aei_children *of, aero_error *error)
+{
+    if (!aei_gather_inner(tree, inner, child, join, of))
+        return aei_tree_damaged(tree, error);
+    if (of->count == 0) {
+        nodes_give(tree, slot);
+        fresh[0] = fresh[1] = NULL;
+        return AERO_OK;
+    }
+    aero_status status = AERO_OK;
+    if (fresh[0] == NULL) /* it was empty when looked at first */
+        status = nodes_take(tree, slot, inner->level, fresh, error);
+    if (status != AERO_OK)
+        return status;
+    const uint32_t cut = aei_children_split(tree, of);
+    aei_inner_fill(tree, fresh[0], of, 0, cut);
+    if (cut < of->count) {
+        aei_inner_fill(tree, fresh[1], of, cut, of->count);
+    } else {
+        aei_node_give(tree, slot, 1);
+        fresh[1] = NULL;
+    }
+    return AERO_OK;
+}
+
 static aero_status inner_step(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
-                              ae_tree_node *child, aero_error *error)
+                              ae_tree_node *child, uint64_t wish, aero_error *error)
 {
     ae_slot *at = ae_slot_at(tree->proc, slot);
     ae_tree_node *fresh[2] = {NULL, NULL};
-    aei_children of;
+    aei_children of = {.found = false};
+    aei_join join = {NULL, NULL, 0};
     aero_status status = AERO_OK;
-    const bool empties = inner_is_empty(inner);
-    if (!empties)
+    if (!inner_is_empty(inner))
         status = nodes_take(tree, slot, inner->level, fresh, error);
-    if (status != AERO_OK)
-        return status;
-    words_freeze(aei_inner_children(inner), inner->count);
-    if (!aei_gather_inner(tree, inner, child, &of)) {
-        nodes_give(tree, slot);
-        return aei_tree_damaged(tree, error);
+    if (status == AERO_OK && wish != AE_TREE_APART) {
+        ae_tree_node *joined = NULL; /* before anything is frozen: what is begun can be ended */
+        status = aei_node_take(tree, slot, inner->level - 1u, AEI_SIDE_JOINED, &joined, error);
     }
-    if (of.found)
-        ae_store32_release(&at->tree_child, aei_tree_ref(tree, child));
-    if (of.count == 0) {
+    if (status == AERO_OK) {
+        aei_words_freeze(aei_inner_children(inner), inner->count);
+        status = aei_join_settle(tree, slot, inner, wish, &join, error);
+    }
+    if (join.left != NULL)
+        child = NULL; /* one at a time: the node does not grow while two of its leaves are one */
+    if (status == AERO_OK)
+        status = inner_rebuild(tree, slot, inner, child, &join, fresh, &of, error);
+    if (status != AERO_OK) {
         nodes_give(tree, slot);
-        if (node_publish(inner, AE_TREE_GONE) && of.found)
-            node_retire(tree, slot, child);
+        return status;
+    }
+    ae_tree_node *left = join.left != NULL ? join.left : of.found ? child : NULL;
+    ae_store32_release(&at->tree_other, aei_tree_ref(tree, join.right));
+    ae_store32_release(&at->tree_child, aei_tree_ref(tree, left));
+    if (!node_publish(inner, of.count == 0 ? AE_TREE_GONE : pair_of(tree, fresh[0], fresh[1]))) {
+        nodes_give(tree, slot);
         return AERO_OK;
     }
-    if (empties)
-        status = nodes_take(tree, slot, inner->level, fresh, error);
-    if (status != AERO_OK)
-        return status;
-    const uint32_t cut = aei_children_split(tree, &of);
-    aei_inner_fill(tree, fresh[0], &of, 0, cut);
-    if (cut < of.count) {
-        aei_inner_fill(tree, fresh[1], &of, cut, of.count);
-    } else {
-        node_give(tree, slot, 1);
-        fresh[1] = NULL;
-    }
-    if (!node_publish(inner, pair_of(tree, fresh[0], fresh[1])))
-        nodes_give(tree, slot);
-    else if (of.found)
-        node_retire(tree, slot, child);
+    if (left != NULL)
+        aei_node_retire(tree, slot, left);
+    if (join.right != NULL)
+        aei_node_retire(tree, slot, join.right);
     return AERO_OK;
+}
+
+static aero_status inner_do(ae_tree *tree, uint32_t slot, ae_tree_node *inner, ae_tree_node *child,
+                            uint64_t wish, aero_error *error)
+{
+    if (ae_load64_acquire(&inner->successor) != 0)
+        return AERO_OK;
+    step_begin(tree, slot, AEI_STEP_REPLACE, aei_tree_ref(tree, inner), 0);
+    const aero_status status = inner_step(tree, slot, inner, child, wish, error);
+    step_end(tree, slot);
+    return status;
 }
 
 aero_status aei_inner_replace(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
                               ae_tree_node *child, aero_error *error)
 {
-    if (ae_load64_acquire(&inner->successor) != 0)
-        return AERO_OK;
-    step_begin(tree, slot, STEP_REPLACE, aei_tree_ref(tree, inner), 0);
-    const aero_status status = inner_step(tree, slot, inner, child, error);
-    step_end(tree, slot);
-    return status;
+    return inner_do(tree, slot, inner, child, AE_TREE_APART, error);
+}
+
+aero_status aei_inner_join(ae_tree *tree, uint32_t slot, ae_tree_node *inner, uint32_t place,
+                           aero_error *error)
+{
+    AE_ASSERT(inner->level > 0 && place > 0 && place < inner->count);
+    return inner_do(tree, slot, inner, NULL, place, error);
 }
 
 /* The top became two: a new top above them. */
@@ -355,8 +388,8 @@ static aero_status top_grow(ae_tree *tree, uint32_t slot, ae_tree_node *top, uin
     const ae_tree_node *right = aei_tree_node(tree, (ae_ref)(successor >> 32));
     if (right == NULL || right->level != top->level || top->level >= AE_TREE_HEIGHT_MAX)
         return aei_tree_damaged(tree, error);
-    step_begin(tree, slot, STEP_LINK, 0, aei_tree_ref(tree, top));
-    const aero_status status = node_take(tree, slot, top->level + 1u, 0, &inner, error);
+    step_begin(tree, slot, AEI_STEP_LINK, 0, aei_tree_ref(tree, top));
+    const aero_status status = aei_node_take(tree, slot, top->level + 1u, 0, &inner, error);
     if (status == AERO_OK) {
         aei_children of = {.count = 2, .inserted = UINT32_MAX};
         of.low[0] = (aei_bound){least, 0};
@@ -368,7 +401,7 @@ static aero_status top_grow(ae_tree *tree, uint32_t slot, ae_tree_node *top, uin
         /* Release: the new top is complete; pairs with aei_tree_descend. */
         if (ae_cas64(&tree->root->node, aei_tree_ref(tree, top), aei_tree_ref(tree, inner))) {
             AE_CRASH_POINT("tree.topped");
-            node_retire(tree, slot, top);
+            aei_node_retire(tree, slot, top);
         } else {
             nodes_give(tree, slot);
         }
@@ -383,84 +416,25 @@ aero_status aei_tree_help(ae_tree *tree, uint32_t slot, ae_tree_node *parent, ae
     const uint64_t successor = ae_load64_acquire(&node->successor);
     const ae_ref ref = aei_tree_ref(tree, node);
     AE_ASSERT(successor != 0);
+    if (aei_up_of(successor) != 0) { /* what is above it is being replaced, or has been */
+        ae_tree_node *above = aei_tree_node(tree, aei_up_of(successor));
+        return above == NULL || above->level != node->level + 1u
+                   ? aei_tree_damaged(tree, error)
+                   : aei_inner_replace(tree, slot, above, NULL, error);
+    }
     if ((successor >> 32) != 0)
         return parent == NULL ? top_grow(tree, slot, node, successor, error)
                               : aei_inner_replace(tree, slot, parent, node, error);
-    step_begin(tree, slot, STEP_LINK, aei_tree_ref(tree, parent), ref);
+    step_begin(tree, slot, AEI_STEP_LINK, aei_tree_ref(tree, parent), ref);
     AE_CRASH_POINT("tree.swinging");
     /* Release: hands on the acquire of `successor`; pairs with aei_tree_enter.  Fails when it has
      * been done, or when the parent is frozen: then the parent's successor is what must follow. */
     if (ae_cas64(place, ref, successor == AE_TREE_GONE ? 0 : successor)) {
         AE_CRASH_POINT("tree.swung");
-        node_retire(tree, slot, node);
+        aei_node_retire(tree, slot, node);
     }
     step_end(tree, slot);
     if (parent != NULL && successor == AE_TREE_GONE && inner_is_empty(parent))
         return aei_inner_replace(tree, slot, parent, NULL, error);
     return AERO_OK;
-}
-
-/* ---- after a death -------------------------------------------------------------------------- */
-
-/* Does an inner node (or, without one, the root) name the child? */
-static bool names(const ae_tree *tree, const ae_tree_node *inner, ae_ref ref)
-{
-    if (inner == NULL)
-        return (ae_ref)ae_load64_acquire(&tree->root->node) == ref;
-    const ae_a64 *children = aei_inner_children(inner);
-    for (uint32_t index = 0; inner->level > 0 && index < inner->count; index++)
-        if ((ae_ref)ae_load64_acquire(&children[index]) == ref)
-            return true;
-    return false;
-}
-
-/* Give a new node back if it is still in the dead hand: one with another word is not ours any more
- * (or not yet: the allocator's registers have seen to it), and one that was linked is in use. */
-static void fresh_recover(const ae_tree *tree, uint32_t slot, int side, const ae_tree_node *parent,
-                          bool may_be_linked)
-{
-    const ae_slot *at = ae_slot_at(tree->proc, slot);
-    const ae_ref ref = ae_load32(&at->tree_new[side]);
-    const ae_tree_node *node = aei_tree_node(tree, ref);
-    if (node == NULL || ae_load64_acquire(&node->block.word) != aei_tree_word(tree, slot))
-        return;
-    /* Asked whether it is named before whether it has a successor: that comes first. */
-    if (may_be_linked && (names(tree, parent, ref) || ae_load64_acquire(&node->successor) != 0))
-        return;
-    node_give(tree, slot, side);
-}
-
-static void step_recover(const ae_tree *tree, uint32_t slot)
-{
-    const ae_slot *at = ae_slot_at(tree->proc, slot);
-    const ae_ref node_ref = ae_load32(&at->tree_node);
-    const ae_tree_node *node = aei_tree_node(tree, node_ref);
-    ae_tree_node *child = aei_tree_node(tree, ae_load32(&at->tree_child));
-    const ae_ref left = ae_load32(&at->tree_new[0]);
-    const ae_ref right = ae_load32(&at->tree_new[1]);
-    const bool links = ae_load32(&at->tree_step) == STEP_LINK;
-    if (node == NULL && (node_ref != 0 || !links))
-        return; /* damage: nothing is touched */
-    bool published = false;
-    if (links)
-        published = child != NULL && !names(tree, node, aei_tree_ref(tree, child));
-    else
-        published = ae_load64_acquire(&node->successor) ==
-                    (left != 0 ? (uint64_t)right << 32 | left : AE_TREE_GONE);
-    if (published && child != NULL)
-        node_retire(tree, slot, child);
-    for (int side = 1; side >= 0 && (links || !published); side--)
-        fresh_recover(tree, slot, side, node, links);
-}
-
-void ae_tree_recover(ae_proc *proc, uint32_t slot)
-{
-    ae_slot *at = ae_slot_at(proc, slot);
-    const ae_segment *segment = proc->heap->segment;
-    ae_tree tree;
-    const ae_ref root = ae_load32_acquire(&at->tree_root);
-    if (root != 0 && ae_segment_holds(segment, root, sizeof(ae_tree_root)) &&
-        ae_tree_open(&tree, proc, ae_at(segment, root), NULL) == AERO_OK)
-        step_recover(&tree, slot);
-    ae_store32_release(&at->tree_root, 0);
 }

@@ -87,12 +87,12 @@ static uint32_t line_fitting(const ae_proc *proc, uint64_t position, uint64_t *o
     for (uint32_t index = 0; index < high; index++) {
         const ae_feed_line *at = line_at(proc, index);
         const uint64_t seen = ae_load64_acquire(&at->owner);
-        const uint64_t pin = ae_load64_acquire(&at->pin);
-        if ((uint32_t)seen == 0 || pin <= best_pin || pin > position || !owner_dead(proc, seen))
+        if ((uint32_t)seen == 0 || !owner_dead(proc, seen))
             continue;
         /* The dead one's last.  It may have died before it looked at the clock again: then what the
          * pin says may have been reused before it was there.  Pairs with ae_feed_restart. */
-        if (ae_load64_acquire(&at->settled) == 0)
+        const uint64_t pin = ae_load64_acquire(&at->pin);
+        if (pin <= best_pin || pin > position || ae_load64_acquire(&at->settled) == 0)
             continue;
         best = index;
         best_pin = pin;

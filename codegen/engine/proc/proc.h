@@ -92,7 +92,7 @@ typedef struct ae_slot {
     ae_a64 snapshot;     /* 0: none.  Owner writes, reclaimers read */
     ae_a64 began_ns;     /* monotonic, of a transaction or cursor; 0 of a statement on its own */
     ae_a32 intent_count; /* owner writes, after the intent itself */
-    ae_a32 stamped;      /* intents already stamped after the commit */
+    ae_a32 stamped;      /* intents already stamped after the commit; all + 1: and counted */
     ae_a32 chunk_first;  /* intents beyond the inline ones */
     ae_a32 chunk_last;
     ae_a64 cancel; /* generation to be cancelled << 1 | void: txn/cancel.c.  CAS by all */
@@ -107,23 +107,23 @@ typedef struct ae_slot {
     ae_a32 closing; /* anchor being closed and removed from the hash */
     ae_a32 split_table;
     ae_cache cache;
-    ae_a32 write_block; /* copy of the inline intents for validators; 0 unless committing */
+    ae_a32 write_block; /* for a copy of the inline intents, for validators; 0 before the second */
     ae_a32 resting;     /* AE_REST_…; owner writes */
     ae_a64 commits;     /* since the segment was made; owner writes, for statistics */
     ae_a32 tree_root;   /* crash registers of the ordered index: the tree at work, 0 none */
     ae_a32 tree_node;   /* the node being replaced, or whose child is */
     ae_a32 tree_child;  /* the node that nothing will lead to afterwards */
-    ae_a32 tree_new[2];
+    ae_a32 tree_other;  /* and a second one */
+    ae_a32 tree_new[3];
     ae_a32 tree_retired; /* counts nodes retired */
     ae_a32 tree_step;    /* what kind of step it is */
     ae_a32 plain; /* 1: the owner reads at its snapshot and never asks what was written since */
-    uint64_t _pad3;
     ae_intent intents[AE_INTENTS_INLINE];
     /* Crash registers of pruning (txn/prune.c). */
-    ae_a32 moving;      /* version on its way to the end of the limbo */
-    ae_a32 pruned;      /* version being taken out of its row's chain */
-    ae_a32 pruned_from; /* the younger one that leads to it */
-    ae_a32 prune_lock;  /* 1 + the lock that is held, 0 none */
+    ae_a32 moving;       /* version on its way to the end of the limbo */
+    ae_a32 pruned;       /* version being taken out of its row's chain */
+    ae_a32 pruned_from;  /* the younger one that leads to it */
+    ae_a32 prune_lock;   /* 1 + the lock that is held, 0 none */
     ae_a64 pruned_begin; /* what it began with */
     uint64_t _pad4[5];
 } ae_slot;
@@ -143,9 +143,9 @@ _Static_assert(sizeof(ae_member) == 64, "one cache line");
 typedef struct ae_feed_line {
     ae_a64 owner;     /* AE_OWNER; in its low half 0 when free.  CAS by all */
     ae_a64 pin;       /* numbers up to it have been read; 0 none.  CAS by all (feed.h) */
-    ae_a64 delivered; /* events handed out, for statistics; like the next: owner writes */
+    ae_a64 delivered; /* events handed out, for statistics; like the next two: owner writes */
     ae_a64 told;      /* commits up to this number have been told */
-    ae_a64 settled;   /* 1: the pin was published to the end, so it holds what it says.  Owner */
+    ae_a64 settled;   /* 1: the pin was published to the end, so it holds what it says */
     uint64_t _pad[3];
 } ae_feed_line;
 _Static_assert(sizeof(ae_feed_line) == 64, "one cache line");

@@ -142,13 +142,22 @@ aero_status ae_heap_open(ae_heap *heap, ae_segment *segment, uint32_t tables,
 
 uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool)
 {
-    uint64_t bytes = 0;
-    const ae_pool *of = &heap->pools[pool];
-    for (uint32_t index = 0; index < ae_pool_slab_count(of); index++) {
+    ae_pool *of = &heap->pools[pool];
+    const uint64_t known = ae_load64(&of->counted);
+    const uint32_t slabs = ae_pool_slab_count(of);
+    uint64_t pages = known >> 32;
+    uint32_t next = (uint32_t)known;
+    bool whole = true;
+    for (uint32_t index = next; index < slabs; index++) {
         const ae_slab *slab = ae_pool_slab(heap, of, index);
-        bytes += slab == NULL ? 0 : (uint64_t)slab->pages << AE_PAGE_SHIFT;
+        whole = whole && slab != NULL; /* one that is being added is counted another time */
+        pages += slab == NULL ? 0 : slab->pages;
+        next += slab != NULL;
     }
-    return bytes;
+    /* Slabs are never given back, so what was counted stays true. */
+    if (whole && next > (uint32_t)known)
+        (void)ae_cas64(&of->counted, known, pages << 32 | next);
+    return pages << AE_PAGE_SHIFT;
 }
 
 const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)

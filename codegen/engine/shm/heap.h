@@ -48,8 +48,11 @@ typedef struct ae_pool {
     ae_a32 slab_count;       /* entries in use */
     ae_a32 cursor;           /* where objects were found last: a hint */
     ae_a32 free_hint;        /* about how many objects have their bit set */
-    uint32_t _pad[8];
+    uint32_t _pad0;
+    ae_a64 counted; /* pages of the first slabs << 32 | how many: ae_pool_bytes.  CAS by all */
+    uint32_t _pad[4];
 } ae_pool;
+_Static_assert(sizeof(ae_pool) == 64, "one cache line");
 
 /* Every block begins with this. */
 typedef struct ae_block {
@@ -171,7 +174,7 @@ static inline void *ae_slab_object(const ae_slab *slab, uint32_t index)
 {
     return (char *)(uintptr_t)slab + slab->first_offset + (size_t)index * slab->object_size;
 }
-/* Bytes of segment pages a pool holds. */
+/* Bytes of segment pages a pool holds; cheap, only slabs that are new are looked at. */
 uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool);
 
 #endif

@@ -52,6 +52,8 @@ aero_status ae_table_expire(aero_session *session, uint32_t table, const ae_expi
                              .hash = &session->db->hashes[table],
                              .table = table,
                              .what = AE_INTENT_EXPIRED};
+    /* A single one takes a block as several do. */
+    status = ae_writes_reserve(session);
     for (uint32_t index = 0; index < count && status == AERO_OK; index++) {
         if (index + FETCH_AHEAD < count)
             row_fetch(session->db, &rows[index + FETCH_AHEAD]);

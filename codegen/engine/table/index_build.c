@@ -282,8 +282,8 @@ static aero_status unique_check(build *of)
 
 /* ---- create --------------------------------------------------------------------------------- */
 
-/* The place is claimed: fill it. */
-static aero_status build_fill(build *of, bool unique)
+/* The place is claimed, or deferred: fill it. */
+static aero_status build_fill(build *of, bool claimed, bool unique)
 {
     aero_session *session = of->session;
     const size_t stride = of->shape.width + 1;
@@ -297,10 +297,10 @@ static aero_status build_fill(build *of, bool unique)
     aero_status status = AERO_OK;
     if (of->items == NULL || of->words == NULL || of->anchors == NULL)
         status = ae_fail(&session->error, AERO_NO_MEMORY, "no memory to sort the keys of an index");
-    if (status == AERO_OK) {
+    if (status == AERO_OK && claimed)
         ae_catalog_building(&of->db->catalog, session->txn.slot, of->table, of->number);
+    if (status == AERO_OK)
         status = versions_take(of);
-    }
     if (status == AERO_OK && unique)
         status = unique_check(of);
     free(of->items);
@@ -344,7 +344,7 @@ static aero_status create_once(aero_session *session, uint32_t table, const ae_k
     ae_catalog *catalog = &session->db->catalog;
     status = ae_catalog_claim(catalog, slot, table, shape, unique, &of.number, &session->error);
     if (status == AERO_OK) {
-        status = build_fill(&of, unique);
+        status = build_fill(&of, true, unique);
         if (status == AERO_OK)
             ae_catalog_ready(catalog, slot, table, of.number, session->txn.snapshot);
         else
@@ -399,6 +399,46 @@ aero_status ae_index_create(aero_session *session, uint32_t table, const uint32_
         ae_backoff(session, attempt);
         (void)ae_reap_all(session->db, session->member);
     }
+}
+
+/* ---- filling a new segment ------------------------------------------------------------------ */
+
+void ae_index_defer(const aero_db *db)
+{
+    for (uint32_t table = 0; table < db->schema->table_count; table++)
+        ae_catalog_defer(&db->catalog, table);
+}
+
+bool ae_index_deferred(const aero_db *db, uint32_t table, uint32_t number)
+{
+    const ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
+    return number < AE_INDEXES_MAX &&
+           ae_index_phase_of(ae_load64_acquire(&place->state)) == AE_INDEX_READY &&
+           (ae_catalog_maintained(&db->catalog, table) >> number & 1) == 0;
+}
+
+aero_status ae_index_fill(aero_session *session, uint32_t table, uint32_t number)
+{
+    aero_db *db = session->db;
+    const ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
+    build of = {.session = session,
+                .db = db,
+                .of = &db->schema->tables[table],
+                .table = table,
+                .number = number};
+    AE_ALWAYS(ae_index_deferred(db, table, number));
+    if (!ae_catalog_shape(&db->catalog, table, place, &of.shape))
+        return ae_fail(&session->error, AERO_CORRUPT, "index %u of %s is damaged", number,
+                       of.of->name);
+    aero_status status = ae_txn_begin(session, AERO_ISOLATION_SNAPSHOT, false);
+    if (status != AERO_OK)
+        return status;
+    status = build_fill(&of, false, ae_load32(&place->unique) != 0);
+    if (status == AERO_OK)
+        ae_catalog_resume(&db->catalog, table, number, session->txn.snapshot);
+    tidy_up(session);
+    (void)ae_txn_commit(session); /* nothing was written: this only ends it */
+    return status;
 }
 
 /* ---- drop ----------------------------------------------------------------------------------- */

@@ -18,4 +18,14 @@ aero_status ae_index_create(aero_session *session, uint32_t table, const uint32_
 aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t *columns,
                           uint32_t count);
 
+/* A new segment that nobody else sees is about to be filled with rows: its indexes are left alone.
+ * They are of no use until each has been filled. */
+void ae_index_defer(const aero_db *db);
+/* Is this an index that is still to be filled? */
+bool ae_index_deferred(const aero_db *db, uint32_t table, uint32_t number);
+/* Make the entries of a deferred index from what the table holds.  Nobody writes to the table
+ * meanwhile, but other sessions may fill its other indexes.  Errors: EXISTS when two rows have one
+ * value of a unique index; FULL, NO_MEMORY. */
+aero_status ae_index_fill(aero_session *session, uint32_t table, uint32_t number);
+
 #endif

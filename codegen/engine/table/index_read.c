@@ -148,12 +148,12 @@ void ae_index_words(const aero_table *table, const ae_index_info *info, const vo
 static ae_a64 *session_pin(aero_session *session)
 {
     ae_a64 *pin = &session->db->proc.shared->members[session->member].pin;
+    if (ae_load64(pin) != 0)
+        return NULL;
     if (session->txn.open) {
         ae_txn_look(session);
         return NULL;
     }
-    if (ae_load64(pin) != 0)
-        return NULL;
     (void)ae_snapshot_publish(&session->db->proc, pin);
     return pin;
 }
@@ -189,21 +189,33 @@ uint64_t ae_index_estimate(aero_session *session, uint32_t table, uint32_t numbe
     return estimate;
 }
 
-void ae_index_size(aero_session *session, uint32_t table, uint32_t number, uint64_t *entries,
-                   uint64_t *distinct)
+bool ae_index_figures_take(aero_session *session, uint32_t table, uint32_t number,
+                           ae_index_figures *figures)
 {
     ae_key_shape shape;
     ae_tree tree;
-    *entries = 0;
-    *distinct = 0;
+    ae_tree_sample sample;
+    memset(figures, 0, sizeof *figures);
     ae_a64 *pin = session_pin(session);
-    if (index_look(session->db, table, number, UINT64_MAX, &shape, &tree)) {
-        ae_tree_sample sample;
+    const bool there = index_look(session->db, table, number, UINT64_MAX, &shape, &tree);
+    if (there) {
         ae_tree_sample_take(&tree, session->random, &sample);
-        *entries = sample.entries;
-        *distinct = sample.distinct;
+        figures->title = name_of(session->db, &session->db->schema->tables[table], &shape);
+        figures->entries = sample.entries;
+        figures->distinct = sample.distinct;
+        figures->bytes = sample.bytes;
     }
     session_unpin(pin);
+    return there;
+}
+
+void ae_index_size(aero_session *session, uint32_t table, uint32_t number, uint64_t *entries,
+                   uint64_t *distinct)
+{
+    ae_index_figures figures;
+    (void)ae_index_figures_take(session, table, number, &figures);
+    *entries = figures.entries;
+    *distinct = figures.distinct;
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */

@@ -60,6 +60,16 @@ uint64_t ae_index_estimate(aero_session *session, uint32_t table, uint32_t numbe
 void ae_index_size(aero_session *session, uint32_t table, uint32_t number, uint64_t *entries,
                    uint64_t *distinct);
 
+/* The same with the bytes of its nodes, about, and its name.  False when it is gone. */
+typedef struct ae_index_figures {
+    const char *title;
+    uint64_t entries;
+    uint64_t distinct;
+    uint64_t bytes;
+} ae_index_figures;
+bool ae_index_figures_take(aero_session *session, uint32_t table, uint32_t number,
+                           ae_index_figures *figures);
+
 typedef struct ae_index_read {
     ae_reader *reader;
     uint64_t entries; /* looked at so far */

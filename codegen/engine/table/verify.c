@@ -33,6 +33,7 @@ typedef struct verify_state {
     uint64_t owned_other;
     uint64_t retired;
     uint64_t objects;
+    uint64_t marks; /* versions that a transaction is at */
 } verify_state;
 
 static aero_status broken(verify_state *state, const char *what, uint64_t where, uint64_t found)
@@ -112,6 +113,7 @@ static aero_status version_check(verify_state *state, uint32_t table, const ae_v
         if (ae_mark_resolve(&db->proc, mark, &number) == AE_MARK_STALE &&
             ae_load64_acquire(&version->begin) == begin && ae_load64_acquire(&version->end) == end)
             return broken(state, "mark of no transaction", at, mark);
+        state->marks++;
         return AERO_OK; /* a transaction is at it */
     }
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
@@ -369,6 +371,24 @@ static aero_status slots_check_pinned(verify_state *state)
     return status;
 }
 
+/* Is each table's number of rows what was found?  Nothing is said while somebody commits. */
+static aero_status counts_check(verify_state *state, uint64_t clock)
+{
+    const aero_db *db = state->db;
+    uint64_t counted[AE_TABLES_MAX];
+    uint64_t busy = state->marks;
+    for (uint32_t table = 0; table < db->schema->table_count; table++)
+        counted[table] = ae_rows_counted(db, table);
+    for (uint32_t index = 0; index < AE_SLOTS; index++)
+        busy += ae_load32_acquire(&ae_slot_at(&db->proc, index)->intent_count) != 0;
+    if (busy > 0 || ae_load64_acquire(&db->proc.shared->clock) != clock)
+        return AERO_OK;
+    for (uint32_t table = 0; table < db->schema->table_count; table++)
+        if (counted[table] != state->rows[table])
+            return broken(state, "number of rows of table", table, counted[table]);
+    return AERO_OK;
+}
+
 aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
 {
     aero_status status = AERO_OK;
@@ -389,6 +409,8 @@ aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
             status = pools_check(&state);
         if (status == AERO_OK)
             status = slots_check_pinned(&state);
+        if (status == AERO_OK)
+            status = counts_check(&state, before);
         if (rows != NULL)
             *rows = state.live_rows;
         if (blocks != NULL)

@@ -156,6 +156,7 @@ static aero_status statement(aero_session *session, ae_statement body, void *con
     if (session->txn.open)
         return ae_statement_join(session, body, context);
     uint64_t deadline = 0;
+    const uint32_t ticks = session->ticks;
     for (uint32_t attempt = 0;; attempt++) {
         aero_status status = ae_txn_begin(session, AERO_ISOLATION_SERIALIZABLE, false);
         if (status == AERO_OK) {
@@ -165,6 +166,8 @@ static aero_status statement(aero_session *session, ae_statement body, void *con
             else
                 ae_txn_rollback(session);
         }
+        if (status == AERO_FULL && attempt == 0 && session->ticks != ticks)
+            continue; /* what others, or we, retired just now may be free for a new snapshot */
         if (status != AERO_CONFLICT && status != AERO_NO_SLOT)
             return status;
         const uint64_t now = ae_os_monotonic_ns();

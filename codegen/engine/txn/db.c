@@ -37,6 +37,7 @@ static uint64_t layout_fingerprint(void)
                               sizeof(ae_anchor),
                               sizeof(ae_hash_root),
                               sizeof(ae_settings),
+                              AE_LOG_SYNC_TIMES,
                               sizeof(ae_age_shared),
                               sizeof(ae_catalog_table),
                               AE_PAGE_SHIFT,
@@ -94,6 +95,13 @@ static aero_status settings_open(aero_db *db, aero_error *error)
     return AERO_OK;
 }
 
+/* The tables' key directories, and behind them what each slot has added to their rows. */
+static uint64_t tables_size(const struct aero_schema *schema)
+{
+    return schema->table_count * sizeof(ae_hash_root) +
+           (uint64_t)AE_SLOTS * ae_row_counts_stride(schema->table_count) * sizeof(ae_a64);
+}
+
 /* The fixed structures of a new segment, in order. */
 static aero_status db_carve(aero_db *db, aero_error *error)
 {
@@ -109,7 +117,7 @@ static aero_status db_carve(aero_db *db, aero_error *error)
         status = ae_heap_create(&db->segment, schema->table_count, sizes, error);
     if (status != AERO_OK)
         return status;
-    const ae_ref root = ae_segment_carve(&db->segment, schema->table_count * sizeof(ae_hash_root));
+    const ae_ref root = ae_segment_carve(&db->segment, tables_size(schema));
     if (root == 0)
         return ae_fail(error, AERO_FULL, "no room for the tables");
     db->segment.header->roots[AE_ROOT_TABLES] = root;
@@ -137,7 +145,12 @@ static aero_status db_views(aero_db *db, const ae_db_boot *boot, aero_error *err
     if (status == AERO_OK)
         status = ae_log_open(&db->log, &db->proc, schema, boot->stack, db->data_dir, boot->log_name,
                              ae_queue_log_owner, &db->queue, error);
-    ae_hash_root *roots = ae_at(&db->segment, db->segment.header->roots[AE_ROOT_TABLES]);
+    const ae_ref root = db->segment.header->roots[AE_ROOT_TABLES];
+    if (status == AERO_OK && ((uint64_t)root << 4) + tables_size(schema) >
+                                 (uint64_t)db->segment.header->first_page << AE_PAGE_SHIFT)
+        status = ae_fail(error, AERO_CORRUPT, "the segment's tables lie outside");
+    ae_hash_root *roots = ae_at(&db->segment, root);
+    db->row_counts = (ae_a64 *)(void *)(roots + schema->table_count);
     for (uint32_t table = 0; table < schema->table_count && status == AERO_OK; table++)
         status = ae_hash_open(&db->hashes[table], &db->proc, &roots[table], table, error);
     if (status == AERO_OK)

@@ -35,7 +35,8 @@ struct aero_db {
     struct ae_age_shared *age; /* likewise */
     ae_log log;
     const struct aero_schema *schema;
-    ae_hash *hashes; /* one a table */
+    ae_hash *hashes;    /* one a table */
+    ae_a64 *row_counts; /* in the segment: count.c */
     ae_catalog catalog;
     _Atomic(struct ae_index_name *) index_names; /* of the table module; freed with the handle */
     char *data_dir;
@@ -114,6 +115,8 @@ struct aero_session {
     ae_snapshots snapshots; /* what is needed beyond the horizon; recent 0: it does not lag */
     uint32_t reclaim_debt;  /* versions and blocks retired since the horizon was computed */
     uint32_t tree_retired;  /* of the slot's count of tree nodes, seen so far */
+    bool full;              /* the transaction found the segment full */
+    uint32_t ticks;         /* times the clock was moved for what was retired: ae_reclaim_tick */
     uint64_t lag_looked;    /* clock when the holders of a horizon far behind were looked at */
     uint64_t random;        /* xorshift state of back-off jitter */
     ae_txn txn;
@@ -132,6 +135,7 @@ struct aero_session {
     size_t key_text_capacity;
     char config_text[64];
     aero_stat *stats;
+    uint32_t stats_capacity;
     /* Of the table module: keys collected by a statement, and how they are freed. */
     struct ae_entry_batch *entry_batch;
     void (*entry_batch_free)(struct ae_entry_batch *batch);

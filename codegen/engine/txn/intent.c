@@ -20,15 +20,7 @@ ae_intent *ae_intent_at(const aero_db *db, ae_slot *slot, uint32_t index)
     return &chunk->intents[index % AE_INTENTS_CHUNK];
 }
 
-/* A cursor over the list that does not start from the first chunk at each step. */
-typedef struct intent_walk {
-    const aero_db *db;
-    ae_slot *slot;
-    ae_intent_chunk *chunk;
-    uint32_t index;
-} intent_walk;
-
-static void walk_start(intent_walk *walk, const aero_db *db, ae_slot *slot, uint32_t index)
+void ae_intent_walk_start(ae_intent_walk *walk, const aero_db *db, ae_slot *slot, uint32_t index)
 {
     walk->db = db;
     walk->slot = slot;
@@ -42,14 +34,14 @@ static void walk_start(intent_walk *walk, const aero_db *db, ae_slot *slot, uint
     }
 }
 
-static ae_intent *walk_here(const intent_walk *walk)
+ae_intent *ae_intent_walk_here(const ae_intent_walk *walk)
 {
     if (walk->index < AE_INTENTS_INLINE)
         return &walk->slot->intents[walk->index];
     return &walk->chunk->intents[(walk->index - AE_INTENTS_INLINE) % AE_INTENTS_CHUNK];
 }
 
-static void walk_next(intent_walk *walk)
+void ae_intent_walk_next(ae_intent_walk *walk)
 {
     walk->index++;
     if (walk->index < AE_INTENTS_INLINE ||
@@ -60,7 +52,7 @@ static void walk_next(intent_walk *walk)
     walk->chunk = ref == 0 ? NULL : ae_at(&walk->db->segment, ref);
 }
 
-static void walk_back(intent_walk *walk)
+static void walk_back(ae_intent_walk *walk)
 {
     const uint32_t place = walk->index;
     walk->index--;
@@ -103,6 +95,13 @@ aero_status ae_txn_reserve(aero_session *session)
     if (txn->intent_count >= AE_WRITES_MAX)
         return ae_fail(&session->error, AERO_LIMIT, "a transaction can make at most %u writes",
                        AE_WRITES_MAX);
+    /* What the commit of several needs is taken with the second: to keep what fitted, no memory
+     * must be needed any more. */
+    if (txn->intent_count == 1) {
+        const aero_status status = ae_writes_reserve(session);
+        if (status != AERO_OK)
+            return status;
+    }
     if (ae_intent_chunks(txn->intent_count + 1) <= txn->chunk_count)
         return AERO_OK;
     const aero_status status = chunk_add(session, ae_slot_at(&session->db->proc, txn->slot));
@@ -192,13 +191,13 @@ static void intent_undo(aero_db *db, uint32_t slot, uint64_t mark, const ae_inte
 void ae_intents_undo(aero_db *db, uint32_t slot, uint32_t from, uint32_t to)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
-    intent_walk walk;
+    ae_intent_walk walk;
     if (from <= to)
         return;
-    walk_start(&walk, db, at, from - 1);
+    ae_intent_walk_start(&walk, db, at, from - 1);
     for (;;) {
         const uint64_t mark = ae_mark(slot, ae_load64(&at->generation), walk.index);
-        const ae_intent *intent = walk_here(&walk);
+        const ae_intent *intent = ae_intent_walk_here(&walk);
         const bool more = walk.index > to;
         intent_undo(db, slot, mark, intent);
         const uint32_t index = walk.index;
@@ -255,12 +254,12 @@ void ae_intents_stamp(aero_db *db, uint32_t slot, uint64_t number)
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint32_t count = ae_load32(&at->intent_count);
     const uint32_t start = ae_load32(&at->stamped);
-    intent_walk walk;
+    ae_intent_walk walk;
     if (start >= count)
         return;
-    walk_start(&walk, db, at, start);
+    ae_intent_walk_start(&walk, db, at, start);
     for (;;) {
-        const ae_intent *intent = walk_here(&walk);
+        const ae_intent *intent = ae_intent_walk_here(&walk);
         const uint64_t mark = ae_mark(slot, ae_load64(&at->generation), walk.index);
         const ae_ref created = ae_load32(&intent->created);
         const ae_ref replaced = ae_load32(&intent->replaced);
@@ -282,6 +281,6 @@ void ae_intents_stamp(aero_db *db, uint32_t slot, uint64_t number)
         ae_store32_release(&at->stamped, walk.index + 1);
         if (walk.index + 1 == count)
             break;
-        walk_next(&walk);
+        ae_intent_walk_next(&walk);
     }
 }

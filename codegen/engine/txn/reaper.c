@@ -80,10 +80,12 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
         ae_log_settle(&db->log, slot, number != 0);
     if (number != 0 && ae_load32(&at->intent_count) != 0)
         ae_writes_describe(db, slot, number - 1);
-    if (number != 0)
+    if (number != 0) {
         ae_intents_stamp(db, slot, number);
-    else
+        ae_writes_count(db, slot);
+    } else {
         ae_intents_undo(db, slot, ae_load32(&at->intent_count), 0);
+    }
     ae_writes_retire(db, slot);
     if (number != 0)
         ae_feed_notify(&db->proc); /* the dead may not have come to it */

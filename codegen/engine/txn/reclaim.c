@@ -109,6 +109,38 @@ void ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
     ae_heap_give(&db->heap, &at->cache, slot, pool, ref);
 }
 
+/* Ask for what freeing the next ones will read: the third's version, the second's row, and the
+ * version the first's row has now.  Where somebody holds the horizon back, all of that was touched
+ * long ago; one after the other the misses would cost as much as the commit.  They are reads, not
+ * prefetches: where the translation of the page is not at hand, a prefetch is dropped. */
+static void limbo_fetch(const aero_db *db, ae_ref first)
+{
+    if (first == 0)
+        return;
+    const ae_version *one = ae_at(&db->segment, first);
+    /* A watch may have read it: then it is in another processor's cache, too. */
+    ae_fetch_to_write(one);
+    ae_fetch_to_write(&one->row[64]);
+    const uint64_t head = ae_load64(
+        &((const ae_anchor *)ae_at(&db->segment, ae_load32(&one->anchor)))->head);
+    if (ae_head_is_row(head)) {
+        const ae_version *newest = ae_at(&db->segment, ae_head_ref(head));
+        (void)ae_load64(&newest->begin);
+        (void)*(const volatile char *)&newest->row[64];
+    }
+    const ae_ref second = ae_load32(&one->limbo_next);
+    if (second == 0)
+        return;
+    const ae_version *two = ae_at(&db->segment, second);
+    (void)ae_load64(&((const ae_anchor *)ae_at(&db->segment, ae_load32(&two->anchor)))->head);
+    const ae_ref third = ae_load32(&two->limbo_next);
+    if (third == 0)
+        return;
+    const ae_version *three = ae_at(&db->segment, third);
+    (void)ae_load64(&three->begin);
+    (void)*(const volatile char *)&three->row[64];
+}
+
 /* Free up to `most` versions of the slot's limbo that ended at or before the horizon; or, when an
  * old snapshot holds that back, that no snapshot sees (`snapshots`, NULL: not asked). */
 static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon,
@@ -142,6 +174,7 @@ static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon,
             break; /* no memory: it waits */
         ae_version_reclaim(db, slot, ref);
         freed++;
+        limbo_fetch(db, ae_load32(&at->limbo_head));
     }
     return freed;
 }
@@ -282,6 +315,7 @@ static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
 bool ae_reclaim_hard(aero_session *session)
 {
     aero_db *db = session->db;
+    session->full = true;
     (void)ae_reap_all(db, session->member);
     ae_cancel_overdue(db);
     ae_feed_squeeze(&db->proc);
@@ -294,6 +328,34 @@ bool ae_reclaim_hard(aero_session *session)
         freed += reclaim_everywhere(session, &stock);
     }
     return freed + stock > 0;
+}
+
+void ae_reclaim_tick(aero_session *session)
+{
+    aero_db *db = session->db;
+    uint32_t slot = 0;
+    AE_ASSERT(!session->txn.open);
+    session->full = false;
+    const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+    /* The log's writer needs the queue's entries of what it has not written, and who only fails
+     * does not write: then the commits that write will move the clock. */
+    if (clock >= AE_COMMITS_MAX ||
+        (ae_log_is_on(&db->log) && clock - ae_log_written_number(&db->log) > db->queue.mask / 2))
+        return;
+    if (ae_slot_claim(&db->proc, session->member, session->slot_hint, &slot, NULL) != AERO_OK)
+        return;
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    /* An aborted commit that has written nothing: what its owner's death leaves, a reaper settles
+     * as any other. */
+    if (ae_cas64(&at->state, AE_STATE(AE_STATE_ACTIVE, 0), AE_STATE(AE_STATE_COMMITTING, 0))) {
+        AE_CRASH_POINT("reclaim.ticking");
+        const uint64_t position = ae_queue_enter(&db->queue, slot);
+        AE_CRASH_POINT("reclaim.entered");
+        (void)ae_queue_wait(&db->queue, slot, position);
+        (void)ae_queue_decide(&db->queue, slot, position, false);
+        session->ticks++;
+    }
+    ae_slot_release(&db->proc, slot);
 }
 
 void ae_reclaim_recover(aero_db *db, uint32_t slot)

@@ -247,8 +247,15 @@ aero_status ae_record_finish(aero_session *session, uint32_t slot, uint64_t numb
     aero_db *db = session->db;
     if (!ae_log_is_on(&db->log))
         return AERO_OK;
-    if (ae_txn_synchronous(session))
-        return ae_log_flush(&db->log, &session->log_writer, number, AE_LOG_SYNC, &session->error);
+    if (ae_txn_synchronous(session)) {
+        if (ae_log_flush(&db->log, &session->log_writer, number, AE_LOG_SYNC, &session->error) ==
+            AERO_OK)
+            return AERO_OK;
+        /* It is decided, and others may have read it: neither "done" nor "undone" is true. */
+        const aero_error error = session->error;
+        return ae_fail(&session->error, AERO_NOT_DURABLE,
+                       "committed, but not known to be on the disk: %.900s", error.text);
+    }
     /* Half a ring is a good size for a write, and leaves time until it is full. */
     if (ae_log_presses(&db->log, slot))
         (void)ae_log_flush(&db->log, &session->log_writer, number, AE_LOG_TRY, NULL);

@@ -74,6 +74,7 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->explicit = explicit_;
     txn->doomed = false;
     txn->cancelled = false;
+    session->full = false;
     txn->awake = explicit_ ? 1 : 0;
     txn->isolation = isolation;
     txn->tracks = explicit_ && isolation == AERO_ISOLATION_SERIALIZABLE;
@@ -115,6 +116,9 @@ static void savepoints_drop(ae_txn *txn, uint32_t count)
         txn->savepoint_capacity = 0;
     }
 }
+
+/* Tree nodes that a rollback may retire without moving the clock for their sake. */
+#define ROLLBACK_NODES 64u
 
 /* The slot's intents are finished: leave it. */
 static void txn_leave(aero_session *session)
@@ -187,6 +191,7 @@ void ae_txn_rollback(aero_session *session)
     ae_txn *txn = &session->txn;
     ae_slot *slot = ae_slot_at(&session->db->proc, txn->slot);
     AE_ALWAYS(txn->open);
+    const uint32_t retired = ae_tree_retired(&session->db->proc, txn->slot);
     if (txn->explicit)
         ae_txn_take_back(session);
     ae_store64_release(&slot->state, AE_STATE(AE_STATE_ABORTED, 0));
@@ -194,7 +199,12 @@ void ae_txn_rollback(aero_session *session)
     ae_txn_undo_to(session, 0);
     ae_writes_retire(session->db, txn->slot);
     ae_count(&session->db->proc, AE_COUNT_ROLLBACKS);
+    const uint32_t nodes = ae_tree_retired(&session->db->proc, txn->slot) - retired;
     txn_leave(session);
+    /* The nodes that lost their entries were retired at the present clock, and would wait for the
+     * next commit: which may need them. */
+    if (session->full || nodes >= ROLLBACK_NODES)
+        ae_reclaim_tick(session);
 }
 
 /* Validate what has been decided since the snapshot while there is much of it, outside the queue:
@@ -245,6 +255,7 @@ aero_status ae_txn_commit(aero_session *session)
     }
     if (txn->intent_count ==
         0) { /* a snapshot is a prefix of the order: reads alone need no validation */
+        ae_writes_retire(db, txn->slot); /* of writes that were taken back */
         txn_leave(session);
         return AERO_OK;
     }
@@ -262,9 +273,8 @@ aero_status ae_txn_commit(aero_session *session)
         ae_txn_rollback(session);
         return ae_conflict(session, reason, NULL);
     }
-    aero_status status = ae_writes_prepare(session);
-    if (status == AERO_OK)
-        status = ae_record_prepare(session);
+    ae_writes_prepare(session);
+    aero_status status = ae_record_prepare(session);
     if (status != AERO_OK) {
         ae_txn_rollback(session);
         return status;
@@ -284,6 +294,7 @@ aero_status ae_txn_commit(aero_session *session)
     ae_feed_notify(&db->proc);
     ae_intents_stamp(db, txn->slot, position + 1);
     AE_CRASH_POINT("txn.stamped");
+    ae_writes_count(db, txn->slot);
     ae_writes_retire(db, txn->slot);
     session->reclaim_debt += txn->intent_count;
     /* Our reads are over: a new snapshot, so that what we replaced ourselves can be freed at

@@ -69,11 +69,25 @@ void ae_backoff(aero_session *session, uint32_t attempt);
 /* Nominal delay of an attempt in nanoseconds. */
 uint64_t ae_backoff_nominal_ns(uint32_t attempt);
 
+/* ---- counting rows (count.c) ---------------------------------------------------------------- */
+
+/* Words of a slot, a line or more, so that no two slots share one. */
+static inline uint32_t ae_row_counts_stride(uint32_t tables)
+{
+    return (tables + 7u) & ~7u;
+}
+/* After the stamping, before the slot is released: what it wrote counts.  Done again by a
+ * reaper. */
+void ae_writes_count(aero_db *db, uint32_t slot);
+/* Rows of a table as committed; those of commits in flight may be missing. */
+uint64_t ae_rows_counted(const aero_db *db, uint32_t table);
+
 /* ---- validating (validate.c) ---------------------------------------------------------------- */
 
-/* Before a commit enters the queue: keep a copy of several intents for validators.  Errors:
- * FULL. */
-aero_status ae_writes_prepare(aero_session *session);
+/* Before a transaction's second write: take the block that its commit will need.  Errors: FULL. */
+aero_status ae_writes_reserve(aero_session *session);
+/* Before a commit enters the queue: keep a copy of several intents for validators. */
+void ae_writes_prepare(const aero_session *session);
 /* After the decision: say at the queue position what the slot wrote.  Done again by a reaper. */
 void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position);
 /* After the stamping: what validators may still read is retired, not freed. */
@@ -113,6 +127,10 @@ void ae_reclaim_dead(aero_db *db, uint32_t slot);
 bool ae_reclaim_hard(aero_session *session);
 /* Free the head of the slot's limbo, which has no index entries and is seen by nobody. */
 void ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref);
+/* No transaction of the session is open: move the clock by a position that nobody commits, so that
+ * what was retired at the present one, by a rollback perhaps, waits for the snapshots of today and
+ * not for a commit that need not come. */
+void ae_reclaim_tick(aero_session *session);
 /* Free one version that has been unlinked; `pool` is its pool. */
 void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref);
 /* Take the row's anchor out of the hash for good, if its head is still `head`. */
@@ -137,6 +155,16 @@ static inline uint32_t ae_intent_chunks(uint32_t count)
                : (count - AE_INTENTS_INLINE + AE_INTENTS_CHUNK - 1) / AE_INTENTS_CHUNK;
 }
 ae_intent *ae_intent_at(const aero_db *db, ae_slot *slot, uint32_t index);
+/* A cursor over the list that does not start from the first chunk at each step. */
+typedef struct ae_intent_walk {
+    const aero_db *db;
+    ae_slot *slot;
+    ae_intent_chunk *chunk;
+    uint32_t index;
+} ae_intent_walk;
+void ae_intent_walk_start(ae_intent_walk *walk, const aero_db *db, ae_slot *slot, uint32_t index);
+ae_intent *ae_intent_walk_here(const ae_intent_walk *walk);
+void ae_intent_walk_next(ae_intent_walk *walk);
 void ae_intents_undo(aero_db *db, uint32_t slot, uint32_t from, uint32_t to);
 void ae_intents_stamp(aero_db *db, uint32_t slot, uint64_t number);
 /* Give back chunks beyond the first `count` intents. */

@@ -9,14 +9,18 @@
 
 #define WRITE_BLOCK_BYTES (sizeof(ae_write_block) - sizeof(ae_block))
 
-aero_status ae_writes_prepare(aero_session *session)
+/* The queue's entry has no room to say that a row has expired: a block does. */
+static bool writes_expired(const ae_slot *slot)
+{
+    return (ae_load32(&slot->intents[0].what) & AE_INTENT_EXPIRED) != 0;
+}
+
+aero_status ae_writes_reserve(aero_session *session)
 {
     aero_db *db = session->db;
     const uint32_t number = session->txn.slot;
     ae_slot *slot = ae_slot_at(&db->proc, number);
-    /* The queue's entry has no room to say that a row has expired. */
-    if (session->txn.intent_count < 2 &&
-        (ae_load32(&slot->intents[0].what) & AE_INTENT_EXPIRED) == 0)
+    if (ae_load32(&slot->write_block) != 0)
         return AERO_OK;
     const uint32_t pool = ae_heap_class(&db->heap, WRITE_BLOCK_BYTES);
     ae_ref ref = 0;
@@ -26,6 +30,25 @@ aero_status ae_writes_prepare(aero_session *session)
     if (status != AERO_OK)
         return status;
     ae_write_block *block = ae_at(&db->segment, ref);
+    ae_store32(&block->count, 0);
+    ae_store32(&block->chunk_first, 0);
+    /* The register before the word: a reaper finds a block that is in use.  Pairs with
+     * block_is_orphan. */
+    ae_store32_release(&slot->write_block, ref);
+    ae_store64_release(&block->block.word, AE_WORD_OF_SLOT(number));
+    AE_CRASH_POINT("writes.reserved");
+    return AERO_OK;
+}
+
+void ae_writes_prepare(const aero_session *session)
+{
+    const aero_db *db = session->db;
+    const ae_slot *slot = ae_slot_at(&db->proc, session->txn.slot);
+    const ae_ref ref = ae_load32(&slot->write_block);
+    if (session->txn.intent_count < 2 && !writes_expired(slot))
+        return;
+    AE_ALWAYS(ref != 0);
+    ae_write_block *block = ae_at(&db->segment, ref);
     ae_store32(&block->count, session->txn.intent_count);
     ae_store32(&block->chunk_first, ae_load32(&slot->chunk_first));
     for (uint32_t index = 0; index < AE_INTENTS_INLINE; index++) {
@@ -34,12 +57,7 @@ aero_status ae_writes_prepare(aero_session *session)
         ae_store32(&block->intents[index].replaced, ae_load32(&slot->intents[index].replaced));
         ae_store32(&block->intents[index].what, ae_load32(&slot->intents[index].what));
     }
-    /* The register before the word: a reaper finds a block that is in use.  Pairs with
-     * block_is_orphan. */
-    ae_store32_release(&slot->write_block, ref);
-    ae_store64_release(&block->block.word, AE_WORD_OF_SLOT(number));
     AE_CRASH_POINT("writes.copied");
-    return AERO_OK;
 }
 
 void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position)
@@ -47,7 +65,7 @@ void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position)
     const ae_slot *at = ae_slot_at(&db->proc, slot);
     const ae_ref created = ae_load32(&at->intents[0].created);
     const ae_ref replaced = ae_load32(&at->intents[0].replaced);
-    if (ae_load32(&at->intent_count) > 1 || ae_load32(&at->write_block) != 0)
+    if (ae_load32(&at->intent_count) > 1 || writes_expired(at))
         ae_queue_describe(&db->queue, position, AE_WROTE_SEVERAL, ae_load32(&at->write_block));
     else if (created == 0)
         ae_queue_describe(&db->queue, position, AE_WROTE_DELETE, replaced);

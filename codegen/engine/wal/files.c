@@ -139,8 +139,8 @@ static int file_name(const ae_log *log, int fd, uint64_t base)
     return failure != 0 ? failure : ae_os_file_name(fd, path);
 }
 
-aero_status aei_file_make(ae_log *log, ae_log_writer *writer, ae_log_position *position, bool avoid,
-                          aero_error *error)
+aero_status aei_file_make(ae_log *log, ae_log_writer *writer, uint64_t holder,
+                          ae_log_position *position, bool avoid, aero_error *error)
 {
     const uint64_t after = position->lsn;
     char path[PATH_MAX];
@@ -157,7 +157,11 @@ aero_status aei_file_make(ae_log *log, ae_log_writer *writer, ae_log_position *p
         /* A base that nobody else uses, not even who is stopped here. */
         if (avoid || round > 0)
             from.lsn = after + AE_FRAME_ALIGN * (ae_add64(&log->shared->tries, 1) + 1);
-        failure = first_write(log, fd, &from, after);
+        /* Nor is it above the base of whoever replaced us: it took its number later, or we see that
+         * the word is not ours any more.  Its file would seem to end where ours begins. */
+        failure = ae_load64_acquire(&log->shared->holder) == holder
+                      ? first_write(log, fd, &from, after)
+                      : ECANCELED;
         if (failure == 0)
             failure = file_name(log, fd, from.lsn);
     }

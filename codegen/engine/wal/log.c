@@ -358,3 +358,20 @@ bool ae_log_check(const ae_log *log, const char **fault)
     }
     return *fault == NULL;
 }
+
+/* ---- figures -------------------------------------------------------------------------------- */
+
+void ae_log_figures_take(const ae_log *log, ae_log_figures *figures)
+{
+    const ae_log_shared *shared = log->shared;
+    const uint32_t high = ae_load32_acquire(&log->proc->shared->slot_high);
+    memset(figures, 0, sizeof *figures);
+    figures->syncs = ae_load64(&shared->syncs);
+    figures->sync_total_ns = ae_load64(&shared->sync_total_ns);
+    for (uint32_t index = 0; index < AE_LOG_SYNC_TIMES; index++)
+        figures->sync_times[index] = ae_load64(&shared->sync_times[index]);
+    for (uint32_t slot = 0; slot < high; slot++)
+        figures->rings += ae_load32(&shared->rings[slot].block) != 0;
+    figures->ring_bytes = figures->rings * log->proc->heap->pools[log->ring_pool].object_size;
+    figures->fixed_bytes = sizeof *shared;
+}

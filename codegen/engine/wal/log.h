@@ -175,6 +175,21 @@ aero_status ae_log_rotate(ae_log *log, ae_log_writer *writer, ae_log_position *p
 /* A session begins with this member's line: drop the writer word if a dead one left it with it. */
 void ae_log_member_new(ae_log *log, uint32_t member);
 
+/* ---- figures -------------------------------------------------------------------------------- */
+
+/* Syncs by how long they took: the i-th number counts those below 2^i microseconds that are in no
+ * earlier one; the last has the rest. */
+#define AE_LOG_SYNC_TIMES 24u
+typedef struct ae_log_figures {
+    uint64_t syncs;
+    uint64_t sync_total_ns;
+    uint64_t sync_times[AE_LOG_SYNC_TIMES];
+    uint64_t rings;      /* that slots have */
+    uint64_t ring_bytes; /* all of them together */
+    uint64_t fixed_bytes;
+} ae_log_figures;
+void ae_log_figures_take(const ae_log *log, ae_log_figures *figures);
+
 /* ---- looking inside ------------------------------------------------------------------------- */
 
 /* Do rings and positions contradict themselves?  For verify; the text says how. */

@@ -69,6 +69,9 @@ struct ae_log_shared {
     ae_a64 tries;   /* at making files after one that may have failed: their bases differ */
     aei_ring rings[AE_SLOTS];
     aei_state states[2 * AE_MEMBERS];
+    /* How long syncs took, for statistics; written once a sync. */
+    ae_a64 sync_total_ns;
+    ae_a64 sync_times[AE_LOG_SYNC_TIMES];
 };
 _Static_assert(offsetof(ae_log_shared, rings) == 192, "lines stay apart");
 
@@ -106,9 +109,10 @@ static inline const uint8_t *aei_store(const ae_log *log)
 /* Have `writer->fd` be the current file.  IO when it is nowhere. */
 aero_status aei_file_open(ae_log *log, ae_log_writer *writer, uint64_t base, aero_error *error);
 /* Make the next file, durable, and have the writer's descriptor be it; *position moves past its
- * first frame.  `avoid`: somebody else may have made one with this base, or be about to. */
-aero_status aei_file_make(ae_log *log, ae_log_writer *writer, ae_log_position *position, bool avoid,
-                          aero_error *error);
+ * first frame.  `holder`: the writer word, while it is ours; IO when it is not.  `avoid`: somebody
+ * else may have made one with this base, or be about to. */
+aero_status aei_file_make(ae_log *log, ae_log_writer *writer, uint64_t holder,
+                          ae_log_position *position, bool avoid, aero_error *error);
 /* An error of a call on the log, with its code. */
 aero_status aei_file_fail(const ae_log *log, int failure, const char *what, aero_error *error);
 

@@ -109,7 +109,9 @@ static bool seat_take(seat *of, watch *watched, bool look)
     ae_store64(&shared->since_ns, ae_os_monotonic_ns());
     aei_state_read(of->log, &of->word, &of->position);
     AE_CRASH_POINT("log.seated");
-    return true;
+    /* Acquire: a word that our successor published, lest we publish, is not taken for ours; pairs
+     * with seat_take and file_next of whoever replaced us. */
+    return ae_load64_acquire(&shared->holder) == mine;
 }
 
 static void seat_leave(const seat *of)
@@ -146,6 +148,16 @@ static bool seat_replaced(const seat *of)
 
 enum step { STEP_DONE, STEP_REPLACED, STEP_FAILED };
 
+/* Note for the statistics how long a sync took. */
+static void sync_count(ae_log_shared *shared, uint64_t took_ns)
+{
+    const uint64_t us = took_ns / 1000;
+    const uint32_t bits = us == 0 ? 0 : 64u - (uint32_t)__builtin_clzll(us);
+    ae_add64(&shared->syncs, 1);
+    ae_add64(&shared->sync_total_ns, took_ns);
+    ae_add64(&shared->sync_times[bits < AE_LOG_SYNC_TIMES ? bits : AE_LOG_SYNC_TIMES - 1], 1);
+}
+
 static enum step file_sync(seat *of, aero_status *status, aero_error *error)
 {
     ae_log_shared *shared = of->log->shared;
@@ -155,6 +167,7 @@ static enum step file_sync(seat *of, aero_status *status, aero_error *error)
     /* Removed under us: what is written now would be gone with the last process. */
     if (failure == 0 && names == 0)
         failure = ENOENT;
+    const uint64_t from = ae_os_monotonic_ns();
     if (failure == 0)
         failure = ae_os_file_sync(of->writer->fd);
     if (failure != 0) {
@@ -162,7 +175,7 @@ static enum step file_sync(seat *of, aero_status *status, aero_error *error)
         return STEP_FAILED;
     }
     AE_CRASH_POINT("log.synced");
-    ae_add64(&shared->syncs, 1);
+    sync_count(shared, ae_os_monotonic_ns() - from);
     /* What we published lies in this file or in older ones, which were synced when they ended.
      * True whether or not we were replaced since. */
     ae_raise64(&shared->durable_lsn, of->position.lsn);
@@ -184,6 +197,12 @@ static bool seat_fence(seat *of, bool fenced)
 /* Go on in a new file; the old one is synced first. */
 static enum step file_next(seat *of, aero_status *status, aero_error *error)
 {
+    /* A living holder that we replaced may be about to publish what it wrote, and to acknowledge
+     * it; the new file will say that the old one ends here.  So it must not succeed from here on:
+     * the same state under a new word.  Where it came first we begin anew, with what it wrote. */
+    if ((of->holder & AEI_HOLDER_FENCE) != 0 &&
+        !aei_state_publish(of->log, of->writer->member, &of->word, &of->position))
+        return STEP_REPLACED;
     if (of->position.base != AEI_NO_BASE) {
         *status = aei_file_open(of->log, of->writer, of->position.base, error);
         if (*status != AERO_OK)
@@ -197,9 +216,9 @@ static enum step file_next(seat *of, aero_status *status, aero_error *error)
     ae_log_position position = of->position;
     if (!avoid && !seat_fence(of, true))
         return STEP_REPLACED;
-    *status = aei_file_make(of->log, of->writer, &position, avoid, error);
+    *status = aei_file_make(of->log, of->writer, of->holder, &position, avoid, error);
     if (*status != AERO_OK)
-        return STEP_FAILED;
+        return seat_replaced(of) ? STEP_REPLACED : STEP_FAILED;
     if (!aei_state_publish(of->log, of->writer->member, &of->word, &position))
         return STEP_REPLACED;
     of->position = position;

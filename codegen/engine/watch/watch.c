@@ -16,7 +16,7 @@
 #define PIN_EVERY 64u
 /* The pin stays this far behind what has been told, at most: who is killed after some events may
  * come back with a position a little older than the last one. */
-#define TRAIL_MOST 4096u
+#define TRAIL_MOST 1024u
 /* A watch that was just busy naps before it sleeps, so that writers at full rate need not wake it
  * for each commit: naps of this length, this many. */
 #define NAP_NS 50000u
@@ -228,6 +228,11 @@ static void changes_join(ae_watch *watch)
 
 /* ---- telling -------------------------------------------------------------------------------- */
 
+bool ae_watch_holds(const ae_watch *watch)
+{
+    return kept(watch, ae_watch_position(watch));
+}
+
 /* Say how far we are: for statistics, and for who needs memory. */
 static void told_note(ae_watch *watch)
 {
@@ -236,14 +241,20 @@ static void told_note(ae_watch *watch)
                        ae_watch_position(watch));
 }
 
-/* The pin was revoked, or the ring has come round. */
-static void overflow_tell(ae_watch *watch, ae_watch_event *event)
+uint64_t ae_watch_restart(ae_watch *watch)
 {
     watch->pin = ae_feed_restart(&watch->session->db->proc, watch->line);
     watch->next = watch->pin;
     watch->change_count = watch->change_at = 0;
     told_note(watch);
-    *event = (ae_watch_event){.kind = AERO_EVENT_OVERFLOW, .last = true, .number = watch->pin};
+    return watch->pin;
+}
+
+/* The pin was revoked, or the ring has come round. */
+static void overflow_tell(ae_watch *watch, ae_watch_event *event)
+{
+    *event = (ae_watch_event){
+        .kind = AERO_EVENT_OVERFLOW, .last = true, .number = ae_watch_restart(watch)};
 }
 
 /* Move the pin after what has been told.  False when it was revoked. */
@@ -374,7 +385,6 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
         if (status != AERO_OK)
             return status;
         if (event->kind != AERO_EVENT_NONE) {
-            watch->busy = true;
             ae_store64(&line->delivered, ae_load64(&line->delivered) + 1);
             told_note(watch);
             return AERO_OK;
@@ -398,6 +408,7 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event)
             return watch->torn ? torn(watch) : no_memory(watch);
         }
         watch->next++;
+        watch->busy = true;
     }
 }
 

@@ -44,6 +44,10 @@ aero_status ae_watch_next(ae_watch *watch, ae_watch_event *event);
 uint64_t ae_watch_position(const ae_watch *watch);
 /* Wait until there may be something to read, at most so long. */
 bool ae_watch_wait(ae_watch *watch, uint64_t timeout_ns);
+/* Is everything after the position still kept? */
+bool ae_watch_holds(const ae_watch *watch);
+/* Go on with what commits from now on, and return the position: what is between is not told. */
+uint64_t ae_watch_restart(ae_watch *watch);
 /* Go on from a published snapshot of the caller's. */
 void ae_watch_rebase(ae_watch *watch, uint64_t snapshot);
 /* Copy a visible row as an image of the watch's; until the next call. */

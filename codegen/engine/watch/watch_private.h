@@ -47,7 +47,7 @@ struct ae_watch {
     size_t change_at;
     bool failed; /* no memory while the changes were gathered */
     bool torn;   /* a reference led nowhere: the pin must be gone */
-    bool busy;   /* something was told since the last wait */
+    bool busy;   /* something was committed since the last wait */
     watch_image old_image;
     watch_image new_image;
 };

@@ -488,15 +488,20 @@ class Session:
 
     # ---- the database ----
 
-    def stats(self) -> list[tuple[str, int, Any]]:
-        """Return statistics as (name, table index or -1, value)."""
+    def stats(self) -> list[tuple[str, int, int, Any]]:
+        """Return statistics as (name, table index or -1, element or -1, value)."""
         ffi = self.library.ffi
         out = ffi.new("aero_stat const **")
         count = ffi.new("uint32_t *")
         self.check(self.library.lib.aero_stats(self.handle, out, count))
         entries = (out[0][i] for i in range(count[0]))
         return [
-            (self.library.text(each.name), int(each.table), decode_value(ffi, each.value))
+            (
+                self.library.text(each.name),
+                int(each.table),
+                int(each.item),
+                decode_value(ffi, each.value),
+            )
             for each in entries
         ]
 

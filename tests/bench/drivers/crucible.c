@@ -209,6 +209,13 @@ static uint64_t wall_ns(void)
     return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
 }
 
+static uint64_t cpu_ns(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
+    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
+}
+
 static void wait_until(uint64_t ns)
 {
     const struct timespec at = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
@@ -263,10 +270,13 @@ static _Noreturn void worker_run(worker *work, crucible *all)
     while (atomic_load_explicit(&work->shared->state, memory_order_acquire) == 0)
         usleep(500);
     uint64_t last = wall_ns();
+    uint64_t from = 0;
     for (uint32_t turn = 0;; turn++) {
         const uint32_t state = atomic_load_explicit(&work->shared->state, memory_order_relaxed);
         if (state == 3)
             break;
+        if (state == 2 && from == 0)
+            from = cpu_ns();
         const enum kind kind = turn % (UPSERTS + SCANS) < UPSERTS ? KIND_UPSERT : KIND_SCAN;
         if (kind == KIND_UPSERT)
             upsert_once(work);
@@ -281,6 +291,7 @@ static _Noreturn void worker_run(worker *work, crucible *all)
         }
         last = now;
     }
+    work->line->cpu_ns = cpu_ns() - from;
     _exit(0);
 }
 
@@ -363,6 +374,7 @@ static void tell_times(const board *shared, const peer *of, const char *load, ui
     static const double shares[] = {0.5, 0.9, 0.99};
     uint64_t conflicts = 0;
     uint64_t short_scans = 0;
+    uint64_t spent_ns = 0;
     for (int kind = 0; kind < 3; kind++)
         for (size_t index = 0; index < 3; index++) {
             char what[64];
@@ -375,7 +387,11 @@ static void tell_times(const board *shared, const peer *of, const char *load, ui
     for (uint32_t number = 0; number < workers; number++) {
         conflicts += atomic_load(&shared->of[number].conflicts);
         short_scans += shared->of[number].short_scans;
+        spent_ns += shared->of[number].cpu_ns;
     }
+    /* What a worker costs, whoever else keeps the machine busy. */
+    tell(load, "processor time", of->name, (double)spent_ns / (double)done_sum(shared, workers),
+         "ns");
     if (getenv("BENCH_TALK") != NULL)
         fprintf(stderr, "%s %s: %" PRIu64 " conflicts, %" PRIu64 " scans of less than %d rows\n",
                 of->name, load, conflicts, short_scans, SCAN_ROWS);

@@ -33,6 +33,7 @@ typedef struct worker_line {
     _Atomic uint64_t upserts; /* from the very first, warming up included */
     _Atomic uint64_t conflicts;
     uint64_t short_scans;
+    uint64_t cpu_ns; /* spent while it counted */
     uint64_t spent[KIND_COUNT][BUCKETS];
 } worker_line;
 

@@ -151,7 +151,8 @@ static inline void need(aero_status status, aero_session *session, const char *w
         die("%s: %s", what, aero_session_error(session)->text);
 }
 
-/* Open a database of its own under `directory`, which the caller's script removes. */
+/* Open a database of its own under `directory`, which the caller's script removes.  Commits are
+ * asynchronously durable: the peers do not wait for a disk either. */
 static inline aero_session *store_open(const char *directory, uint64_t size, aero_db **db)
 {
     char shm_path[4096];
@@ -164,6 +165,7 @@ static inline aero_session *store_open(const char *directory, uint64_t size, aer
         die("aero_open: %s", error.text);
     if (aero_session_open(*db, &session, &error) != AERO_OK)
         die("aero_session_open: %s", error.text);
+    need(aero_config_set(session, "aerostore.synchronous_commit", "off"), session, "config");
     return session;
 }
 
@@ -181,6 +183,15 @@ static inline void store_ingest(aero_session *session, const char *path, uint64_
     need(aero_ingest_file(session, 0, path, NULL, &got), session, "aero_ingest_file");
     if (got.rows_seen != rows || got.inserted != rows)
         die("ingest saw %" PRIu64 " rows, inserted %" PRIu64, got.rows_seen, got.inserted);
+}
+
+/* Drop the indexes that the schema declares, but the first `kept` ones. */
+static inline void store_drop_indexes(aero_session *session, uint32_t kept)
+{
+    static const uint32_t declared[] = {COLUMN_ALTITUDE, COLUMN_UPDATED_AT, COLUMN_TYP,
+                                        COLUMN_DEST};
+    for (uint32_t index = kept; index < sizeof declared / sizeof declared[0]; index++)
+        need(aero_index_drop(session, 0, 1, &declared[index]), session, "drop");
 }
 
 static inline aero_value value_text(const char *data, size_t length)

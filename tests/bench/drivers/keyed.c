@@ -313,6 +313,7 @@ int main(int argc, char **argv)
     const int rounds = (int)parse_count(argv[4]);
     aero_db *db = NULL;
     bench.session = store_open(argv[6], bench.rows * 1024 + (256u << 20), &db);
+    store_drop_indexes(bench.session, 0); /* the plain peers have none */
     store_ingest(bench.session, argv[5], bench.rows);
     load_peers(&bench, argv[6]);
     for (int round = 0; round <= rounds; round++)

@@ -290,6 +290,7 @@ int main(int argc, char **argv)
     const int rounds = (int)parse_count(argv[3]);
     snprintf(of.directory, sizeof of.directory, "%s", argv[5]);
     of.session = store_open(argv[5], of.rows * 1024 + (256u << 20), &db);
+    store_drop_indexes(of.session, 0); /* the peers have none */
     store_ingest(of.session, argv[4], of.rows);
 #if BENCH_LMDB
     lmdb_peer_open_with(&of.lmdb, argv[5], of.rows, 0);

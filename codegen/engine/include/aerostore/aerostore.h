@@ -165,13 +165,21 @@ aero_status aero_config_get(aero_session *session, const char *key, const char *
 /* The i-th key, or NULL. */
 const char *aero_config_key(uint32_t index);
 
-/* Statistics, a flat list: name and value; `table` is -1 or the table's index. */
+/* Statistics, a flat list of name and value.  `table` is -1, or the index of the table that a
+ * figure is about.  `item` is -1, or which element of a list: the name is then "list.field".  The
+ * names and what they mean are in docs/statistics.md.
+ *
+ * Cheap enough to be asked for at any time: what would need a walk is counted as it changes (rows,
+ * bytes of pools, commits, syncs), or sampled (entries and bytes of indexes: mostly within a
+ * third).  Each number is read in one piece, but not all of them at the same instant.  The
+ * session's open transaction has no part in it: rows are those that are committed. */
 typedef struct aero_stat {
     const char *name;
     int32_t table;
-    int32_t _reserved;
+    int32_t item;
     aero_value value;
 } aero_stat;
+/* The list belongs to the session and lives until its next call.  Errors: STALE, NO_MEMORY. */
 aero_status aero_stats(aero_session *session, const aero_stat **stats, uint32_t *count);
 
 /* Walk every structure of the segment and account for every block.  CORRUPT with the first
@@ -232,7 +240,12 @@ aero_status aero_keep(const aero_open_options *options, int32_t detach, int32_t 
 
 /* Begin a transaction (enum aero_isolation).  Errors: USAGE inside one, NO_SLOT. */
 aero_status aero_begin(aero_session *session, int32_t isolation);
-/* CONFLICT: rolled back already. */
+/* CONFLICT: rolled back already.  So it is with every other error, IO and FULL of the log included,
+ * but for NOT_DURABLE: the transaction is committed and everybody sees it, but writing the log
+ * failed just then, and it is not known to be on the disk.  When the disk was full, it is written
+ * as soon as there is room.  Otherwise the log is poisoned: what follows is refused with IO, and
+ * reads go on, until the database is opened anew; then it holds every commit that was acknowledged,
+ * and may hold this one.  Calls outside a transaction answer the same. */
 aero_status aero_commit(aero_session *session);
 /* Rolls back; AERO_OK also when the transaction was aborted before. */
 aero_status aero_rollback(aero_session *session);
@@ -435,7 +448,8 @@ typedef struct aero_watch aero_watch;
 enum aero_watch_start {
     AERO_WATCH_NOW = 0,      /* what commits from now on */
     AERO_WATCH_SNAPSHOT = 1, /* every row that matches, LIVE, then what commits after that */
-    AERO_WATCH_POSITION = 2  /* what committed after a position */
+    AERO_WATCH_POSITION = 2  /* what committed after a position, as long as it is kept: in memory
+                                for the place of a watch that died, else in the log's files */
 };
 
 enum aero_event_kind {
@@ -465,8 +479,11 @@ typedef struct aero_event {
 /* Watch the rows that match a query's conditions, before a change or after it; sorting and limit do
  * not count.  The query cannot change while it is watched.  Events come in commit order, each
  * transaction's rows once, with their state before and after all of it.  `position` counts for
- * AERO_WATCH_POSITION only.  A watch never holds a writer up: when it falls behind by most of the
- * commit queue, or is stopped that long, it is told OVERFLOW.
+ * AERO_WATCH_POSITION only: what memory no longer keeps is read from the log, back to the newest
+ * checkpoint (all of it under the setting aerostore.keep_log), which takes private memory for the
+ * table and the time of a recovery; an expired row is told as a DELETE then.  A watch never holds a
+ * writer up: when it falls behind by most of the commit queue, or is stopped that long, it is told
+ * OVERFLOW.
  * Errors: USAGE (inside a transaction), LIMIT (64 watches), NOT_FOUND (the position is not kept),
  * NO_SLOT, NO_MEMORY. */
 aero_status aero_watch_open(aero_query *query, int32_t start, uint64_t position,

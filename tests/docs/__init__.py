@@ -1,0 +1,1 @@
+"""The documentation is true: its examples run, its site builds, its man page is fresh."""
