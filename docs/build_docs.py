@@ -119,6 +119,12 @@ def build() -> Path:
     for name, text in (("tcl.md", tcl_page()), ("c.md", c_page()), ("errors.md", errors_page()),
                        ("cli.md", cli_page())):
         (SOURCE / name).write_text(text, encoding="utf-8")
+    contents = SOURCE / "index.md"
+    text = contents.read_text(encoding="utf-8")
+    others = [page.stem for page in sorted(SOURCE.glob("*.md"))
+              if not re.search(rf"^{page.stem}$", f"{text}\nindex\n", re.MULTILINE)]
+    listed = "".join(f"{name}\n" for name in others)
+    contents.write_text(text.rstrip().removesuffix("```") + listed + "```\n", encoding="utf-8")
     shutil.rmtree(SITE, ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html",
                str(SOURCE), str(SITE)]

@@ -17,4 +17,4 @@ python_use_unqualified_type_names = True
 exclude_patterns = ["examples"]
 # Examples may be downloaded as they are.
 html_extra_path: list[str] = []
-suppress_warnings = ["misc.highlighting_failure", "toc.empty_glob"]
+suppress_warnings = ["misc.highlighting_failure"]

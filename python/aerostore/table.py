@@ -150,6 +150,9 @@ class Table:
             clauses: as in `search`; a change is told when the row meets them before or after it.
             start: "now"; "snapshot", which gives every row that is there first, then "live", then
                 what commits after that; or a position of an earlier event, to go on from there.
+                What memory no longer keeps is read from the log, back to the newest checkpoint
+                (or further, with the setting `aerostore.keep_log`), also after a restart; that
+                takes private memory for the table and the time of a recovery.
             timeout: iteration ends when nothing came for so many seconds; None: never.
 
         Returns:

@@ -155,15 +155,16 @@ class Work:
 
     def package(self, name: str) -> Path:
         """Compile a schema of this folder; return its library."""
-        from aerostore_codegen import build, cli
+        from aerostore_codegen import build, emit, load, lower, write
 
         folder = OUTPUT / "packages" / name
         self.say(f"compiling the package {name}")
-        try:
-            cli.compile_schema(DRIVERS.parent / "schemas" / f"{name}.py", folder)
+        schema = load.load_schema(DRIVERS.parent / "schemas" / f"{name}.py")
+        write.write_files(folder, emit.emit(lower.lower(schema, None)))
+        try:  # the engine's objects are those of the checkout's own packages
+            return Path(build.build_package(folder, folder))
         except build.BuildError as error:
             raise BenchError(str(error)) from error
-        return folder / f"lib{name}.so"
 
     def driver(self, name: str, library: Path = LIBRARY / "libaerostore.so") -> Path:
         """Compile one of the C drivers with -O2 against the built library."""

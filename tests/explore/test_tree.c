@@ -100,20 +100,24 @@ static void ragged_parent(uint32_t slot)
     explore_assert(shape_now().leaves == 4 && shape_now().inners == 1);
 }
 
+static void drop(uint32_t slot, uint32_t word)
+{
+    const ae_tree_key key = key_of(word);
+    uint64_t ticket = 0;
+    model.fixed[word] = false;
+    explore_assert(ae_tree_find(&model.tree, &key, &ticket));
+    explore_assert(ae_tree_remove(&model.tree, slot, &key, ticket, NULL) == AERO_OK);
+}
+
 static void thin(uint32_t slot, uint32_t count, const uint8_t *kept, uint32_t kept_count)
 {
     fill(slot, count);
     for (uint32_t word = 10; word <= 10 * count; word += 10) {
-        const ae_tree_key key = key_of(word);
-        uint64_t ticket = 0;
         bool keeps = false;
         for (uint32_t index = 0; index < kept_count; index++)
             keeps |= kept[index] == word;
-        if (keeps)
-            continue;
-        model.fixed[word] = false;
-        explore_assert(ae_tree_find(&model.tree, &key, &ticket));
-        explore_assert(ae_tree_remove(&model.tree, slot, &key, ticket, NULL) == AERO_OK);
+        if (!keeps)
+            drop(slot, word);
     }
 }
 
@@ -123,21 +127,20 @@ static void loosen(uint32_t word)
     model.loose[word] = true;
 }
 
-/* Two leaves under a parent, {40, 50} and {60}; 60 may go. */
+/* Two leaves under a parent, the second with {60}, which may go. */
 static void last_of_a_leaf(uint32_t slot)
 {
-    static const uint8_t kept[] = {40, 50, 60};
-    thin(slot, 6, kept, 3);
+    fill(slot, 6);
     explore_assert(shape_now().leaves == 2);
     loosen(60);
 }
 
-/* Two leaves under a parent, {40} and {60}; both may go. */
+/* A parent whose leaves have been joined to one, {40, 60}; both may go. */
 static void last_of_a_parent(uint32_t slot)
 {
     static const uint8_t kept[] = {40, 60};
     thin(slot, 6, kept, 2);
-    explore_assert(shape_now().leaves == 2);
+    explore_assert(shape_now().leaves == 1 && shape_now().inners == 1);
     loosen(40);
     loosen(60);
 }
@@ -145,10 +148,35 @@ static void last_of_a_parent(uint32_t slot)
 /* Two inner nodes under the top, the second one with a single leaf, {210}, which may go. */
 static void last_of_an_inner(uint32_t slot)
 {
-    static const uint8_t kept[] = {10, 150, 210};
-    thin(slot, 23, kept, 3);
-    explore_assert(shape_now().height == 3 && shape_now().leaves == 3);
+    static const uint8_t kept[] = {10, 20,  30,  40,  50,  60,  70,  80,
+                                   90, 100, 110, 120, 130, 140, 150, 210};
+    thin(slot, 23, kept, sizeof kept);
+    explore_assert(shape_now().height == 3 && shape_now().leaves == 4 && shape_now().inners == 3);
     loosen(210);
+}
+
+/* Three leaves under a parent, {30, 40, 50}, {80, 90, 100} and {110, 120, 130}.  The first two have lost
+ * two of five; who loses a third is joined with its neighbour. */
+static void three_to_join(uint32_t slot)
+{
+    static const uint8_t kept[] = {30, 40, 50, 80, 90, 100, 110, 120, 130};
+    thin(slot, 13, kept, sizeof kept);
+    explore_assert(shape_now().leaves == 3 && shape_now().inners == 1);
+    loosen(30);
+    loosen(80);
+}
+
+/* Two inner nodes under the top, with {50, 90, 100}, {130, 140, 150} and {180, 190, 200}, {210, 220, 230}:
+ * when 50 goes, the first two leaves are joined; when 180 goes, the others, and then the nodes. */
+static void inners_to_join(uint32_t slot)
+{
+    static const uint8_t gone[] = {10, 20, 60, 70, 80, 110, 120, 30, 40, 160, 170};
+    fill(slot, 23);
+    for (uint32_t index = 0; index < sizeof gone; index++)
+        drop(slot, gone[index]);
+    explore_assert(shape_now().height == 3 && shape_now().leaves == 4 && shape_now().inners == 3);
+    loosen(50);
+    loosen(180);
 }
 
 /* ---- searching ------------------------------------------------------------------------------ */
@@ -479,6 +507,59 @@ static void test_taking_down_and_dying(void **state)
                    .deaths = 2});
 }
 
+/* ---- joining -------------------------------------------------------------------------------- */
+
+/* Goal: of two joins that want one leaf, one is decided, and nothing is lost or met twice. */
+static void test_two_join_one_leaf(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: two join a leaf",
+                   .beginning = three_to_join,
+                   .bodies = {body_work, body_work},
+                   .work = {{-30}, {-80}},
+                   .interruptions = 3});
+}
+
+/* Goal: what is put into leaves that are joined is in, and who walks meets everything once. */
+static void test_putting_beside_a_join(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: put beside a join",
+                   .beginning = three_to_join,
+                   .bodies = {body_work, body_work},
+                   .work = {{-30}, {45, 85}},
+                   .interruptions = 2});
+}
+static void test_walking_up_beside_a_join(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: walk up beside a join",
+                   .beginning = three_to_join,
+                   .bodies = {body_work, body_walk_up},
+                   .work = {{-30}},
+                   .interruptions = 2});
+}
+static void test_walking_down_beside_a_join(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: walk down beside a join",
+                   .beginning = three_to_join,
+                   .bodies = {body_work, body_walk_down},
+                   .work = {{-30}},
+                   .interruptions = 2});
+}
+
+/* Goal: the leaves of an inner node are not joined while it is joined itself. */
+static void test_inner_nodes_are_joined_beside_their_leaves(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: inner nodes and leaves",
+                   .beginning = inners_to_join,
+                   .bodies = {body_work, body_work},
+                   .work = {{-50}, {-180}},
+                   .interruptions = 2});
+}
+
 /* ---- deaths --------------------------------------------------------------------------------- */
 
 /* Goal: what the dead left is completed or taken back, also by a second one when the first dies of
@@ -532,6 +613,35 @@ static void test_dying_while_giving_up(void **state)
                    .deaths = 1});
 }
 
+static void test_dying_while_joining(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: death while joining",
+                   .beginning = three_to_join,
+                   .bodies = {body_work, body_reap},
+                   .work = {{-30}},
+                   .deaths = 2});
+}
+static void test_dying_while_two_join(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: death while two join",
+                   .beginning = three_to_join,
+                   .bodies = {body_work, body_work},
+                   .work = {{-30}, {-80}},
+                   .interruptions = 1,
+                   .deaths = 1});
+}
+static void test_dying_while_inner_nodes_are_joined(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: death while inner nodes join",
+                   .beginning = inners_to_join,
+                   .bodies = {body_work, body_reap},
+                   .work = {{-50, -180}},
+                   .deaths = 2});
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_two_replace_a_leaf),
     cmocka_unit_test(test_two_put_a_key),
@@ -554,6 +664,14 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_dying_beside_a_rival),
     cmocka_unit_test(test_dying_while_two_help),
     cmocka_unit_test(test_dying_while_giving_up),
+    cmocka_unit_test(test_two_join_one_leaf),
+    cmocka_unit_test(test_putting_beside_a_join),
+    cmocka_unit_test(test_walking_up_beside_a_join),
+    cmocka_unit_test(test_walking_down_beside_a_join),
+    cmocka_unit_test(test_inner_nodes_are_joined_beside_their_leaves),
+    cmocka_unit_test(test_dying_while_joining),
+    cmocka_unit_test(test_dying_while_two_join),
+    cmocka_unit_test(test_dying_while_inner_nodes_are_joined),
 };
 
 AE_TEST_MAIN(tests)

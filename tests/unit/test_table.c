@@ -22,8 +22,9 @@ enum { CHURN = 300000 };
 static aero_status trade_put(aero_session *session, uint64_t id, int64_t amount)
 {
     const uint32_t columns[] = {TRADE_ID, TRADE_SYMBOL, AMOUNT, ACCOUNT, PLACED_AT};
+    /* Placed in a time to come: trades expire. */
     const aero_value values[] = {v_int((int64_t)id), v_text("X"), v_int(amount), v_int(7),
-                                 v_int(1)};
+                                 v_int(4102444800)};
     int32_t inserted = 0;
     return aero_upsert(session, TRADE, 5, columns, values, &inserted);
 }

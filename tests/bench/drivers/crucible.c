@@ -124,19 +124,14 @@ static uint32_t store_scan(void *context, int64_t above)
     static const uint32_t columns[] = {0, COLUMN_EVENT_TS};
     const store *mine = context;
     const aero_value bound = value_int(above);
-    const aero_row *row = NULL;
     aero_cursor *cursor = NULL;
-    aero_value values[2];
+    aero_column_data data[2];
     uint32_t count = 0;
     need(aero_query_bind(mine->query, 0, 1, &bound), mine->session, "bind");
     need(aero_cursor_open(mine->query, &cursor), mine->session, "cursor");
-    for (;; count++) {
-        need(aero_cursor_next(cursor, &row), mine->session, "next");
-        if (row == NULL)
-            break;
-        aero_row_values(row, 2, columns, values);
-        above = scan_check(above, values[1].u.integer, values[0].u.data);
-    }
+    need(aero_cursor_fetch(cursor, SCAN_ROWS, 2, columns, data, &count), mine->session, "fetch");
+    for (uint32_t row = 0; row < count; row++)
+        above = scan_check(above, data[1].integers[row], data[0].text + data[0].offsets[row]);
     aero_cursor_close(cursor);
     return count;
 }

@@ -72,6 +72,10 @@ def attach(directory: Path, segment: Path) -> None:
     library = load(find_package("aerostore"))
     for count, peer in ((0, "nobody's transaction"), (4, "four orphans")):
         orphans_make(directory, segment, count)
+        # The victims have had the caches; another store's attach brings the code back to them.
+        for _ in range(3):
+            Store(library, data_dir=str(directory.parent / "other"), profile="shared", memory=None,
+                  shm_path=str(segment.parent / "other"), size=0).close()
         began = now_ns()
         store = Store(library, data_dir=str(directory), profile="shared", memory=None,
                       shm_path=str(segment), size=0)

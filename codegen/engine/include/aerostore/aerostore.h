@@ -294,9 +294,11 @@ aero_status aero_delete(aero_session *session, uint32_t table, const aero_value 
 /* Lock a row until the open transaction ends; *found is 0, and nothing is locked, when there is no
  * such row.  Other writers of the row wait, each at most aerostore.lock_timeout_ms; readers do not
  * notice.  As the first statement of a transaction it waits, too, and the transaction then sees the
- * row as its last writer left it, and can write it without a conflict.  Later in a transaction it
- * waits for younger transactions only, so that nobody waits in a circle.  The lock dies with its
- * process.  Errors: USAGE outside a transaction, READ_ONLY, CONFLICT (reason LOCK or WRITE). */
+ * row as its last writer left it, and can write it without a conflict.  (Almost: who writes without
+ * locking, and was already past the look at the lock when it was taken, may come first once; then
+ * the write answers CONFLICT as any other may.  Among those who lock the row there is none.)  Later
+ * in a transaction it waits for younger transactions only, so that nobody waits in a circle.  The
+ * lock dies with its process.  Errors: USAGE outside a transaction, READ_ONLY, CONFLICT (reason LOCK or WRITE). */
 aero_status aero_lock_row(aero_session *session, uint32_t table, const aero_value *key,
                           int32_t *found);
 /* Delete every row, in one transaction. */
