@@ -127,6 +127,50 @@ static void test_who_is_a_lap_behind_keeps_its_snapshot_only(void **state)
     store_close(&store);
 }
 
+/* Goal: a watch that lags needs all that was replaced since its pin, not one version a row; what an
+ * older snapshot leaves room for between itself and the pin goes.  Method: an old snapshot, many
+ * updates of one row before the watch is opened and after; each of the later ones is told. */
+static void test_a_lagging_watch_is_told_everything(void **state)
+{
+    enum { BEFORE = 2000, AFTER = 2000 };
+    const uint32_t altitude = FLIGHT_ALTITUDE;
+    test_store store;
+    aero_query *query = NULL;
+    aero_watch *watch = NULL;
+    aero_event event;
+    aero_value value;
+    (void)state;
+    store_open(&store, 16 << 20); /* a queue of 4,096: the pin is not revoked */
+    aero_session *session = store.session;
+    aero_session *holder = session_new(&store);
+    aero_session *watcher = session_new(&store);
+    assert_ok(session, flight_insert(session, "hot", 0));
+    assert_ok(holder, aero_begin(holder, AERO_ISOLATION_READ_ONLY));
+    assert_int_equal(flight_get(holder, "hot"), 0);
+    for (int64_t turn = 1; turn <= BEFORE; turn++)
+        assert_ok(session, flight_put(session, "hot", turn));
+    assert_in_range(dead(session), 1, 2 * 128 + 16);
+    assert_ok(watcher, aero_query_new(watcher, FLIGHTS, &query));
+    assert_ok(watcher, aero_watch_open(query, AERO_WATCH_NOW, 0, &watch));
+    for (int64_t turn = BEFORE + 1; turn <= BEFORE + AFTER; turn++)
+        assert_ok(session, flight_put(session, "hot", turn));
+    for (int64_t turn = BEFORE + 1; turn <= BEFORE + AFTER; turn++) {
+        assert_ok(watcher, aero_watch_next(watch, &event));
+        assert_int_equal(event.kind, AERO_EVENT_UPDATE);
+        assert_int_equal(aero_watch_values(watch, event.old_row, 1, &altitude, &value), AERO_OK);
+        assert_int_equal(value.u.integer, turn - 1);
+        assert_int_equal(aero_watch_values(watch, event.new_row, 1, &altitude, &value), AERO_OK);
+        assert_int_equal(value.u.integer, turn);
+    }
+    assert_int_equal(flight_get(holder, "hot"), 0);
+    aero_watch_close(watch);
+    aero_query_free(query);
+    assert_ok(holder, aero_commit(holder));
+    aero_session_close(watcher);
+    aero_session_close(holder);
+    store_close(&store);
+}
+
 /* ---- several at once ------------------------------------------------------------------------ */
 
 enum { KEYS = 12, WRITERS = 2, HOLDERS = 2, STEPS = 4000 };
@@ -235,6 +279,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_rows_that_came_and_went_leave_nothing),
     cmocka_unit_test(test_history_is_kept_for_validation),
     cmocka_unit_test(test_who_is_a_lap_behind_keeps_its_snapshot_only),
+    cmocka_unit_test(test_a_lagging_watch_is_told_everything),
     cmocka_unit_test(test_snapshots_hold_still),
 };
 
