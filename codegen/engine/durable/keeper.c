@@ -74,6 +74,8 @@ static bool keeper_turn(aero_session *session, uint64_t *flushed_ns)
             (void)ae_log_flush(&db->log, &session->log_writer, clock, AE_LOG_SYNC, &session->error);
         *flushed_ns = now;
         (void)ae_reap_all(db, session->member);
+        /* One slot a turn: what its last user has replaced waits there for whoever comes by. */
+        ae_reclaim_idle(session, now / (interval + 1));
     }
     if (checkpoint_is_due(db) && ae_checkpoint(session, &report) != AERO_OK)
         /* Not again at once: the disk may be full for a while. */

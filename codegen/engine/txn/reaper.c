@@ -14,6 +14,7 @@
  */
 #include "index/tree.h"
 #include "proc/feed.h"
+#include "txn/prune.h"
 #include "txn/txn.h"
 
 typedef struct reap_context {
@@ -64,6 +65,7 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     const uint64_t number = worked ? ae_queue_settle(&db->queue, slot) : 0;
     /* Its snapshot stays published until the end: what its registers name must not be reused. */
     ae_limbo_repair(&db->proc, &at->limbo_head, &at->limbo_tail, offsetof(ae_version, limbo_next));
+    ae_prune_moved(db, slot);
     ae_limbo_repair(&db->proc, &at->block_head, &at->block_tail, offsetof(ae_block, limbo_next));
     reap_context context = {db, slot};
     ae_heap_recover(&db->heap, &at->cache, slot, ae_load32(&at->limbo_head), block_is_orphan,

@@ -13,6 +13,7 @@
  */
 #include "proc/feed.h"
 #include "txn/entries.h"
+#include "txn/prune.h"
 #include "txn/visibility_inline.h"
 
 /* How many versions may wait before the horizon is computed again: the cost of a barrier system
@@ -33,6 +34,10 @@
  * dead one pins little, and seldom enough that the 10 microseconds of the look cost a living reader
  * nothing. */
 #define RECLAIM_LAG 1024u
+
+/* Commits that the horizon may lie behind before it is worth while to look between snapshots:
+ * transactions that are running are closer together. */
+#define PRUNE_LAG 128u
 
 bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
 {
@@ -77,7 +82,7 @@ void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref)
 }
 
 /* Steps 1 to 5 for the limbo's head. */
-static void version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
+void ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_version *version = ae_at(&db->segment, ref);
@@ -137,25 +142,66 @@ static void limbo_fetch(const aero_db *db, ae_ref first)
     __builtin_prefetch(&three->row[64]);
 }
 
-/* Free up to `most` versions of the slot's limbo that ended at or before the horizon. */
-static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, uint32_t most)
+/* Free up to `most` versions of the slot's limbo that ended at or before the horizon; or, when an
+ * old snapshot holds that back, that no snapshot sees (`snapshots`, NULL: not asked). */
+static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon,
+                              const ae_snapshots *snapshots, uint32_t most)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     uint32_t freed = 0;
-    for (; freed < most; freed++) {
+    uint32_t looks = ae_load32(&at->limbo_count) + 1; /* each of them once */
+    if (snapshots != NULL && looks > most)
+        looks = most;
+    while (freed < most) {
         const ae_ref ref = ae_load32(&at->limbo_head);
         if (ref == 0)
             break;
         const ae_version *version = ae_at(&db->segment, ref);
-        if (ae_load64(&version->end) > horizon)
-            break;
+        const uint64_t end = ae_load64(&version->end);
+        if (end > horizon) {
+            if (snapshots == NULL || end > snapshots->recent || looks-- == 0)
+                break;
+            /* A mark: who wrote it has committed, and not come to stamp it. */
+            const uint64_t begin = ae_load64(&version->begin);
+            if ((begin & AE_MARK) == 0 && !ae_snapshots_need(snapshots, begin, end) &&
+                ae_prune(db, slot, ref, snapshots))
+                freed++;
+            else
+                ae_prune_later(db, slot);
+            continue;
+        }
         const uint32_t table = db->heap.pools[ae_heap_slab(&db->heap, ref)->pool].table;
         if (!ae_entries_drop(db, slot, table, version))
             break; /* no memory: it waits */
-        version_reclaim(db, slot, ref);
+        ae_version_reclaim(db, slot, ref);
+        freed++;
         limbo_fetch(db, ae_load32(&at->limbo_head));
     }
     return freed;
+}
+
+/* Does somebody hold the horizon so far back that it is worth while to look between snapshots? */
+static bool horizon_lags(const aero_db *db, uint64_t horizon)
+{
+    return ae_load64_acquire(&db->proc.shared->clock) - horizon > PRUNE_LAG;
+}
+
+/* The horizon, and when it lags what the snapshots need; blocks are free up to *in_use. */
+static uint64_t snapshots_look(aero_db *db, ae_snapshots *snapshots, uint64_t *in_use)
+{
+    const uint64_t horizon = ae_horizon_compute(&db->proc);
+    snapshots->recent = 0;
+    *in_use = horizon;
+    if (horizon_lags(db, horizon)) {
+        ae_snapshots_take(&db->proc, snapshots);
+        *in_use = snapshots->in_use > horizon ? snapshots->in_use : horizon;
+    }
+    return horizon;
+}
+
+static const ae_snapshots *snapshots_if(const ae_snapshots *snapshots)
+{
+    return snapshots->recent == 0 ? NULL : snapshots;
 }
 
 /* A dead owner that holds the horizon back is not left to the clock: at full rate a tenth of a
@@ -189,14 +235,14 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
     if (session->reclaim_debt >= RECLAIM_BATCH) {
         session->reclaim_debt = 0;
-        session->horizon = ae_horizon_compute(&db->proc);
+        session->horizon = snapshots_look(db, &session->snapshots, &session->in_use);
         laggards_reap(session);
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
     }
-    (void)limbo_reclaim(db, slot, session->horizon, most);
+    (void)limbo_reclaim(db, slot, session->horizon, snapshots_if(&session->snapshots), most);
     if (ae_load32(&at->block_head) != 0)
-        (void)ae_block_reclaim(&db->proc, slot, session->horizon);
+        (void)ae_block_reclaim(&db->proc, slot, session->in_use);
 }
 
 void ae_reclaim_idle(const aero_session *session, uint64_t turn)
@@ -213,9 +259,11 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
             continue;
         /* Freeing walks the hash: its shards must not be reused meanwhile. */
         (void)ae_snapshot_publish(&db->proc, &ae_slot_at(&db->proc, slot)->snapshot);
-        const uint64_t horizon = ae_horizon_compute(&db->proc);
-        (void)limbo_reclaim(db, slot, horizon, RECLAIM_IDLE);
-        (void)ae_block_reclaim(&db->proc, slot, horizon);
+        ae_snapshots snapshots;
+        uint64_t in_use = 0;
+        const uint64_t horizon = snapshots_look(db, &snapshots, &in_use);
+        (void)limbo_reclaim(db, slot, horizon, snapshots_if(&snapshots), RECLAIM_IDLE);
+        (void)ae_block_reclaim(&db->proc, slot, in_use);
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, horizon);
         ae_slot_release(&db->proc, slot);
@@ -227,9 +275,11 @@ void ae_reclaim_dead(aero_db *db, uint32_t slot)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     (void)ae_snapshot_publish(&db->proc, &at->snapshot);
-    const uint64_t horizon = ae_horizon_compute(&db->proc);
-    (void)limbo_reclaim(db, slot, horizon, RECLAIM_IDLE);
-    (void)ae_block_reclaim(&db->proc, slot, horizon);
+    ae_snapshots snapshots;
+    uint64_t in_use = 0;
+    const uint64_t horizon = snapshots_look(db, &snapshots, &in_use);
+    (void)limbo_reclaim(db, slot, horizon, snapshots_if(&snapshots), RECLAIM_IDLE);
+    (void)ae_block_reclaim(&db->proc, slot, in_use);
     (void)ae_heap_flush(&db->heap, &at->cache, slot);
 }
 
@@ -238,12 +288,13 @@ void ae_reclaim_dead(aero_db *db, uint32_t slot)
 static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
 {
     aero_db *db = session->db;
-    const uint64_t horizon = ae_horizon_compute(&db->proc);
+    const uint64_t horizon = snapshots_look(db, &session->snapshots, &session->in_use);
+    const ae_snapshots *snapshots = snapshots_if(&session->snapshots);
     session->horizon = horizon;
     uint64_t freed = 0;
     if (session->txn.open) {
-        freed += limbo_reclaim(db, session->txn.slot, horizon, UINT32_MAX);
-        freed += ae_block_reclaim(&db->proc, session->txn.slot, horizon);
+        freed += limbo_reclaim(db, session->txn.slot, horizon, snapshots, UINT32_MAX);
+        freed += ae_block_reclaim(&db->proc, session->txn.slot, session->in_use);
     }
     /* Idle slots keep stock and limbo; claim each for a moment and empty it. */
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
@@ -254,8 +305,8 @@ static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
             ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
             continue;
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
-        freed += limbo_reclaim(db, slot, horizon, UINT32_MAX);
-        freed += ae_block_reclaim(&db->proc, slot, horizon);
+        freed += limbo_reclaim(db, slot, horizon, snapshots, UINT32_MAX);
+        freed += ae_block_reclaim(&db->proc, slot, session->in_use);
         *stock += ae_heap_flush(&db->heap, &at->cache, slot);
         ae_slot_release(&db->proc, slot);
     }
@@ -323,10 +374,11 @@ void ae_reclaim_recover(aero_db *db, uint32_t slot)
         }
         ae_store32_release(&at->closing, 0);
     }
+    ae_prune_recover(db, slot);
     const ae_ref ref = ae_load32_acquire(&at->limbo_head);
     if (ref != 0 &&
         ae_load64(&((ae_version *)ae_at(&db->segment, ref))->begin) == (AE_WORD_CACHED | slot))
-        version_reclaim(db, slot, ref);
+        ae_version_reclaim(db, slot, ref);
     const ae_ref block = ae_load32_acquire(&at->cache.direct[3]);
     if (block != 0 && block != ae_load32(&at->block_head)) {
         const ae_slab *slab = ae_heap_slab(&db->heap, block);
