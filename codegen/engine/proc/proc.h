@@ -279,6 +279,7 @@ uint64_t ae_horizon_compute(ae_proc *proc);
 typedef struct ae_snapshots {
     uint64_t recent; /* what ended after it is needed, or may be asked for */
     uint64_t in_use; /* blocks retired before it are in nobody's hands */
+    int64_t steps;   /* the caller's: what walks along rows may still cost (txn/prune.h) */
     uint32_t count;
     uint32_t _pad;
     uint64_t at[AE_SNAPSHOTS_KEPT]; /* older snapshots: each needs what it sees, and no more */

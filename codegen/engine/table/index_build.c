@@ -109,7 +109,7 @@ static void version_take(build *of, const ae_version *version)
         const uint64_t end = ae_load64_acquire(&version->end);
         const uint64_t begin = ae_load64_acquire(&version->begin);
         const bool marked = (begin & AE_MARK) != 0;
-        if (begin == 0 || (!marked && begin >= AE_STAMP_INFINITY) || end <= snapshot)
+        if (begin == 0 || (!marked && begin >= AE_STAMP_TAKEN) || end <= snapshot)
             return;
         const ae_ref anchor = ae_load32(&version->anchor);
         const bool read = ae_key_words_racy(&of->db->heap, of->of, &of->shape, version, words);

@@ -56,6 +56,8 @@ static bool lock_take(const aero_db *db, uint32_t slot, ae_ref anchor)
     ae_store32_release(&at->prune_lock, anchor % AE_PRUNE_LOCKS + 1);
     /* Acquire: what the last holder did; pairs with lock_drop. */
     if (ae_cas32(lock, 0, slot + 1)) {
+        /* Keeps V4: locked before the versions are looked at; pairs with ae_prune_waits. */
+        atomic_thread_fence(memory_order_seq_cst);
         AE_CRASH_POINT("prune.locked");
         return true;
     }
@@ -76,21 +78,27 @@ static void lock_drop(const aero_db *db, uint32_t slot)
     ae_store32_release(&at->prune_lock, 0);
 }
 
-/* ---- taking out ----------------------------------------------------------------------------- */
-
-/* Is it a committed and stamped version of the row? */
-static bool is_version_of(const ae_version *version, ae_ref anchor)
+bool ae_prune_waits(const aero_db *db, uint32_t slot, ae_ref anchor)
 {
-    const uint64_t begin = ae_load64_acquire(&version->begin);
-    return begin != 0 && begin < AE_STAMP_TAKEN && ae_load32(&version->anchor) == anchor;
+    const uint32_t holder = ae_load32_acquire(lock_of(db, anchor));
+    return holder != 0 && holder != slot + 1;
 }
 
-/* The same, or one that was committed by somebody who has not come to stamp it. */
-static bool may_be_version_of(const ae_version *version, ae_ref anchor)
+/* ---- taking out ----------------------------------------------------------------------------- */
+
+/* Versions looked at that do not begin before the last one: of one transaction, or of one that has
+ * not stamped them; or links that nobody needs lead round in a circle. */
+#define ALIKE_MOST 64u
+
+/* Is it a version of the row, committed or with a mark?  *begin: what it was when it was one. */
+static bool version_is(const ae_version *version, ae_ref anchor, uint64_t *begin)
 {
-    const uint64_t begin = ae_load64_acquire(&version->begin);
-    return ((begin & AE_MARK) != 0 || (begin != 0 && begin < AE_STAMP_TAKEN)) &&
-           ae_load32(&version->anchor) == anchor;
+    *begin = ae_load64_acquire(&version->begin);
+    const bool ours = ae_load32(&version->anchor) == anchor;
+    /* Acquire: the anchor was read of the version that began so. */
+    atomic_thread_fence(memory_order_acquire);
+    return ours && ae_load64_acquire(&version->begin) == *begin && *begin != 0 &&
+           ((*begin & AE_MARK) != 0 || *begin < AE_STAMP_TAKEN);
 }
 
 /* Change the link that leads to it, and make it invisible.  False: the link has changed. */
@@ -107,37 +115,48 @@ static bool version_unlink(const aero_db *db, uint32_t slot, ae_version *before,
      * ae_step_holds. */
     const bool out = ae_cas32(&before->older, ref, ae_load32_acquire(&version->older));
     AE_CRASH_POINT("prune.unlinked");
-    /* Keeps V2.  Behind the horizon its owner may be freeing it, or have used it again. */
+    /* Keeps V2.  Its owner may have begun to free it: the horizon has passed it. */
     if (out)
         (void)ae_cas64(&version->begin, begin, AE_STAMP_TAKEN);
     ae_store32_release(&at->pruned, 0);
     return out;
 }
 
-/* Take out all versions of the row that no snapshot sees.  What is followed may be freed behind the
- * horizon at any time: each step looks whether it still stands on the row, as readers do. */
-static void row_prune(const aero_db *db, uint32_t slot, ae_ref anchor,
-                      const ae_snapshots *snapshots)
+/* Take out all versions of the row that no snapshot sees.  With the lock in hand, a stamped version
+ * of the row that the head or another one leads to is in the chain, and stays what it is (V1, V4).
+ * Only such links are changed: a write that is not stamped may be undone, and then its link becomes
+ * the head. */
+static void row_prune(const aero_db *db, uint32_t slot, ae_ref anchor, ae_snapshots *snapshots)
 {
     const ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
     ae_version *before = ae_head_is_row(head) ? ae_at(&db->segment, ae_head_ref(head)) : NULL;
-    while (before != NULL && may_be_version_of(before, anchor)) {
-        const uint64_t younger = ae_load64_acquire(&before->begin);
+    uint64_t limit = AE_STAMP_TAKEN;
+    uint64_t younger = 0;
+    uint32_t alike = 0;
+    while (before != NULL && version_is(before, anchor, &younger) && alike < ALIKE_MOST) {
         const ae_ref ref = ae_load32_acquire(&before->older);
         ae_version *version = ae_at(&db->segment, ref);
         const uint64_t end = ae_load64_acquire(&version->end);
-        const uint64_t begin = ae_load64_acquire(&version->begin);
-        if (ref == 0 || !may_be_version_of(version, anchor))
+        uint64_t begin = 0;
+        snapshots->steps--;
+        if (ref == 0 || version == before || !version_is(version, anchor, &begin))
             return;
-        /* A write that is not stamped may be undone, and its link becomes the head. */
-        const bool stamped = (younger & AE_MARK) == 0 && is_version_of(version, anchor);
-        if (stamped && begin >= younger)
-            return; /* a link that nobody needs, to memory that was used again */
-        if (!stamped || (end & AE_MARK) != 0 || ae_snapshots_need(snapshots, begin, end))
+        const bool marked = (begin & AE_MARK) != 0;
+        if ((younger & AE_MARK) == 0 && younger < limit)
+            limit = younger;
+        /* A link that nobody needs, to memory that was used again.  (What a transaction replaced
+         * itself begins and ends with it.) */
+        if (!marked && (begin > limit || (begin == limit && end != begin)))
+            return;
+        if (((younger | begin | end) & AE_MARK) == 0 &&
+            !ae_snapshots_need(snapshots, begin, end)) {
+            if (!version_unlink(db, slot, before, ref, begin))
+                return;
+        } else {
+            alike += marked || begin == limit;
             before = version;
-        else if (!version_unlink(db, slot, before, ref, begin))
-            return;
+        }
     }
 }
 
@@ -149,27 +168,34 @@ static void version_finish(aero_db *db, uint32_t slot, ae_ref ref)
     if (!ae_entries_drop(db, slot, table, ae_at(&db->segment, ref)))
         ae_entries_abandon(db, table);
     AE_CRASH_POINT("prune.dropped");
-    ae_version_reclaim(db, slot, ref);
+    (void)ae_version_reclaim(db, slot, ref);
 }
 
-bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, const ae_snapshots *snapshots)
+/* The row has been deleted, and nothing is behind its last version: it was never there for an old
+ * snapshot, and goes as it would behind the horizon. */
+static void head_take(const aero_db *db, ae_ref anchor, ae_version *version)
+{
+    const ae_ref older = ae_load32_acquire(&version->older);
+    const uint64_t begin = ae_load64_acquire(&version->begin);
+    uint64_t behind = 0;
+    if (older != 0 && version_is(ae_at(&db->segment, older), anchor, &behind))
+        return;
+    (void)ae_cas64(&version->begin, begin, AE_STAMP_TAKEN);
+    AE_CRASH_POINT("prune.head");
+}
+
+bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots)
 {
     ae_version *version = ae_at(&db->segment, ref);
     const ae_ref anchor = ae_load32(&version->anchor);
     const ae_anchor *row = ae_at(&db->segment, anchor);
-    const ae_ref older = ae_load32_acquire(&version->older);
-    const uint64_t begin = ae_load64_acquire(&version->begin);
-    if (begin != AE_STAMP_TAKEN && ae_head_ref(ae_load64_acquire(&row->head)) == ref) {
-        /* The row has been deleted.  Nothing behind it: the row was never there for an old
-         * snapshot, and goes as it would behind the horizon. */
-        if (older != 0 && may_be_version_of(ae_at(&db->segment, older), anchor))
+    if (ae_load64_acquire(&version->begin) != AE_STAMP_TAKEN) {
+        if (snapshots->steps <= 0 || !lock_take(db, slot, anchor))
             return false;
-        (void)ae_cas64(&version->begin, begin, AE_STAMP_TAKEN);
-        AE_CRASH_POINT("prune.head");
-    } else if (begin != AE_STAMP_TAKEN) {
-        if (!lock_take(db, slot, anchor))
-            return false;
-        row_prune(db, slot, anchor, snapshots);
+        if (ae_head_ref(ae_load64_acquire(&row->head)) == ref)
+            head_take(db, anchor, version);
+        else
+            row_prune(db, slot, anchor, snapshots);
         lock_drop(db, slot);
     }
     if (ae_load64_acquire(&version->begin) != AE_STAMP_TAKEN)
@@ -185,8 +211,8 @@ void ae_prune_recover(aero_db *db, uint32_t slot)
     if (ref != 0) {
         ae_version *version = ae_at(&db->segment, ref);
         const ae_version *before = ae_at(&db->segment, ae_load32(&at->pruned_from));
-        /* Nothing else led to it: if the link is another one, or its memory another version's, it
-         * is out of the chain.  If it has been freed since, it began at another time. */
+        /* The lock is held: nothing else led to it, and if the link is another one it is out of the
+         * chain.  If it has been freed since, it began at another time. */
         if (ae_load32_acquire(&before->older) != ref)
             (void)ae_cas64(&version->begin, ae_load64(&at->pruned_begin), AE_STAMP_TAKEN);
     }

@@ -16,6 +16,8 @@
  *   V2  a version that was taken out is made invisible before that lock is released
  *   V3  a version is taken out only when no published snapshot sees it, and nobody may ask any more
  *       what its writer wrote (ae_snapshots.recent)
+ *   V4  the memory of a row's versions is not used again while somebody else holds the row's lock:
+ *       who frees one behind the horizon says so in its `begin`, and then looks at the lock
  *
  * Why a walker does not lose its way: say it stands on x, and means to go to y.  If y is taken out
  * while x leads to it, the link of x has changed (V1).  If x was taken out before, x is invisible
@@ -30,8 +32,12 @@
 #include "txn/txn.h"
 
 /* Free the head of the slot's limbo, which no snapshot sees; what else of its row nobody sees is
- * taken out along with it, for its owners to free.  False: not now. */
-bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, const ae_snapshots *snapshots);
+ * taken out along with it, for its owners to free.  False: not now.  Costs steps of `snapshots`, and
+ * is not begun when there are none. */
+bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots);
+/* Does somebody else relink the row just now?  For who frees a version behind the horizon, after a
+ * fence (keeps V4). */
+bool ae_prune_waits(const aero_db *db, uint32_t slot, ae_ref anchor);
 /* The limbo's head goes to its end. */
 void ae_prune_later(aero_db *db, uint32_t slot);
 /* For a reaper: complete a move to the end, before anything else is done with the limbo. */

@@ -55,6 +55,10 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     if (!ae_slot_seize(&db->proc, slot, member))
         return false;
     AE_CRASH_POINT("reap.seized");
+    /* Awake, like its owner at a call: what is unlinked from now on stays; pairs with
+     * ae_snapshots_take. */
+    ae_store32_release(&at->resting, AE_REST_NONE);
+    atomic_thread_fence(memory_order_seq_cst);
     /* It may have died before it had one, or while giving it up; cleaning walks the hash. */
     const bool cancelled = ae_slot_void(at);
     if (cancelled)

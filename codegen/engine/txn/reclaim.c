@@ -35,9 +35,12 @@
  * nothing. */
 #define RECLAIM_LAG 1024u
 
-/* Commits that the horizon may lie behind before it is worth while to look between snapshots:
- * transactions that are running are closer together. */
-#define PRUNE_LAG 128u
+/* Versions that walks along rows may look at for each commit, saved up for some: a walk past many
+ * that a watch has not read yet must not be taken for every one behind them. */
+#define PRUNE_STEPS 32
+#define PRUNE_STEPS_SAVED 4096
+/* The same for an idle slot. */
+#define PRUNE_STEPS_IDLE 65536
 
 bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
 {
@@ -82,7 +85,7 @@ void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref)
 }
 
 /* Steps 1 to 5 for the limbo's head. */
-void ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
+bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_version *version = ae_at(&db->segment, ref);
@@ -91,10 +94,14 @@ void ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
     const uint32_t pool = slab->pool;
     const uint32_t table = db->heap.pools[pool].table;
     const ae_ref next = ae_load32(&version->limbo_next);
-    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with head_restore_dead */
-    AE_CRASH_POINT("reclaim.unseen");
     const ae_ref anchor = ae_load32(&version->anchor);
+    const bool taken = ae_load64(&version->begin) == AE_STAMP_TAKEN;
+    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);
+    /* Pairs with head_restore_dead, and with lock_take in prune.c. */
+    atomic_thread_fence(memory_order_seq_cst);
+    AE_CRASH_POINT("reclaim.unseen");
+    if (!taken && ae_prune_waits(db, slot, anchor))
+        return false;
     ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
     if (ae_head_ref(head) == ref)
@@ -107,6 +114,7 @@ void ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
         ae_store32(&at->limbo_count, ae_load32(&at->limbo_count) - 1);
     AE_CRASH_POINT("reclaim.off");
     ae_heap_give(&db->heap, &at->cache, slot, pool, ref);
+    return true;
 }
 
 /* Ask for what freeing the next ones will read: the third's version, the second's row, and the
@@ -142,10 +150,24 @@ static void limbo_fetch(const aero_db *db, ae_ref first)
     __builtin_prefetch(&three->row[64]);
 }
 
+/* The limbo's head, which ended after the horizon: free it if no snapshot sees it, or give it
+ * another turn later.  A mark: who wrote it has committed, and not come to stamp it. */
+static bool limbo_prune(aero_db *db, uint32_t slot, ae_ref ref, uint64_t end,
+                        ae_snapshots *snapshots)
+{
+    const ae_version *version = ae_at(&db->segment, ref);
+    const uint64_t begin = ae_load64_acquire(&version->begin);
+    if ((begin & AE_MARK) == 0 && !ae_snapshots_need(snapshots, begin, end) &&
+        ae_prune(db, slot, ref, snapshots))
+        return true;
+    ae_prune_later(db, slot);
+    return false;
+}
+
 /* Free up to `most` versions of the slot's limbo that ended at or before the horizon; or, when an
  * old snapshot holds that back, that no snapshot sees (`snapshots`, NULL: not asked). */
-static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon,
-                              const ae_snapshots *snapshots, uint32_t most)
+static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, ae_snapshots *snapshots,
+                              uint32_t most)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     uint32_t freed = 0;
@@ -158,22 +180,18 @@ static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon,
             break;
         const ae_version *version = ae_at(&db->segment, ref);
         const uint64_t end = ae_load64(&version->end);
-        if (end > horizon) {
+        /* Or freeing it was begun, and somebody was in the way. */
+        if (end > horizon && ae_load64(&version->begin) != (AE_WORD_CACHED | slot)) {
             if (snapshots == NULL || end > snapshots->recent || looks-- == 0)
                 break;
-            /* A mark: who wrote it has committed, and not come to stamp it. */
-            const uint64_t begin = ae_load64(&version->begin);
-            if ((begin & AE_MARK) == 0 && !ae_snapshots_need(snapshots, begin, end) &&
-                ae_prune(db, slot, ref, snapshots))
-                freed++;
-            else
-                ae_prune_later(db, slot);
+            freed += limbo_prune(db, slot, ref, end, snapshots);
             continue;
         }
         const uint32_t table = db->heap.pools[ae_heap_slab(&db->heap, ref)->pool].table;
         if (!ae_entries_drop(db, slot, table, version))
             break; /* no memory: it waits */
-        ae_version_reclaim(db, slot, ref);
+        if (!ae_version_reclaim(db, slot, ref))
+            break; /* its row is being relinked */
         freed++;
         limbo_fetch(db, ae_load32(&at->limbo_head));
     }
@@ -183,7 +201,7 @@ static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon,
 /* Does somebody hold the horizon so far back that it is worth while to look between snapshots? */
 static bool horizon_lags(const aero_db *db, uint64_t horizon)
 {
-    return ae_load64_acquire(&db->proc.shared->clock) - horizon > PRUNE_LAG;
+    return ae_load64_acquire(&db->proc.shared->clock) - horizon > AE_PRUNE_LAG;
 }
 
 /* The horizon, and when it lags what the snapshots need; blocks are free up to *in_use. */
@@ -199,7 +217,7 @@ static uint64_t snapshots_look(aero_db *db, ae_snapshots *snapshots, uint64_t *i
     return horizon;
 }
 
-static const ae_snapshots *snapshots_if(const ae_snapshots *snapshots)
+static ae_snapshots *snapshots_if(ae_snapshots *snapshots)
 {
     return snapshots->recent == 0 ? NULL : snapshots;
 }
@@ -240,6 +258,8 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
     }
+    if (session->snapshots.steps < PRUNE_STEPS_SAVED)
+        session->snapshots.steps += PRUNE_STEPS;
     (void)limbo_reclaim(db, slot, session->horizon, snapshots_if(&session->snapshots), most);
     if (ae_load32(&at->block_head) != 0)
         (void)ae_block_reclaim(&db->proc, slot, session->in_use);
@@ -259,7 +279,7 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
             continue;
         /* Freeing walks the hash: its shards must not be reused meanwhile. */
         (void)ae_snapshot_publish(&db->proc, &ae_slot_at(&db->proc, slot)->snapshot);
-        ae_snapshots snapshots;
+        ae_snapshots snapshots = {.steps = PRUNE_STEPS_IDLE};
         uint64_t in_use = 0;
         const uint64_t horizon = snapshots_look(db, &snapshots, &in_use);
         (void)limbo_reclaim(db, slot, horizon, snapshots_if(&snapshots), RECLAIM_IDLE);
@@ -275,7 +295,7 @@ void ae_reclaim_dead(aero_db *db, uint32_t slot)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     (void)ae_snapshot_publish(&db->proc, &at->snapshot);
-    ae_snapshots snapshots;
+    ae_snapshots snapshots = {.steps = PRUNE_STEPS_IDLE};
     uint64_t in_use = 0;
     const uint64_t horizon = snapshots_look(db, &snapshots, &in_use);
     (void)limbo_reclaim(db, slot, horizon, snapshots_if(&snapshots), RECLAIM_IDLE);
@@ -289,8 +309,9 @@ static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
 {
     aero_db *db = session->db;
     const uint64_t horizon = snapshots_look(db, &session->snapshots, &session->in_use);
-    const ae_snapshots *snapshots = snapshots_if(&session->snapshots);
+    ae_snapshots *snapshots = snapshots_if(&session->snapshots);
     session->horizon = horizon;
+    session->snapshots.steps = INT64_MAX / 2;
     uint64_t freed = 0;
     if (session->txn.open) {
         freed += limbo_reclaim(db, session->txn.slot, horizon, snapshots, UINT32_MAX);
@@ -310,6 +331,7 @@ static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
         *stock += ae_heap_flush(&db->heap, &at->cache, slot);
         ae_slot_release(&db->proc, slot);
     }
+    session->snapshots.steps = 0;
     return freed;
 }
 
@@ -378,7 +400,7 @@ void ae_reclaim_recover(aero_db *db, uint32_t slot)
     const ae_ref ref = ae_load32_acquire(&at->limbo_head);
     if (ref != 0 &&
         ae_load64(&((ae_version *)ae_at(&db->segment, ref))->begin) == (AE_WORD_CACHED | slot))
-        ae_version_reclaim(db, slot, ref);
+        (void)ae_version_reclaim(db, slot, ref);
     const ae_ref block = ae_load32_acquire(&at->cache.direct[3]);
     if (block != 0 && block != ae_load32(&at->block_head)) {
         const ae_slab *slab = ae_heap_slab(&db->heap, block);

@@ -26,7 +26,7 @@ static inline enum ae_sight ae_version_sight(const ae_proc *proc, uint64_t snaps
     const uint64_t begin = ae_load64_acquire(&version->begin);
     if (__builtin_expect(((begin | end) & AE_MARK) == 0, 1)) {
         if (begin > snapshot)
-            return begin < AE_STAMP_INFINITY ? AE_UNBORN : AE_NOTHING;
+            return begin < AE_STAMP_TAKEN ? AE_UNBORN : AE_NOTHING;
         if (begin == 0)
             return AE_NOTHING;
         return end > snapshot ? AE_SEEN : AE_ENDED;
