@@ -149,8 +149,7 @@ static void row_prune(const aero_db *db, uint32_t slot, ae_ref anchor, ae_snapsh
          * itself begins and ends with it.) */
         if (!marked && (begin > limit || (begin == limit && end != begin)))
             return;
-        if (((younger | begin | end) & AE_MARK) == 0 &&
-            !ae_snapshots_need(snapshots, begin, end)) {
+        if (((younger | begin | end) & AE_MARK) == 0 && !ae_snapshots_need(snapshots, begin, end)) {
             if (!version_unlink(db, slot, before, ref, begin))
                 return;
         } else {

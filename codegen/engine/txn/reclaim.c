@@ -4,7 +4,8 @@
  * horizon has passed its `end`.  Freeing is a sequence that a reaper can take up at any step:
  *
  *   0 its entries are removed from the ordered indexes, where no other version needs them
- *   1 the version's word says cached (nobody sees it any more; it is still the limbo's head)
+ *   1 the version's word says dead, and, unless somebody relinks the row just now (prune.h), cached
+ *     (nobody sees it any more; it is still the limbo's head)
  *   2 if it is its anchor's head, the row is deleted: close the anchor, take it out of the hash,
  *   give it
  *   3 its overflow block is given
@@ -95,13 +96,17 @@ bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
     const uint32_t table = db->heap.pools[pool].table;
     const ae_ref next = ae_load32(&version->limbo_next);
     const ae_ref anchor = ae_load32(&version->anchor);
-    const bool taken = ae_load64(&version->begin) == AE_STAMP_TAKEN;
-    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);
+    const uint64_t begin = ae_load64(&version->begin);
+    const bool alone = begin == AE_STAMP_TAKEN || begin == (AE_WORD_CACHED | slot);
+    if (!alone)
+        ae_store64_release(&version->begin, AE_STAMP_DEAD);
     /* Pairs with head_restore_dead, and with lock_take in prune.c. */
     atomic_thread_fence(memory_order_seq_cst);
     AE_CRASH_POINT("reclaim.unseen");
-    if (!taken && ae_prune_waits(db, slot, anchor))
+    if (!alone && ae_prune_waits(db, slot, anchor))
         return false;
+    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);
+    AE_CRASH_POINT("reclaim.cached");
     ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
     if (ae_head_ref(head) == ref)
@@ -181,7 +186,7 @@ static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, ae_s
         const ae_version *version = ae_at(&db->segment, ref);
         const uint64_t end = ae_load64(&version->end);
         /* Or freeing it was begun, and somebody was in the way. */
-        if (end > horizon && ae_load64(&version->begin) != (AE_WORD_CACHED | slot)) {
+        if (end > horizon && ae_load64(&version->begin) != AE_STAMP_DEAD) {
             if (snapshots == NULL || end > snapshots->recent || looks-- == 0)
                 break;
             freed += limbo_prune(db, slot, ref, end, snapshots);
