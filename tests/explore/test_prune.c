@@ -9,6 +9,7 @@
  */
 #include "flight_models.h"
 #include "txn/prune.h"
+#include "watch/watch.h"
 
 static const char *const keys[] = {"x", "y"};
 
@@ -323,6 +324,61 @@ static void test_dying_at_a_row_that_went(void **state)
                                     .deaths = 1});
 }
 
+/* ---- beside a watch ------------------------------------------------------------------------- */
+
+static int64_t altitude_of(const void *row)
+{
+    aero_value value;
+    world.db->schema->tables[FLIGHTS].columns[FLIGHT_ALTITUDE].get(row, NULL, &value);
+    return value.u.integer;
+}
+
+/* Begins with a snapshot, and goes on from there: each change follows from the one before. */
+static void body_watch(uint32_t thread)
+{
+    aero_session *session = world.sessions[thread];
+    aero_query *query = NULL;
+    aero_watch *watch = NULL;
+    aero_event event = {.kind = AERO_EVENT_SNAPSHOT};
+    int64_t last = FLIGHT_NONE;
+    const aero_value key = v_text("x");
+    must(thread, aero_query_new(session, FLIGHTS, &query));
+    must(thread, aero_query_clause(query, AERO_OP_EQ, FLIGHT_ID, 1, &key));
+    must(thread, aero_watch_open(query, AERO_WATCH_SNAPSHOT, 0, &watch));
+    for (uint32_t live = 0; event.kind != AERO_EVENT_NONE; live += event.kind == AERO_EVENT_LIVE) {
+        must(thread, aero_watch_next(watch, &event));
+        explore_assert(event.kind != AERO_EVENT_OVERFLOW);
+        if (event.old_row != NULL)
+            explore_assert(live == 1 && altitude_of(event.old_row) == last);
+        if (event.new_row != NULL)
+            last = altitude_of(event.new_row);
+    }
+    explore_assert(last != FLIGHT_NONE);
+    aero_watch_close(watch);
+    aero_query_free(query);
+}
+
+static void body_write_and_prune(uint32_t thread)
+{
+    put_quietly(thread, "x", 20);
+    put_quietly(thread, "x", 30);
+    put(thread, "x", 40);
+    put(thread, "x", 50);
+}
+
+/* Goal: a watch that begins with a snapshot is told all that came after it.  Method: it is opened
+ * beside one who writes the row that it shows, and prunes what it replaced. */
+static void test_a_watch_is_opened_while_others_prune(void **state)
+{
+    (void)state;
+    x_was_written_four_times();
+    flights_search(&(explore_model){.name = "prune: a watch",
+                                    .threads = 2,
+                                    .body = {body_watch, body_write_and_prune},
+                                    .end = end_held,
+                                    .interruptions = 1});
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_an_old_reader_walks_while_others_prune),
     cmocka_unit_test(test_a_new_reader_walks_while_others_prune),
@@ -333,6 +389,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_row_is_revived_while_it_is_pruned),
     cmocka_unit_test(test_a_revival_is_undone_while_the_row_is_pruned),
     cmocka_unit_test(test_dying_at_a_row_that_went),
+    cmocka_unit_test(test_a_watch_is_opened_while_others_prune),
 };
 
 AE_TEST_MAIN(tests)
