@@ -73,6 +73,7 @@ typedef struct ae_segment {
     bool created;
     ae_segment_header *header;
     ae_a32 *page_map;
+    ae_a32 small_pages; /* 1: huge ones are not to be had.  Any thread */
 } ae_segment;
 
 /* What a segment must agree with. */
