@@ -220,8 +220,9 @@ static void die_everywhere(const char *name)
     ledger *points = ledger_new();
     uint64_t random = test_seed(name);
     death how = {.what = scenario_named(name)};
-    uint32_t missed =
-        0; /* what is cleaned up by the clock is not passed equally often in each run */
+    /* What is cleaned up by the clock is not passed equally often in each run, the less so the
+     * busier the machine. */
+    uint32_t missed = 0;
     failures = deaths = 0;
     assert_false(die_once(&how, of)); /* left alone: counts */
     memcpy(points, of, sizeof *points);
@@ -253,7 +254,7 @@ static void die_everywhere(const char *name)
     munmap(of, sizeof *of);
     munmap(points, sizeof *points);
     assert_int_equal(failures, 0);
-    assert_true(missed * 20 < deaths);
+    assert_true(missed * 5 < deaths);
 }
 
 /* ---- making and attaching ------------------------------------------------------------------- */
