@@ -328,7 +328,7 @@ static void test_growing_into_huge_pages_keeps_everything(void **state)
         assert_int_equal(ae_segment_attach(&of.spec, &other, &missing, &of.error), AERO_OK);
         assert_int_equal((uintptr_t)of.segment.base % AE_OS_HUGE_SIZE, 0);
         assert_int_equal((uintptr_t)other.base % AE_OS_HUGE_SIZE, 0);
-        ae_store32(&of.segment.small_pages, small);
+        ae_store64(&of.segment.header->small, small == 0 ? 0 : size);
         const uint64_t first = ae_load64(&of.segment.header->used);
         uint32_t page = 0;
         for (uint32_t count = 5; ae_pages_take(&of.segment, &count, 1, &page, &of.error) == AERO_OK;
