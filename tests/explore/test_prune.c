@@ -179,8 +179,8 @@ static void body_let_one_go_and_prune(uint32_t thread)
     put(thread, "own1", 20);
 }
 
-/* Goal: V1: whoever relinks a row does it alone.  Method: one takes 12 out from behind 13, which the
- * other, who knows that it is not needed any more, takes out at the same time. */
+/* Goal: V1: whoever relinks a row does it alone.  Method: one takes 12 out from behind 13, which
+ * the other, who knows that it is not needed any more, takes out at the same time. */
 static void test_two_prune_and_know_different_things(void **state)
 {
     (void)state;

@@ -87,7 +87,7 @@
  * 100 ms of a death, and a search costs some 10 microseconds a slot in use. */
 #define AE_REAP_INTERVAL_NS 50000000u
 
-/* Locks for relinking the versions of rows: enough that two who prune different rows rarely meet. */
+/* Locks for relinking the versions of rows: two who prune different rows rarely meet. */
 #define AE_PRUNE_LOCKS 256u
 /* Commits that the horizon may lie behind before it is worth while to look between snapshots:
  * transactions that are running are closer together. */

@@ -32,7 +32,7 @@
 #include "txn/txn.h"
 
 /* Free the head of the slot's limbo, which no snapshot sees; what else of its row nobody sees is
- * taken out along with it, for its owners to free.  False: not now.  Costs steps of `snapshots`, and
+ * taken out along with it, for its owners to free.  False: not now.  Costs steps of `snapshots`; it
  * is not begun when there are none. */
 bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots);
 /* Does somebody else relink the row just now?  For who frees a version behind the horizon, after a
