@@ -31,6 +31,10 @@
 #define AE_EXTENT_MIN ((uint64_t)1 << 20)
 #define AE_EXTENT_MAX ((uint64_t)64 << 20)
 
+/* From this size on a segment asks for huge pages: below, a small table would pay for what it does
+ * not use. */
+#define AE_HUGE_LEAST ((uint64_t)16 << 20)
+
 /* Transaction slots: the mark in a version has 8 bits for the slot. */
 #ifndef AE_SLOTS
 #define AE_SLOTS 256u
@@ -41,6 +45,12 @@
 #define AE_FEEDS 64u
 /* A transaction's writes: the mark has 28 bits for the sequence number of a write. */
 #define AE_WRITES_MAX ((1u << 28) - 2u)
+
+/* Keys that are sorted together when an index is made: their memory, twice 8 (width + 1) bytes each,
+ * is private and given back. */
+#ifndef AE_BUILD_KEYS
+#define AE_BUILD_KEYS ((size_t)1 << 20)
+#endif
 
 /* Commits of a segment: retired blocks keep the number of one in 52 bits.  A million a second last
  * 70 years; then the database is read-only until it is dumped and loaded. */

@@ -466,6 +466,7 @@ void ae_write_start(row_write *write, aero_session *session, uint32_t table, con
     write->hash = &session->db->hashes[table];
     write->key_row = key_row;
     write->what = 0;
+    write->absent = false;
     write->batch = NULL;
     const uint64_t hash = write->of->hash_key(key_row, NULL);
     write->tag = ae_hash_tag(hash);
