@@ -101,6 +101,9 @@
  * much as is replayed in a second or two. */
 #define AE_CHECKPOINT_INTERVAL_SECS 300u
 #define AE_CHECKPOINT_LOG_BYTES ((uint64_t)256 << 20)
+/* Of the processor's time, a checkpoint that is taken by itself leaves this part to others, in
+ * percent: where all processors are busy, writers keep more than they would by fair shares. */
+#define AE_CHECKPOINT_REST_PERCENT 50u
 /* What an asynchronous commit may lose: a fifth of a second, some ten flushes of a slow disk. */
 #define AE_FLUSH_INTERVAL_MS 200u
 
