@@ -42,8 +42,8 @@
 /* A transaction's writes: the mark has 28 bits for the sequence number of a write. */
 #define AE_WRITES_MAX ((1u << 28) - 2u)
 
-/* Keys that are sorted together when an index is made: their memory, twice 8 (width + 1) bytes each,
- * is private and given back. */
+/* Keys that are sorted together when an index is made: their memory, twice 8 (width + 1) bytes
+ * each, is private and given back. */
 #ifndef AE_BUILD_KEYS
 #define AE_BUILD_KEYS ((size_t)1 << 20)
 #endif
