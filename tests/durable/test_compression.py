@@ -169,3 +169,16 @@ def test_damaged_blocks_are_refused_or_read_to_the_end(place, honest):
     print(len(said), "refused")
     assert all(str(packed) in error for error in said), said
     assert len(said) >= (45 if honest else 60)
+
+
+@pytest.mark.parametrize("length", [0, (20 << 20) + 1, 2**31, 2**32 - 1])
+def test_a_length_is_bounded_before_memory_is_taken(place, length):
+    """Goal: no memory for a length that no block has, though its checksum is right."""
+    packed, _ = make(place, "shared", "on")
+    data = bytearray(packed.read_bytes())
+    [at, size, _] = next(each for each in blocks(bytes(data)) if each[2] == PACKED)
+    struct.pack_into("<I", data, at + HEAD + 4, length)
+    struct.pack_into("<I", data, at + 4, crc32c(bytes(data[at + 8:at + size])))
+    packed.write_bytes(data)
+    with pytest.raises(aerostore.CorruptionError, match=f"what is packed is {length}, expected"):
+        aerostore.open(packed.parent, "shared", "256MiB", memory="private")
