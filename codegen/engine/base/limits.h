@@ -31,6 +31,10 @@
 #define AE_EXTENT_MIN ((uint64_t)1 << 20)
 #define AE_EXTENT_MAX ((uint64_t)64 << 20)
 
+/* From this size on a segment asks for huge pages: below, a small table would pay for what it does
+ * not use. */
+#define AE_HUGE_LEAST ((uint64_t)16 << 20)
+
 /* Transaction slots: the mark in a version has 8 bits for the slot. */
 #ifndef AE_SLOTS
 #define AE_SLOTS 256u
