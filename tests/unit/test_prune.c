@@ -24,7 +24,7 @@ static uint64_t dead(aero_session *session)
  * horizon is a constant. */
 static void test_a_hot_row_keeps_a_handful(void **state)
 {
-    enum { UPDATES = 20000, HANDFUL = 2 * 128 + 16 };
+    enum { UPDATES = 20000, HANDFUL = 2 * 512 + 16 };
     test_store store;
     (void)state;
     store_open(&store, 64 << 20);
@@ -57,7 +57,7 @@ static void test_a_hot_row_keeps_a_handful(void **state)
  * deletes of ever new keys; a row that the snapshot sees is deleted, too. */
 static void test_rows_that_came_and_went_leave_nothing(void **state)
 {
-    enum { ROUNDS = 8000, HANDFUL = 3 * 128 + 64 };
+    enum { ROUNDS = 8000, HANDFUL = 3 * 512 + 64 };
     test_store store;
     char name[32];
     (void)state;
@@ -119,7 +119,7 @@ static void test_who_is_a_lap_behind_keeps_its_snapshot_only(void **state)
     assert_int_equal(flight_get(reader, "read"), 1);
     for (int64_t turn = 2; turn < 20000; turn++)
         assert_ok(session, flight_put(session, "read", turn));
-    assert_in_range(dead(session), 1, 400);
+    assert_in_range(dead(session), 1, 2 * 512);
     assert_int_equal(flight_get(reader, "read"), 1);
     assert_ok(reader, flight_insert(reader, "new", 1));
     assert_status(reader, AERO_CONFLICT, aero_commit(reader));
@@ -149,7 +149,7 @@ static void test_a_lagging_watch_is_told_everything(void **state)
     assert_int_equal(flight_get(holder, "hot"), 0);
     for (int64_t turn = 1; turn <= BEFORE; turn++)
         assert_ok(session, flight_put(session, "hot", turn));
-    assert_in_range(dead(session), 1, 2 * 128 + 16);
+    assert_in_range(dead(session), 1, 2 * 512 + 16);
     assert_ok(watcher, aero_query_new(watcher, FLIGHTS, &query));
     assert_ok(watcher, aero_watch_open(query, AERO_WATCH_NOW, 0, &watch));
     for (int64_t turn = BEFORE + 1; turn <= BEFORE + AFTER; turn++)

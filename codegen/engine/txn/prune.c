@@ -164,7 +164,8 @@ static void version_finish(aero_db *db, uint32_t slot, ae_ref ref)
 {
     const uint32_t table = db->heap.pools[ae_heap_slab(&db->heap, ref)->pool].table;
     /* For want of memory an entry stays that leads nowhere. */
-    if (!ae_entries_drop(db, slot, table, ae_at(&db->segment, ref)))
+    const ae_version *version = ae_at(&db->segment, ref);
+    if (ae_entries_drop(db, slot, table, &version, 1) == 0)
         ae_entries_abandon(db, table);
     AE_CRASH_POINT("prune.dropped");
     (void)ae_version_reclaim(db, slot, ref);
