@@ -7,8 +7,8 @@
  * Invariants
  *   I1  `process` is read and written under its mutex only.
  *   I2  process.db is open while process.sessions > 0.
- *   I3  While a thread opens the database it does not hold the mutex, as -progress evaluates a script;
- *       process.opener is that thread, and others wait for it.
+ *   I3  While a thread opens the database it does not hold the mutex, as -progress evaluates a
+ *       script; process.opener is that thread, and others wait for it.
  *   I4  After an explicit close no command opens a database again but `init`: a script must not end
  *       up in the default directory because another part closed its database.
  *
