@@ -204,10 +204,10 @@ void ae_txn_rollback(aero_session *session)
         ae_reclaim_tick(session);
 }
 
-/* Has the transaction read nothing but rows that it has written?  Each of them was as in its snapshot
- * when it was written, and nobody else has written it since (first updater wins): so what was read
- * holds at any place in the order, and needs no validation.  Undone writes are no intents any
- * more. */
+/* Has the transaction read nothing but rows that it has written?  Each of them was as in its
+ * snapshot when it was written, and nobody else has written it since (first updater wins): so what
+ * was read holds at any place in the order, and needs no validation.  Undone writes are no intents
+ * any more. */
 static bool reads_are_own(const aero_session *session)
 {
     const ae_reads *reads = &session->txn.reads;
