@@ -21,6 +21,8 @@ uint64_t ae_os_coarse_ns(void);
 /* CLOCK_REALTIME in microseconds since 1970: for values people see, never for order. */
 int64_t ae_os_wall_us(void);
 void ae_os_sleep_ns(uint64_t nanoseconds);
+/* Processor time of the calling thread in nanoseconds. */
+uint64_t ae_os_thread_ns(void);
 
 /* ---- processes (os_process.c) --------------------------------------------------------------- */
 
