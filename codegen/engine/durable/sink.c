@@ -55,9 +55,9 @@ static aero_status sink_fail(const ae_sink *sink, aero_status status)
 /* An operation cannot be read: say where it stands. */
 static aero_status sink_damaged(const ae_sink *sink, aero_status status)
 {
-    const aero_error error = sink->session->error;
     if (status != AERO_CORRUPT)
         return status;
+    const aero_error error = sink->session->error;
     return ae_fail(&sink->session->error, AERO_CORRUPT, "%s: %.300s", sink->file, error.text);
 }
 

@@ -175,7 +175,8 @@ typedef struct ae_proc_shared {
     uint32_t queue_size; /* constant: entries, a power of two */
     ae_a64 reap_due_ns;  /* monotonic, coarse: when somebody shall look for dead owners of slots */
     ae_a64 transaction_timeout_secs; /* cancel what is open longer; 0: never */
-    uint64_t _pad2[3];
+    ae_a64 lag_due_ns; /* likewise: when the holders of a horizon far behind may be looked at */
+    uint64_t _pad2[2];
     ae_a64 counters[AE_COUNTERS + (8 - AE_COUNTERS % 8) % 8];
     /* Followers of the commits: written when one falls asleep and when it is woken. */
     ae_a32 feed_waiting; /* 1: somebody sleeps on feed_event */

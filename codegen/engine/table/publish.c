@@ -320,6 +320,8 @@ aero_status ae_publish_update(const row_write *write, ae_ref anchor, const row_j
     status = ae_entries_put(write, anchor, image, judged->version);
     if (status != AERO_OK)
         ae_txn_undo_to(session, before);
+    else if (session->txn.tracks)
+        ae_reads_settle(&session->txn.reads, anchor); /* what ae_write_start noted */
     return status;
 }
 

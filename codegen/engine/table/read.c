@@ -222,13 +222,14 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
     uint64_t word = 0;
     const uint64_t hash = of->hash_key(key_row, NULL);
     const bool notes = ae_reader_notes(reader);
-    if (notes)
-        ae_reads_key(&reader->session->txn.reads, table, hash);
     ae_hash_walk_start(&walk, &db->hashes[table], ae_hash_tag(hash));
     for (;;) {
         const ae_hash_entry *entry = ae_hash_walk_next(&walk, &word);
-        if (entry == NULL)
+        if (entry == NULL) {
+            if (notes)
+                ae_reads_key(&reader->session->txn.reads, table, hash);
             return false;
+        }
         /* Racy: a stale hint fails one of the three tests below. */
         const ae_ref hint = ae_load32(&entry->hint);
         ae_version *version = hint == 0 ? NULL : ae_at(&db->segment, hint);
@@ -244,8 +245,11 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
         if (version == NULL)
             continue;
         view_fill(db, view, version);
-        if (of->key_equal(view->row, view->base, key_row, NULL))
-            return true;
+        if (!of->key_equal(view->row, view->base, key_row, NULL))
+            continue;
+        if (notes)
+            ae_reads_row(&reader->session->txn.reads, table, hash, ae_hash_anchor(word));
+        return true;
     }
 }
 

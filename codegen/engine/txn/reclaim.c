@@ -12,6 +12,7 @@
  *   4 it is named in the magazine's register, then taken off the limbo
  *   5 it counts as stock
  */
+#include "base/os.h"
 #include "proc/feed.h"
 #include "txn/entries.h"
 #include "txn/prune.h"
@@ -36,6 +37,8 @@
  * dead one pins little, and seldom enough that the 10 microseconds of the look cost a living reader
  * nothing. */
 #define RECLAIM_LAG 1024u
+/* ... and no more often than this, by all together. */
+#define RECLAIM_LAG_NS 8000000u
 
 /* Versions that walks along rows may look at for each commit, saved up for some: a walk past many
  * that a watch has not read yet must not be taken for every one behind them. */
@@ -288,6 +291,14 @@ static void laggards_reap(aero_session *session)
     if (clock - session->horizon < RECLAIM_LAG || clock - session->lag_looked < RECLAIM_LAG)
         return;
     session->lag_looked = clock;
+    /* One look does for all: where more processes run than there are processors, most of them hold
+     * the horizon back, and are alive. */
+    ae_a64 *place = &db->proc.shared->lag_due_ns;
+    const uint64_t due = ae_load64(place);
+    const uint64_t now = ae_os_coarse_ns();
+    if ((now < due && due - now <= 2 * (uint64_t)RECLAIM_LAG_NS) ||
+        !ae_cas64(place, due, now + RECLAIM_LAG_NS))
+        return;
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
     for (uint32_t slot = 0; slot < high; slot++) {
         const uint64_t snapshot = ae_load64_acquire(&ae_slot_at(&db->proc, slot)->snapshot);
