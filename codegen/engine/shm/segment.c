@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crc.h"
 #include "base/os.h"
 
 #define SEGMENT_MAGIC 0x3147455345524541ull /* "AERESEG1" */
@@ -26,17 +27,9 @@ static uint32_t machine_tag(void)
            (uint32_t)(sysconf(_SC_PAGESIZE) >> 10);
 }
 
-/* CRC-32C (Castagnoli), bit by bit: the header is short and checked once. */
 static uint32_t header_checksum(const ae_segment_header *header)
 {
-    const uint8_t *bytes = (const uint8_t *)header;
-    uint32_t crc = ~0u;
-    for (size_t at = 8; at < offsetof(ae_segment_header, checksum); at++) {
-        crc ^= bytes[at];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0x82f63b78u & (0u - (crc & 1u)));
-    }
-    return ~crc;
+    return ae_crc32c(0, (const uint8_t *)header + 8, offsetof(ae_segment_header, checksum) - 8);
 }
 
 /* Make sure storage lies behind [0, end).  Any process may do it; the work is idempotent, so a
@@ -54,7 +47,15 @@ static aero_status reserve_until(ae_segment *segment, uint64_t end, aero_error *
     step = step < AE_EXTENT_MIN ? AE_EXTENT_MIN : step > AE_EXTENT_MAX ? AE_EXTENT_MAX : step;
     uint64_t goal = reserved + step > end ? reserved + step : end;
     goal = (goal + AE_PAGE_SIZE - 1) & ~(uint64_t)(AE_PAGE_SIZE - 1);
+    const bool huge = goal >= AE_HUGE_LEAST && goal > ae_load64(&header->small);
+    if (huge)
+        goal = (goal + AE_OS_HUGE_SIZE - 1) & ~(AE_OS_HUGE_SIZE - 1);
     goal = goal > segment->size ? segment->size : goal;
+    /* Before the reservation, which then finds nothing left to do.  The first time what is there
+     * already becomes huge, too. */
+    const uint64_t from = reserved < AE_HUGE_LEAST ? 0 : reserved;
+    if (huge && !ae_os_huge(segment->fd, segment->base, from, goal - from))
+        ae_store64(&header->small, 2 * goal); /* then perhaps there are some */
     if (segment->fd >= 0) {
         int failure = ae_os_reserve(segment->fd, reserved, goal - reserved);
         if (failure != 0 && goal > end) {

@@ -64,6 +64,7 @@ typedef struct ae_segment_header {
     ae_a64 reserved; /* 136 bytes with storage behind them */
     ae_a32 poisoned; /* 144 set once an invariant is seen broken; nothing is written from then on */
     ae_a32 holes;    /* 148 runs given back by reapers: a hint */
+    ae_a64 small;    /* 152 up to this size no huge pages are asked for: they were dear.  A hint */
 } ae_segment_header;
 
 typedef struct ae_segment {
