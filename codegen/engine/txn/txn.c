@@ -85,6 +85,9 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->generation = ae_load64(&slot->generation);
     if (explicit_)
         ae_store64(&slot->began_ns, ae_os_monotonic_ns());
+    /* Release: before the snapshot; pairs with ae_snapshots_take. */
+    if (explicit_ && !txn->tracks)
+        ae_store32_release(&slot->plain, 1);
     txn->snapshot = 0;
     txn->fresh = false; /* there is none to renew */
     if (!explicit_)
