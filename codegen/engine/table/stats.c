@@ -94,14 +94,14 @@ static void add_memory(stat_list *list)
 {
     const aero_db *db = list->db;
     const ae_heap *heap = &db->heap;
-    const uint64_t used = ae_load64(&db->segment.header->used);
+    const uint64_t left = ae_pages_free(&db->segment) << AE_PAGE_SHIFT;
     uint64_t blocks = 0;
     uint64_t free = 0;
     int32_t item = 0;
     add(list, "segment_size", db->segment.size);
-    add(list, "segment_used", used);
+    add(list, "segment_used", above(db->segment.size, left));
     add(list, "segment_reserved", ae_load64(&db->segment.header->reserved));
-    add(list, "segment_free", above(db->segment.size, used));
+    add(list, "segment_free", left);
     add(list, "bytes_fixed", (uint64_t)db->segment.header->first_page << AE_PAGE_SHIFT);
     add(list, "bytes_queue", (db->queue.mask + 1) * sizeof(ae_queue_entry));
     for (uint32_t pool = 0; pool < heap->pool_count; pool++)

@@ -11,6 +11,7 @@
  *   4 it is named in the magazine's register, then taken off the limbo
  *   5 it counts as stock
  */
+#include "base/os.h"
 #include "proc/feed.h"
 #include "txn/entries.h"
 #include "txn/visibility_inline.h"
@@ -33,6 +34,15 @@
  * dead one pins little, and seldom enough that the 10 microseconds of the look cost a living reader
  * nothing. */
 #define RECLAIM_LAG 1024u
+
+/* When fewer pages than one in so many can be had, free slabs are looked for before somebody needs
+ * them. */
+#define RECLAIM_PAGES_SHARE 16u
+
+/* Who found the segment full waits for slabs that go out of service, while the clock moves: twice
+ * for the horizon; where the log's writer is behind, so long. */
+#define RECLAIM_TURNS 64u
+#define RECLAIM_PAUSE_NS 1000000u
 
 bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
 {
@@ -199,15 +209,36 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
         (void)ae_block_reclaim(&db->proc, slot, session->horizon);
 }
 
+/* Slabs that are free as a whole go out of service, and back to all kinds of use. */
+static uint32_t slabs_drain(aero_db *db, uint32_t slot)
+{
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    uint32_t pool = 0;
+    uint32_t index = 0;
+    uint32_t drained = 0;
+    for (ae_ref ref; (ref = ae_heap_drain(&db->heap, &at->cache, slot, &pool, &index)) != 0;) {
+        ae_slab_retire(&db->proc, slot, ref);
+        drained++;
+    }
+    return drained;
+}
+
+/* Are there few pages left for those who need some? */
+static bool pages_are_few(const aero_db *db)
+{
+    return ae_pages_free(&db->segment) < (db->segment.size >> AE_PAGE_SHIFT) / RECLAIM_PAGES_SHARE;
+}
+
 void ae_reclaim_idle(const aero_session *session, uint64_t turn)
 {
     aero_db *db = session->db;
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
+    const bool few = pages_are_few(db);
     for (uint32_t step = 0; step < high; step++) {
         const uint32_t index = (uint32_t)((turn + step) % high);
-        const ae_slot *at = ae_slot_at(&db->proc, index);
+        ae_slot *at = ae_slot_at(&db->proc, index);
         uint32_t slot = 0;
-        if ((ae_load32(&at->limbo_head) == 0 && ae_load32(&at->block_head) == 0) ||
+        if ((!few && ae_load32(&at->limbo_head) == 0 && ae_load32(&at->block_head) == 0) ||
             ae_load64_acquire(&at->owner) != 0 ||
             ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
             continue;
@@ -218,6 +249,10 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
         (void)ae_block_reclaim(&db->proc, slot, horizon);
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, horizon);
+        if (few) {
+            (void)ae_heap_flush(&db->heap, &at->cache, slot);
+            (void)slabs_drain(db, slot);
+        }
         ae_slot_release(&db->proc, slot);
         return;
     }
@@ -277,7 +312,40 @@ bool ae_reclaim_hard(aero_session *session)
             break;
         freed += reclaim_everywhere(session, &stock);
     }
+    if (session->txn.open) {
+        if (ae_load64(&ae_slot_at(&db->proc, session->txn.slot)->snapshot) == 0)
+            (void)ae_snapshot_publish(&db->proc,
+                                      &ae_slot_at(&db->proc, session->txn.slot)->snapshot);
+        (void)slabs_drain(db, session->txn.slot);
+    }
     return freed + stock > 0;
+}
+
+/* Slabs out of service whose pages are not back yet. */
+static bool slabs_wait(const aero_db *db)
+{
+    const ae_segment_header *header = db->segment.header;
+    return ae_load32(&header->given) != ae_load32(&header->returned);
+}
+
+void ae_reclaim_after(aero_session *session)
+{
+    const aero_db *db = session->db;
+    const bool full = session->full;
+    uint64_t stock = 0;
+    ae_reclaim_tick(session);
+    for (uint32_t turn = 0; turn < RECLAIM_TURNS && full && slabs_wait(db); turn++) {
+        const uint64_t horizon = session->horizon;
+        const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+        (void)reclaim_everywhere(session, &stock);
+        if (session->horizon < clock && session->horizon == horizon)
+            break; /* somebody holds it */
+        ae_reclaim_tick(session);
+        if (ae_load64_acquire(&db->proc.shared->clock) == clock)
+            ae_os_sleep_ns(RECLAIM_PAUSE_NS); /* the log's writer is behind */
+        else
+            session->ticks++; /* there may be memory, whoever has moved the clock */
+    }
 }
 
 void ae_reclaim_tick(aero_session *session)

@@ -201,7 +201,7 @@ void ae_txn_rollback(aero_session *session)
     /* The nodes that lost their entries were retired at the present clock, and would wait for the
      * next commit: which may need them. */
     if (session->full || nodes >= ROLLBACK_NODES)
-        ae_reclaim_tick(session);
+        ae_reclaim_after(session);
 }
 
 /* Validate what has been decided since the snapshot while there is much of it, outside the queue:
