@@ -35,8 +35,9 @@ UNDEFINED = "-fsanitize=undefined,float-divide-by-zero,implicit-conversion,nulla
 VARIANTS: dict[str, tuple[str, ...]] = {
     "plain": ("gcc", *BASE, "-O1", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"),
     "asan": (*CLANG, "-fsanitize=address", UNDEFINED, "-fno-sanitize-recover=all"),
-    # The test program brings ae_crash_point() along: base/atomics.h.
-    "crash": ("gcc", *BASE, "-O1", "-DAE_CRASH_POINTS"),
+    # The test program brings ae_crash_point() along: base/atomics.h.  Few rows are several runs of
+    # an index that is filled.
+    "crash": ("gcc", *BASE, "-O1", "-DAE_CRASH_POINTS", "-DAE_BUILD_KEYS=64u"),
     # ... and this one ae_file_hook(): base/os_file.h.
     "faults": ("gcc", *BASE, "-O1", "-DAE_FILE_HOOK"),
     "tsan": (*CLANG, "-fsanitize=thread"),

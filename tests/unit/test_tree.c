@@ -209,6 +209,62 @@ static void model_run(uint32_t width)
 
 /* Goal: T2, T3, T6, order and bounds.  Method: random steps against a sorted array, for each width,
  * with removed and reused nodes. */
+/* The first `count` keys of the model, put in by one fill, in pieces of different lengths. */
+static void model_fill(tree_place *at, model *of, uint32_t count)
+{
+    static uint64_t words[KEYS * AE_TREE_WORDS_MAX];
+    static ae_ref anchors[KEYS];
+    ae_tree_fill fill;
+    for (uint32_t index = 0; index < count; index++) {
+        memcpy(words + (size_t)index * of->width, of->keys[index].words, of->width * sizeof *words);
+        anchors[index] = of->keys[index].anchor;
+        of->there[index] = true;
+    }
+    of->count = count;
+    ae_tree_fill_start(&fill, &at->tree, at->slot);
+    for (uint32_t done = 0, piece = 1; done < count; done += piece, piece = piece * 3 % 1000 + 1) {
+        piece = piece < count - done ? piece : count - done;
+        assert_int_equal(
+            ae_tree_fill_add(&fill, words + (size_t)done * of->width, anchors + done, piece, NULL),
+            AERO_OK);
+    }
+    assert_int_equal(tree_shape(at).nodes, 0); /* nobody sees it before the end */
+    assert_int_equal(ae_tree_fill_end(&fill, NULL), AERO_OK);
+}
+
+/* Goal: a tree that is filled at once is as good as any.  Method: of each width and of sizes around
+ * what nodes hold; compare with the model, also after it was written to, and until it is empty. */
+static void test_a_tree_is_filled_at_once(void **state)
+{
+    static const uint32_t counts[] = {0, 1, 53, 54, 55, 109, KEYS};
+    static model of;
+    test_store store;
+    tree_place at;
+    uint64_t random = test_seed("filled trees");
+    (void)state;
+    store_open(&store, 64 << 20);
+    for (uint32_t width = 1; width <= AE_TREE_WORDS_MAX; width++)
+        for (uint32_t pick = 0; pick < sizeof counts / sizeof counts[0]; pick++) {
+            const ae_ref root = tree_start(&at, &store, width);
+            model_make(&of, width, &random);
+            model_fill(&at, &of, counts[pick]);
+            const ae_tree_shape shape = tree_shape(&at);
+            assert_int_equal(shape.entries, counts[pick]);
+            assert_int_equal(shape.nodes, shape.leaves + shape.inners);
+            for (uint32_t step = 0; step < 1000; step++) {
+                model_step(&at, &of, &random, step < 500);
+                if (step % 200 == 0)
+                    tree_tick(&store, &at);
+            }
+            model_compare(&at, &of, &random);
+            for (uint32_t index = 0; index < KEYS; index++)
+                assert_int_equal(tree_take_out(&at, &of.keys[index]), of.there[index]);
+            assert_int_equal(tree_shape(&at).nodes, 0);
+            tree_drop(&at, root);
+        }
+    store_close(&store);
+}
+
 static void test_one_word_agrees_with_a_model(void **state)
 {
     (void)state;
@@ -648,6 +704,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_two_words_agree_with_a_model),
     cmocka_unit_test(test_three_words_agree_with_a_model),
     cmocka_unit_test(test_four_words_agree_with_a_model),
+    cmocka_unit_test(test_a_tree_is_filled_at_once),
     cmocka_unit_test(test_leaves_are_filled_whatever_the_order),
     cmocka_unit_test(test_leaves_with_few_entries_are_joined),
     cmocka_unit_test(test_an_inner_node_that_was_given_up_grows_again),

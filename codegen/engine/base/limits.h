@@ -45,6 +45,12 @@
 /* A transaction's writes: the mark has 28 bits for the sequence number of a write. */
 #define AE_WRITES_MAX ((1u << 28) - 2u)
 
+/* Keys that are sorted together when an index is made: their memory, twice 8 (width + 1) bytes each,
+ * is private and given back. */
+#ifndef AE_BUILD_KEYS
+#define AE_BUILD_KEYS ((size_t)1 << 20)
+#endif
+
 /* Commits of a segment: retired blocks keep the number of one in 52 bits.  A million a second last
  * 70 years; then the database is read-only until it is dumped and loaded. */
 #define AE_COMMITS_MAX ((uint64_t)1 << 51)

@@ -31,9 +31,17 @@ typedef struct loaded {
     uint32_t rows;
 } loaded;
 
-static aero_status block_take(ae_crew *crew, aero_session *session, loaded *block)
+/* How many rows like those of the last block the rest of the file has room for, and that block. */
+static uint64_t rows_expected(const ae_checkpoint_file *file)
+{
+    const uint64_t size = file->payload_size + sizeof(ae_block_head);
+    return ((file->size - file->offset) / size + 1) * file->block_rows;
+}
+
+static aero_status block_take(ae_crew *crew, ae_sink *sink, loaded *block)
 {
     load *at = crew->context;
+    aero_session *session = sink->session;
     ae_checkpoint_file *file = at->file;
     aero_status status = AERO_OK;
     block->payload = NULL;
@@ -53,6 +61,9 @@ static aero_status block_take(ae_crew *crew, aero_session *session, loaded *bloc
         file->buffer = buffer;
         file->capacity = capacity;
         at->done = block->payload == NULL;
+        /* With the lock: before anybody has another block of the table. */
+        if (status == AERO_OK && !at->done)
+            status = ae_sink_expect(sink, block->payload, block->size, rows_expected(file));
     }
     ae_crew_unlock(crew);
     return status;
@@ -82,7 +93,7 @@ static aero_status load_work(ae_crew *crew, aero_session *session)
     sink.file = at->file->path;
     sink.fresh = true;
     while (status == AERO_OK) {
-        status = block_take(crew, session, &block);
+        status = block_take(crew, &sink, &block);
         if (status != AERO_OK || block.payload == NULL)
             break;
         status = block_apply(&sink, &block);

@@ -30,6 +30,7 @@ aero_status ae_sink_open(ae_sink *sink, aero_session *session, enum ae_stack sta
     sink->session = session;
     sink->schema = session->db->schema;
     sink->stack = stack;
+    sink->expected = UINT32_MAX;
     sink->stride = widest(sink->schema);
     sink->images = aligned_alloc(64, (size_t)SINK_ROWS * sink->stride);
     if (sink->images == NULL)
@@ -160,6 +161,22 @@ aero_status ae_sink_apply(ae_sink *sink, const uint8_t *data, size_t size)
             return status;
         sink->operations++;
     }
+}
+
+aero_status ae_sink_expect(ae_sink *sink, const uint8_t *data, size_t size, uint64_t rows)
+{
+    aero_session *session = sink->session;
+    ae_ops ops = {.stack = sink->stack, .schema = sink->schema, .data = data, .left = size};
+    ae_op op;
+    aero_status status = ae_ops_next(&ops, &op, &session->error);
+    if (status != AERO_OK || op.data == NULL || op.table == sink->expected)
+        return status;
+    sink->expected = op.table;
+    ae_hash *hash = &session->db->hashes[op.table];
+    status = sink_begin(sink);
+    if (status == AERO_OK)
+        status = ae_hash_expect(hash, session->txn.slot, rows, &session->error);
+    return status == AERO_OK ? AERO_OK : sink_fail(sink, status);
 }
 
 aero_status ae_sink_close(ae_sink *sink, bool keep)

@@ -18,6 +18,7 @@ typedef struct ae_sink {
     bool filtered;    /* what is of other tables than `only` is left out */
     bool whole;       /* only ae_sink_commit ends a transaction */
     uint32_t only;
+    uint32_t expected; /* table of the last ae_sink_expect */
     /* Inserted rows of one table that wait to be written together. */
     char *images;
     size_t stride;
@@ -31,6 +32,9 @@ typedef struct ae_sink {
 aero_status ae_sink_open(ae_sink *sink, aero_session *session, enum ae_stack stack);
 /* Apply a run of operations.  The bytes must live until the next call of ae_sink_flush. */
 aero_status ae_sink_apply(ae_sink *sink, const uint8_t *data, size_t size);
+/* A run of rows is about to be applied, and `rows` may come of its table.  Nobody else applies rows
+ * of that table meanwhile. */
+aero_status ae_sink_expect(ae_sink *sink, const uint8_t *data, size_t size, uint64_t rows);
 /* Write what waits; the bytes are no longer needed. */
 aero_status ae_sink_flush(ae_sink *sink);
 /* Commit what has been flushed: it gets a number of its own. */

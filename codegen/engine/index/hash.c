@@ -13,6 +13,10 @@
 /* A frozen shard with fewer live entries than this is rewritten, not split: removals filled it. */
 #define SPLIT_ENTRIES_MIN 280u
 #endif
+/* Rows per shard that is made for rows to come: chance brings hardly one to where it splits. */
+#define EXPECT_PER_SHARD (AE_HASH_ENTRIES * 2 / 3)
+/* Of a segment, shards for rows that may never come take at most one in this. */
+#define EXPECT_SHARE 16u
 /* Rows per shard for sizing the directory: a shard is between 42 % and 84 % full. */
 #define ROWS_PER_SHARD 160u
 #define ROW_BYTES_LEAST 128u
@@ -302,6 +306,46 @@ static aero_status root_make(ae_hash *hash, uint32_t slot, aero_error *error)
     return AERO_OK;
 }
 
+/* How many bits of tags the shards share that so many rows fill. */
+static uint32_t expect_depth(const ae_hash *hash, uint64_t rows)
+{
+    const uint64_t most = hash->proc->heap->segment->size / EXPECT_SHARE / sizeof(ae_shard);
+    uint32_t depth = 0;
+    while (depth < hash->bits && ((uint64_t)2 << depth) <= most && rows >> depth > EXPECT_PER_SHARD)
+        depth++;
+    return depth;
+}
+
+aero_status ae_hash_expect(ae_hash *hash, uint32_t slot, uint64_t rows, aero_error *error)
+{
+    ae_slot *at = ae_slot_at(hash->proc, slot);
+    const uint32_t depth = expect_depth(hash, rows);
+    if (depth == 0 || ae_load32_acquire(&hash->root->root_shard) != 0)
+        return AERO_OK;
+    for (uint32_t prefix = 0; prefix < 1u << depth; prefix++) {
+        ae_ref ref = 0;
+        const aero_status status = shard_new(hash, slot, &ref, error);
+        if (status != AERO_OK)
+            return status;
+        ae_shard *shard = ae_at(hash->proc->heap->segment, ref);
+        uint32_t first = 0;
+        uint32_t count = 0;
+        shard->depth = depth;
+        shard->prefix = prefix;
+        ae_store32(&shard->block.extra, slot + 1);
+        ae_store64_release(&shard->block.word, AE_WORD_OWNED);
+        shard_range(hash, shard, &first, &count);
+        for (uint32_t index = first; index < first + count; index++)
+            ae_store32_release(&hash->directory[index], ref);
+        /* Nothing leads to it any more once the directory is full; it says that there are rows. */
+        if (prefix == 0)
+            ae_store32_release(&hash->root->root_shard, ref);
+        ae_heap_linked(&at->cache, ref);
+        AE_CRASH_POINT("hash.expected");
+    }
+    return AERO_OK;
+}
+
 void ae_hash_recover(ae_hash *hash, uint32_t slot)
 {
     ae_slot *at = ae_slot_at(hash->proc, slot);
@@ -363,7 +407,8 @@ static enum probe_result shard_probe(ae_shard *shard, uint32_t tag, ae_hash_matc
         if ((seen & AE_HASH_FROZEN) != 0)
             return PROBE_SPLIT;
         if (seen == 0) {
-            if (path->entry == NULL && steps < shard->probe_max)
+            /* Mostly without a look at the shard's header, which would be a miss of its own. */
+            if (path->entry == NULL && (steps < PROBE_MAX || steps < shard->probe_max))
                 path->entry = at;
             break;
         }

@@ -193,6 +193,10 @@ typedef bool (*ae_hash_match)(void *context, ae_ref anchor);
 aero_status ae_hash_put(ae_hash *hash, uint32_t slot, uint32_t tag, ae_hash_match match,
                         void *context, ae_ref anchor, ae_ref hint, ae_ref *found,
                         ae_hash_entry **entry, aero_error *error);
+/* About so many rows come to a table that has had none, and nobody else is at it: make its shards
+ * at once instead of splitting them all, one size after another.  Too few or too many do no harm.
+ * Errors: FULL; then the table is of no use. */
+aero_status ae_hash_expect(ae_hash *hash, uint32_t slot, uint64_t rows, aero_error *error);
 /* Remove the anchor's entry; no harm when it is gone already. */
 aero_status ae_hash_remove(ae_hash *hash, uint32_t slot, uint32_t tag, ae_ref anchor,
                            aero_error *error);

@@ -283,14 +283,6 @@ bool ae_key_values_equal(const aero_table *of, const ae_key_shape *shape, const 
 
 /* ---- sorting -------------------------------------------------------------------------------- */
 
-static inline bool item_before(const uint64_t *left, const uint64_t *right, uint32_t width)
-{
-    for (uint32_t word = 0; word < width; word++)
-        if (left[word] != right[word])
-            return left[word] < right[word];
-    return ae_key_item_anchor(left, width) < ae_key_item_anchor(right, width);
-}
-
 static inline void sort_few(uint64_t *items, size_t count, const uint32_t width)
 {
     const size_t stride = width + 1;
@@ -298,7 +290,7 @@ static inline void sort_few(uint64_t *items, size_t count, const uint32_t width)
         uint64_t item[AE_KEY_WORDS_MAX + 1];
         memcpy(item, items + at * stride, stride * sizeof *item);
         size_t to = at;
-        for (; to > 0 && item_before(item, items + (to - 1) * stride, width); to--)
+        for (; to > 0 && ae_key_item_before(item, items + (to - 1) * stride, width); to--)
             memcpy(items + to * stride, items + (to - 1) * stride, stride * sizeof *item);
         memcpy(items + to * stride, item, stride * sizeof *item);
     }
@@ -380,7 +372,7 @@ size_t ae_key_pack(const uint64_t *items, size_t count, uint32_t width, uint64_t
     size_t packed = 0;
     for (size_t at = 0; at < count; at++) {
         const uint64_t *item = items + at * stride;
-        if (at > 0 && !item_before(item - stride, item, width))
+        if (at > 0 && !ae_key_item_before(item - stride, item, width))
             continue; /* sorted, and not before: equal */
         memcpy(words + packed * width, item, width * sizeof *words);
         anchors[packed++] = ae_key_item_anchor(item, width);

@@ -62,6 +62,13 @@ static inline ae_ref ae_key_item_anchor(const uint64_t *item, uint32_t width)
 {
     return (ae_ref)item[width];
 }
+static inline bool ae_key_item_before(const uint64_t *left, const uint64_t *right, uint32_t width)
+{
+    for (uint32_t word = 0; word < width; word++)
+        if (left[word] != right[word])
+            return left[word] < right[word];
+    return ae_key_item_anchor(left, width) < ae_key_item_anchor(right, width);
+}
 
 /* Sort by words, then anchor.  `scratch` has room for as many; the result lies in one of the two,
  * which is returned. */

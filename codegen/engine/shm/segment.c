@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crc.h"
 #include "base/os.h"
 #include "shm/segment_private.h"
 
@@ -27,17 +28,9 @@ static uint32_t machine_tag(void)
            (uint32_t)(sysconf(_SC_PAGESIZE) >> 10);
 }
 
-/* CRC-32C (Castagnoli), bit by bit: the header is short and checked once. */
 static uint32_t header_checksum(const ae_segment_header *header)
 {
-    const uint8_t *bytes = (const uint8_t *)header;
-    uint32_t crc = ~0u;
-    for (size_t at = 8; at < offsetof(ae_segment_header, checksum); at++) {
-        crc ^= bytes[at];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0x82f63b78u & (0u - (crc & 1u)));
-    }
-    return ~crc;
+    return ae_crc32c(0, (const uint8_t *)header + 8, offsetof(ae_segment_header, checksum) - 8);
 }
 
 aero_status aei_segment_reserve(ae_segment *segment, uint64_t end, aero_error *error)

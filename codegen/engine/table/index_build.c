@@ -13,7 +13,7 @@
  *
  * Progress: waits for nobody.  If the maker dies, the reaper takes the place back.
  */
-#include "table/index_build.h"
+#include "table/index_build_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +22,6 @@
 #include "table/table_private.h"
 #include "txn/entries.h"
 
-/* Keys sorted together: their memory, twice 8 (width + 1) bytes each, is private and given back. */
-#define BUILD_KEYS ((size_t)1 << 20)
-/* Keys put in one call. */
-#define BUILD_PIECE 16384u
 /* Versions fetched ahead, as in a scan. */
 #define BUILD_AHEAD 32u
 /* How long to go on trying when others are in the way. */
@@ -36,19 +32,7 @@
 /* In the caller's bits of a key: its version was not committed when it was read. */
 #define KEY_PENDING ((uint64_t)1 << 32)
 
-typedef struct build {
-    aero_session *session;
-    aero_db *db;
-    const aero_table *of;
-    uint32_t table;
-    uint32_t number;
-    ae_key_shape shape;
-    ae_tree tree;
-    uint64_t *items; /* BUILD_KEYS, and as much scratch behind */
-    size_t count;
-    uint64_t *words; /* BUILD_PIECE keys, packed */
-    ae_ref *anchors;
-} build;
+typedef aei_build build;
 
 /* ---- putting -------------------------------------------------------------------------------- */
 
@@ -83,12 +67,12 @@ static void pending_check(const build *of, const uint64_t *item)
 static aero_status keys_put(build *of)
 {
     const size_t stride = of->shape.width + 1;
-    const uint64_t *items = ae_key_sort(of->items, of->items + BUILD_KEYS * stride, of->count,
-                                        of->shape.width);
+    const uint64_t *items = ae_key_sort(of->items, of->scratch, of->count, of->shape.width);
     aero_status status = AERO_OK;
-    for (size_t first = 0; first < of->count && status == AERO_OK; first += BUILD_PIECE) {
+    for (size_t first = 0; first < of->count && status == AERO_OK; first += AEI_BUILD_PIECE) {
         const size_t left = of->count - first;
-        status = piece_put(of, items + first * stride, left < BUILD_PIECE ? left : BUILD_PIECE);
+        status = piece_put(of, items + first * stride,
+                           left < AEI_BUILD_PIECE ? left : AEI_BUILD_PIECE);
     }
     atomic_thread_fence(memory_order_seq_cst); /* put before looking; pairs with ae_entries_drop */
     for (size_t at = 0; at < of->count && status == AERO_OK; at++)
@@ -136,13 +120,13 @@ static aero_status slab_take(build *of, const ae_slab *slab)
         __builtin_prefetch(object + BUILD_AHEAD * size);
         __builtin_prefetch(object + BUILD_AHEAD * size + 64);
         version_take(of, (const ae_version *)(const void *)object);
-        if (of->count == BUILD_KEYS)
-            status = keys_put(of);
+        if (of->count == AE_BUILD_KEYS)
+            status = of->full(of);
     }
     return status;
 }
 
-static aero_status versions_take(build *of)
+aero_status aei_build_read(aei_build *of)
 {
     const ae_pool *pool = &of->db->heap.pools[ae_heap_version_pool(of->table)];
     const uint32_t slabs = ae_pool_slab_count(pool);
@@ -153,7 +137,7 @@ static aero_status versions_take(build *of)
             status = slab_take(of, slab);
         AE_CRASH_POINT("build.slab");
     }
-    return status == AERO_OK ? keys_put(of) : status;
+    return status == AERO_OK ? of->full(of) : status;
 }
 
 /* ---- unique --------------------------------------------------------------------------------- */
@@ -246,7 +230,7 @@ static aero_status group_check(const build *of, const group *equal)
 }
 
 /* Walk all entries, group by group. */
-static aero_status unique_check(build *of)
+aero_status aei_build_check(const aei_build *of)
 {
     const uint32_t width = of->shape.width;
     ae_tree_cursor cursor;
@@ -282,36 +266,48 @@ static aero_status unique_check(build *of)
 
 /* ---- create --------------------------------------------------------------------------------- */
 
-/* The place is claimed, or deferred: fill it. */
-static aero_status build_fill(build *of, bool claimed, bool unique)
+aero_status aei_build_open(aei_build *of)
 {
     aero_session *session = of->session;
-    const size_t stride = of->shape.width + 1;
+    const size_t item = (of->shape.width + 1) * sizeof *of->items;
     ae_index_place *place = ae_catalog_place(&of->db->catalog, of->table, of->number);
     if (!ae_catalog_tree(&of->db->catalog, place, &of->shape, &of->tree))
         return ae_fail(&session->error, AERO_CORRUPT, "index %u of %s is damaged", of->number,
                        of->of->name);
-    of->items = malloc(2 * BUILD_KEYS * stride * sizeof *of->items);
-    of->words = malloc(BUILD_PIECE * of->shape.width * sizeof *of->words);
-    of->anchors = malloc(BUILD_PIECE * sizeof *of->anchors);
-    aero_status status = AERO_OK;
-    if (of->items == NULL || of->words == NULL || of->anchors == NULL)
-        status = ae_fail(&session->error, AERO_NO_MEMORY, "no memory to sort the keys of an index");
-    if (status == AERO_OK && claimed)
-        ae_catalog_building(&of->db->catalog, session->txn.slot, of->table, of->number);
-    if (status == AERO_OK)
-        status = versions_take(of);
-    if (status == AERO_OK && unique)
-        status = unique_check(of);
+    of->items = malloc(AE_BUILD_KEYS * item);
+    of->scratch = malloc(AE_BUILD_KEYS * item);
+    of->words = malloc(AEI_BUILD_PIECE * of->shape.width * sizeof *of->words);
+    of->anchors = malloc(AEI_BUILD_PIECE * sizeof *of->anchors);
+    return of->items != NULL && of->scratch != NULL && of->words != NULL && of->anchors != NULL
+               ? AERO_OK
+               : aei_build_no_memory(of);
+}
+
+void aei_build_close(aei_build *of)
+{
     free(of->items);
+    free(of->scratch);
     free(of->words);
     free(of->anchors);
+}
+
+/* The place is claimed: fill it. */
+static aero_status build_fill(build *of, bool unique)
+{
+    aero_status status = aei_build_open(of);
+    if (status == AERO_OK) {
+        ae_catalog_building(&of->db->catalog, of->session->txn.slot, of->table, of->number);
+        status = aei_build_read(of);
+    }
+    if (status == AERO_OK && unique)
+        status = aei_build_check(of);
+    aei_build_close(of);
     return status;
 }
 
 /* What was replaced in a tree, and trees that were dropped, can be given back once nobody is left
  * who may be in them: often at once. */
-static void tidy_up(aero_session *session)
+void aei_build_tidy(aero_session *session)
 {
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
@@ -336,7 +332,8 @@ static aero_status create_once(aero_session *session, uint32_t table, const ae_k
                 .db = session->db,
                 .of = &session->db->schema->tables[table],
                 .table = table,
-                .shape = *shape};
+                .shape = *shape,
+                .full = keys_put};
     aero_status status = ae_txn_begin(session, AERO_ISOLATION_SNAPSHOT, false);
     if (status != AERO_OK)
         return status;
@@ -344,13 +341,13 @@ static aero_status create_once(aero_session *session, uint32_t table, const ae_k
     ae_catalog *catalog = &session->db->catalog;
     status = ae_catalog_claim(catalog, slot, table, shape, unique, &of.number, &session->error);
     if (status == AERO_OK) {
-        status = build_fill(&of, true, unique);
+        status = build_fill(&of, unique);
         if (status == AERO_OK)
             ae_catalog_ready(catalog, slot, table, of.number, session->txn.snapshot);
         else
             ae_catalog_abandon(catalog, slot, table, of.number);
     }
-    tidy_up(session);
+    aei_build_tidy(session);
     (void)ae_txn_commit(session); /* nothing was written: this only ends it */
     return status;
 }
@@ -401,46 +398,6 @@ aero_status ae_index_create(aero_session *session, uint32_t table, const uint32_
     }
 }
 
-/* ---- filling a new segment ------------------------------------------------------------------ */
-
-void ae_index_defer(const aero_db *db)
-{
-    for (uint32_t table = 0; table < db->schema->table_count; table++)
-        ae_catalog_defer(&db->catalog, table);
-}
-
-bool ae_index_deferred(const aero_db *db, uint32_t table, uint32_t number)
-{
-    const ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
-    return number < AE_INDEXES_MAX &&
-           ae_index_phase_of(ae_load64_acquire(&place->state)) == AE_INDEX_READY &&
-           (ae_catalog_maintained(&db->catalog, table) >> number & 1) == 0;
-}
-
-aero_status ae_index_fill(aero_session *session, uint32_t table, uint32_t number)
-{
-    aero_db *db = session->db;
-    const ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
-    build of = {.session = session,
-                .db = db,
-                .of = &db->schema->tables[table],
-                .table = table,
-                .number = number};
-    AE_ALWAYS(ae_index_deferred(db, table, number));
-    if (!ae_catalog_shape(&db->catalog, table, place, &of.shape))
-        return ae_fail(&session->error, AERO_CORRUPT, "index %u of %s is damaged", number,
-                       of.of->name);
-    aero_status status = ae_txn_begin(session, AERO_ISOLATION_SNAPSHOT, false);
-    if (status != AERO_OK)
-        return status;
-    status = build_fill(&of, false, ae_load32(&place->unique) != 0);
-    if (status == AERO_OK)
-        ae_catalog_resume(&db->catalog, table, number, session->txn.snapshot);
-    tidy_up(session);
-    (void)ae_txn_commit(session); /* nothing was written: this only ends it */
-    return status;
-}
-
 /* ---- drop ----------------------------------------------------------------------------------- */
 
 /* The ready index over just these columns, or AE_INDEXES_MAX. */
@@ -475,7 +432,7 @@ aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t 
             &session->error, AERO_NOT_FOUND, "%s has no index over these columns (%s%s)",
             db->schema->tables[table].name, db->schema->tables[table].columns[columns[0]].name,
             count > 1 ? ", …" : "");
-    tidy_up(session);
+    aei_build_tidy(session);
     (void)ae_txn_commit(session); /* nothing was written: this only ends it */
     return status;
 }

@@ -34,7 +34,6 @@ typedef struct bench {
     aero_query *tail;
     aero_query *top;
     aero_query *filter;
-    aero_query *scan;
     uint64_t random;
     double *lat; /* the plain peer: by altitude value, in the order of flights */
     double *lon;
@@ -354,10 +353,6 @@ static void build_queries(bench *all)
     all->top = query_new(all);
     need(aero_query_sort(all->top, COLUMN_UPDATED_AT, 1), all->session, "sort");
     need(aero_query_limit(all->top, TOP, 0), all->session, "limit");
-    all->scan = query_new(all);
-    const aero_value key = value_text("000000000000", KEY_LENGTH);
-    need(aero_query_clause(all->scan, AERO_OP_EQ, COLUMN_ID, 1, &key), all->session, "clause");
-    need(aero_query_using(all->scan, "scan", 4), all->session, "using");
     /* Says nothing, but only after all was planned: what is timed is parse, plan and bind. */
     all->filter = query_new(all);
     open_clause(all, all->filter, AERO_OP_EQ, COLUMN_ALTITUDE, 0);
@@ -439,16 +434,6 @@ static void time_planning(bench *all, int round)
     }
 }
 
-/* A row found by looking at all: what an index or a key saves. */
-static void time_scan(bench *all, int round)
-{
-    uint64_t count = 0;
-    const uint64_t start = now_ns();
-    need(aero_query_count(all->scan, &count), all->session, "count");
-    if (round > 0)
-        report("search", "full scan", round, (double)(now_ns() - start), "ns/search");
-}
-
 /* ---- rounds --------------------------------------------------------------------------------- */
 
 static void run_peer(bench *all, const peer *one, int round, uint64_t width, const char *what,
@@ -517,10 +502,8 @@ int main(int argc, char **argv)
         time_one(&all, "tail", round, all.tail, LOOKUPS / 10, bind_tail);
         time_one(&all, "top", round, all.top, LOOKUPS / 10, bind_nothing);
         time_planning(&all, round);
-        time_scan(&all, round);
     }
-    aero_query *const queries[] = {all.equal, all.range,  all.key, all.tail,
-                                   all.top,   all.filter, all.scan};
+    aero_query *const queries[] = {all.equal, all.range, all.key, all.tail, all.top, all.filter};
     for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++)
         aero_query_free(queries[i]);
     store_close(db, all.session);
