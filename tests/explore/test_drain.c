@@ -1,5 +1,5 @@
-/* Slabs that go out of service: with nothing of them in anybody's hand, never under somebody who may
- * still write there, and neither lost nor doubled with the dead.
+/* Slabs that go out of service: with nothing of them in anybody's hand, never under somebody who
+ * may still write there, and neither lost nor doubled with the dead.
  *
  * variants: explore
  * links: tests/explore * generated/aerostore

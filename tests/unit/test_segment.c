@@ -351,6 +351,12 @@ static bool is_zero(const made *of, uint32_t page, uint32_t count)
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, ((size_t)count << AE_PAGE_SHIFT) - 1) == 0;
 }
 
+static uint64_t pages_free(const made *of)
+{
+    uint64_t all = 0;
+    return ae_pages_free(&of->segment, &all);
+}
+
 static void give_back(made *of, uint32_t page, uint32_t count)
 {
     ae_pages_unsettle(&of->segment, page, count, 3);
@@ -369,20 +375,20 @@ static void test_holes_are_joined_and_cut(void **state)
     uint32_t page = 0;
     (void)state;
     segment_make(&of, "joined");
-    const uint64_t all = ae_pages_free(&of.segment);
+    const uint64_t all = pages_free(&of);
     while (ae_pages_take(&of.segment, 2, 3, &page, &of.error) == AERO_OK) {
         fill(&of, page, 2);
         ae_pages_settle(&of.segment, page, 2);
         pages[count++] = page;
     }
-    assert_int_equal(ae_pages_free(&of.segment), all - 2 * count);
+    assert_int_equal(pages_free(&of), all - 2 * count);
     for (uint32_t turn = 0; turn < count; turn++) {
         const uint32_t at = (turn * 7) % count; /* all of them, if 7 does not divide the count */
         if (count % 7 == 0)
             give_back(&of, pages[turn], 2);
         else
             give_back(&of, pages[at], 2);
-        assert_int_equal(ae_pages_free(&of.segment), all - 2 * count + 2 * (turn + 1));
+        assert_int_equal(pages_free(&of), all - 2 * count + 2 * (turn + 1));
     }
     uint32_t again = 0;
     while (ae_pages_take(&of.segment, 3, 5, &page, &of.error) == AERO_OK) {
@@ -395,7 +401,7 @@ static void test_holes_are_joined_and_cut(void **state)
         again += 3;
     }
     assert_true(again + 3 > 2 * count);
-    assert_int_equal(ae_pages_free(&of.segment), all - again);
+    assert_int_equal(pages_free(&of), all - again);
     segment_drop(&of);
 }
 
@@ -409,7 +415,7 @@ static void test_joining_cut_short_is_undone(void **state)
         uint32_t page = 0;
         const uint32_t none = 0;
         segment_make(&of, "steps");
-        const uint64_t all = ae_pages_free(&of.segment);
+        const uint64_t all = pages_free(&of);
         assert_int_equal(ae_pages_take(&of.segment, 4, 5, &page, &of.error), AERO_OK);
         ae_pages_recover(&of.segment, 5, page_is, &none);
         ae_a32 *map = of.segment.page_map;
@@ -425,7 +431,7 @@ static void test_joining_cut_short_is_undone(void **state)
         if (step > 3)
             ae_store32(&map[page], 0x80000000u | 3u << 8 | 5);
         ae_pages_recover(&of.segment, 5, page_is, &none);
-        assert_int_equal(ae_pages_free(&of.segment), all);
+        assert_int_equal(pages_free(&of), all);
         uint32_t first = 0;
         uint32_t second = 0;
         assert_int_equal(ae_pages_take(&of.segment, 3, 6, &first, &of.error), AERO_OK);

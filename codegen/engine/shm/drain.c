@@ -137,7 +137,12 @@ ae_slab *ae_heap_drained(const ae_heap *heap, ae_ref ref)
     if (ae_page_slab(heap->segment, ref) != page || ref != ae_ref_of(heap->segment, &slab->block) ||
         ae_load64_acquire(&slab->block.word) == 0)
         return NULL;
-    return slab;
+    /* Its length is about to be believed. */
+    const ae_ref last = (page + slab->pages - 1) << (AE_PAGE_SHIFT - 4);
+    const bool whole = slab->pages > 0 && slab->pages < 0x8000u &&
+                       ae_segment_holds(heap->segment, last, AE_PAGE_SIZE) &&
+                       ae_page_slab(heap->segment, last) == page;
+    return whole ? slab : NULL;
 }
 
 void ae_heap_return(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab)

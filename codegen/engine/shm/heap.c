@@ -239,9 +239,7 @@ void aei_slab_offer(ae_heap *heap, ae_slab *slab)
 static aero_status run_take(ae_heap *heap, const ae_pool *of, uint32_t slot, uint32_t pages,
                             uint32_t *page, aero_error *error)
 {
-    const uint64_t total = heap->segment->size >> AE_PAGE_SHIFT;
-    const uint64_t reserve = total / AE_RESERVE_SHARE < 2 ? 2 : total / AE_RESERVE_SHARE;
-    if (of->kind != AE_POOL_BLOCK && pages + reserve > ae_pages_free(heap->segment))
+    if (of->kind != AE_POOL_BLOCK && !ae_pages_spare(heap->segment, pages))
         return ae_fail(error, AERO_FULL, "the segment is full: %llu bytes are its maximum",
                        (unsigned long long)heap->segment->size);
     return ae_pages_take(heap->segment, pages, slot, page, error);

@@ -1,7 +1,7 @@
 /* pages.c — runs of pages: taken by pools, and given back (see segment.h).
  *
- * A page map word is 0 (never taken, or inside of a hole), a claim, a hole, or the first page of the
- * slab that covers it.
+ * A page map word is 0 (never taken, or inside of a hole), a claim, a hole, or the first page of
+ * the slab that covers it.
  *   claim  bit 31, count in bits 8..23, owner in bits 0..7
  *   hole   bit 30, count in bits 8..23
  *
@@ -185,19 +185,51 @@ void ae_pages_offer(ae_segment *segment, uint32_t page, uint32_t count)
     ae_store32_release(&segment->page_map[page], PAGE_HOLE | count << 8);
 }
 
-uint64_t ae_pages_free(const ae_segment *segment)
+uint64_t ae_pages_holes(const ae_segment *segment, uint64_t *claimed)
 {
     const uint32_t end = pages_used(segment);
-    uint64_t pages = (segment->size >> AE_PAGE_SHIFT) - end;
-    if (ae_load32(&segment->header->holes) == 0)
-        return pages;
-    for (uint32_t at = segment->header->first_page; at < end;) {
+    uint64_t holes = 0;
+    uint64_t taken = 0;
+    uint32_t at = segment->header->first_page;
+    if (claimed == NULL && ae_load32(&segment->header->holes) == 0)
+        at = end;
+    while (at < end) {
         const uint32_t word = ae_load32_acquire(&segment->page_map[at]);
-        const uint32_t run = (word & PAGE_HOLE) != 0 ? word_count(word) : 0;
-        pages += run;
+        const uint32_t run = (word & (PAGE_HOLE | PAGE_CLAIM)) != 0 ? word_count(word) : 0;
+        *((word & PAGE_HOLE) != 0 ? &holes : &taken) += run;
         at += run == 0 ? 1 : run;
     }
-    return pages;
+    if (claimed != NULL)
+        *claimed = taken;
+    return holes;
+}
+
+uint64_t ae_pages_free(const ae_segment *segment, uint64_t *all)
+{
+    const ae_segment_header *header = segment->header;
+    const uint64_t reach = ae_load32(&header->cramped) != 0 ? ae_load64_acquire(&header->reserved)
+                                                            : segment->size;
+    const uint64_t used = pages_used(segment);
+    *all = reach >> AE_PAGE_SHIFT;
+    return ae_pages_holes(segment, NULL) + (*all > used ? *all - used : 0);
+}
+
+bool ae_pages_spare(ae_segment *segment, uint32_t count)
+{
+    for (;;) {
+        uint64_t all = 0;
+        const uint64_t free = ae_pages_free(segment, &all);
+        const uint64_t reserve = all / AE_RESERVE_SHARE < 2 ? 2 : all / AE_RESERVE_SHARE;
+        if (count + reserve <= free)
+            return true;
+        /* Asked again: there may be room by now. */
+        const uint64_t end = ((uint64_t)pages_used(segment) + count) << AE_PAGE_SHIFT;
+        const uint64_t before = ae_load64(&segment->header->reserved);
+        if (ae_load32(&segment->header->cramped) == 0 ||
+            aei_segment_reserve(segment, end + (reserve << AE_PAGE_SHIFT), NULL) != AERO_OK ||
+            ae_load64(&segment->header->reserved) == before)
+            return false;
+    }
 }
 
 void ae_pages_recover(ae_segment *segment, uint32_t owner,

@@ -54,12 +54,16 @@ aero_status aei_segment_reserve(ae_segment *segment, uint64_t end, aero_error *e
             failure = ae_os_reserve(segment->fd, reserved, goal - reserved);
         }
         if (failure == ENOSPC || failure == EDQUOT || failure == ENOMEM)
+            ae_store32(&header->cramped, 1);
+        if (failure == ENOSPC || failure == EDQUOT || failure == ENOMEM)
             return ae_fail_errno(error, AERO_FULL, failure,
                                  "no room to grow the segment from %llu to %llu bytes",
                                  (unsigned long long)reserved, (unsigned long long)goal);
         if (failure != 0)
             return ae_fail_errno(error, AERO_IO, failure, "cannot grow the segment");
     }
+    if (ae_load32(&header->cramped) != 0)
+        ae_store32(&header->cramped, 0);
     AE_CRASH_POINT("segment.reserved");
     /* Release: storage exists before anybody relies on it; pairs with the acquire above. */
     ae_raise64(&header->reserved, goal);

@@ -11,8 +11,8 @@
  * raise SIGBUS (L10).  A run of pages is taken by first claiming its head word in the page map,
  * with the run's length and the taker's number in the claim, and then moving `used` past it;
  * whoever finds a claim at the frontier moves `used` for its owner.  So every page below `used` has
- * an owner that can be found after a crash.  What is given back becomes a hole, full of zeros; holes
- * side by side are taken together, and of a long one only what is needed.
+ * an owner that can be found after a crash.  What is given back becomes a hole, full of zeros;
+ * holes side by side are taken together, and of a long one only what is needed.
  *
  * Invariants
  *   I1  every run below `used` starts with a claim, a hole, or a slab's page number
@@ -67,6 +67,7 @@ typedef struct ae_segment_header {
     ae_a32 holes;    /* 148 runs that became holes: counts up, 0 while there never was one */
     ae_a32 returned; /* 152 slabs taken out of service: counts up, 0 while none ever was */
     ae_a32 given;    /* 156 of them, those whose pages are back: about, where somebody died */
+    ae_a32 cramped;  /* 160 the file system had no room beyond `reserved`, when last asked */
 } ae_segment_header;
 
 typedef struct ae_segment {
@@ -132,8 +133,14 @@ void ae_pages_settle(ae_segment *segment, uint32_t page, uint32_t count);
  * `owner`, so ae_pages_recover finishes it. */
 void ae_pages_unsettle(ae_segment *segment, uint32_t page, uint32_t count, uint32_t owner);
 void ae_pages_offer(ae_segment *segment, uint32_t page, uint32_t count);
-/* Pages that can still be taken, in holes and beyond `used`. */
-uint64_t ae_pages_free(const ae_segment *segment);
+/* Pages in holes; *claimed (may be NULL): those that somebody is about to make a slab of, or a
+ * hole. */
+uint64_t ae_pages_holes(const ae_segment *segment, uint64_t *claimed);
+/* Pages that can be taken as far as is known: in holes, and beyond `used` as far as the file system
+ * has room.  *all: so many could be taken if none were. */
+uint64_t ae_pages_free(const ae_segment *segment, uint64_t *all);
+/* May `count` pages be taken by somebody who has to leave the last ones to others? */
+bool ae_pages_spare(ae_segment *segment, uint32_t count);
 /* First page of the slab that covers a reference, or 0. */
 static inline uint32_t ae_page_slab(const ae_segment *segment, ae_ref ref)
 {

@@ -221,6 +221,10 @@ static aero_status pools_check(verify_state *state)
             if (slab == NULL)
                 continue;
             status = slab_shape(state, pool, slab);
+            /* One that is just going is in both places for a moment. */
+            const uint64_t word = ae_load64_acquire(&slab->block.word);
+            if (status == AERO_OK && word != 0 && (word & ~(uint64_t)0xff) != AE_WORD_CACHED)
+                status = broken(state, "slab out of service", ae_ref_of(heap->segment, slab), word);
             const uint32_t high = status == AERO_OK ? ae_load32_acquire(&slab->high) : 0;
             for (uint32_t object = 0; object < high && status == AERO_OK; object++)
                 status = object_check(state, pool, ae_slab_object(slab, object));
@@ -359,10 +363,11 @@ static aero_status slots_check(verify_state *state)
     }
     if (dead != state->dead_versions)
         return broken(state, "dead versions outside limbo", dead, state->dead_versions);
-    if (state->pages + ae_pages_free(&db->segment) + db->segment.header->first_page !=
-        db->segment.size >> AE_PAGE_SHIFT)
-        return broken(state, "pages that nothing leads to", state->pages,
-                      ae_pages_free(&db->segment));
+    uint64_t claimed = 0;
+    const uint64_t pages = ae_pages_holes(&db->segment, &claimed) + state->pages;
+    if (pages + claimed + db->segment.header->first_page !=
+        ae_load64_acquire(&db->segment.header->used) >> AE_PAGE_SHIFT)
+        return broken(state, "pages that nothing leads to", pages, claimed);
     if (retired != state->retired)
         return broken(state, "retired blocks outside limbo", retired, state->retired);
     if (shards + others != state->owned_other)

@@ -226,7 +226,9 @@ static uint32_t slabs_drain(aero_db *db, uint32_t slot)
 /* Are there few pages left for those who need some? */
 static bool pages_are_few(const aero_db *db)
 {
-    return ae_pages_free(&db->segment) < (db->segment.size >> AE_PAGE_SHIFT) / RECLAIM_PAGES_SHARE;
+    uint64_t all = 0;
+    const uint64_t free = ae_pages_free(&db->segment, &all);
+    return free < all / RECLAIM_PAGES_SHARE;
 }
 
 void ae_reclaim_idle(const aero_session *session, uint64_t turn)
