@@ -26,6 +26,10 @@
 /* Others may take a hole that was found; then it is looked for again, so often. */
 #define HOLE_TRIES 8u
 
+/* Pages that are left to those who may take the last ones, at least: rows need blocks of some four
+ * kinds beside their own memory, and each takes a page at a time. */
+#define RESERVE_LEAST 4u
+
 static uint32_t word_count(uint32_t word)
 {
     return word >> 8 & 0xffffu;
@@ -216,20 +220,15 @@ uint64_t ae_pages_free(const ae_segment *segment, uint64_t *all)
 
 bool ae_pages_spare(ae_segment *segment, uint32_t count)
 {
-    for (;;) {
-        uint64_t all = 0;
-        const uint64_t free = ae_pages_free(segment, &all);
-        const uint64_t reserve = all / AE_RESERVE_SHARE < 2 ? 2 : all / AE_RESERVE_SHARE;
-        if (count + reserve <= free)
-            return true;
-        /* Asked again: there may be room by now. */
-        const uint64_t end = ((uint64_t)pages_used(segment) + count) << AE_PAGE_SHIFT;
-        const uint64_t before = ae_load64(&segment->header->reserved);
-        if (ae_load32(&segment->header->cramped) == 0 ||
-            aei_segment_reserve(segment, end + (reserve << AE_PAGE_SHIFT), NULL) != AERO_OK ||
-            ae_load64(&segment->header->reserved) == before)
-            return false;
-    }
+    /* Storage for the last pages, too, while there is some: a file system that somebody else fills
+     * is not to be full when they are needed. */
+    const uint64_t wanted = ((uint64_t)pages_used(segment) + count + RESERVE_LEAST)
+                            << AE_PAGE_SHIFT;
+    (void)aei_segment_reserve(segment, wanted < segment->size ? wanted : segment->size, NULL);
+    uint64_t all = 0;
+    const uint64_t free = ae_pages_free(segment, &all);
+    const uint64_t share = all / AE_RESERVE_SHARE;
+    return count + (share < RESERVE_LEAST ? RESERVE_LEAST : share) <= free;
 }
 
 void ae_pages_recover(ae_segment *segment, uint32_t owner,

@@ -42,6 +42,7 @@
 /* Who found the segment full waits for slabs that go out of service, while the clock moves: twice
  * for the horizon; where the log's writer is behind, so long. */
 #define RECLAIM_TURNS 64u
+#define RECLAIM_TURNS_AHEAD 4u /* whoever looks before somebody needs it */
 #define RECLAIM_PAUSE_NS 1000000u
 
 bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
@@ -209,38 +210,15 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
         (void)ae_block_reclaim(&db->proc, slot, session->horizon);
 }
 
-/* Slabs that are free as a whole go out of service, and back to all kinds of use. */
-static uint32_t slabs_drain(aero_db *db, uint32_t slot)
-{
-    ae_slot *at = ae_slot_at(&db->proc, slot);
-    uint32_t pool = 0;
-    uint32_t index = 0;
-    uint32_t drained = 0;
-    for (ae_ref ref; (ref = ae_heap_drain(&db->heap, &at->cache, slot, &pool, &index)) != 0;) {
-        ae_slab_retire(&db->proc, slot, ref);
-        drained++;
-    }
-    return drained;
-}
-
-/* Are there few pages left for those who need some? */
-static bool pages_are_few(const aero_db *db)
-{
-    uint64_t all = 0;
-    const uint64_t free = ae_pages_free(&db->segment, &all);
-    return free < all / RECLAIM_PAGES_SHARE;
-}
-
 void ae_reclaim_idle(const aero_session *session, uint64_t turn)
 {
     aero_db *db = session->db;
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
-    const bool few = pages_are_few(db);
     for (uint32_t step = 0; step < high; step++) {
         const uint32_t index = (uint32_t)((turn + step) % high);
-        ae_slot *at = ae_slot_at(&db->proc, index);
+        const ae_slot *at = ae_slot_at(&db->proc, index);
         uint32_t slot = 0;
-        if ((!few && ae_load32(&at->limbo_head) == 0 && ae_load32(&at->block_head) == 0) ||
+        if ((ae_load32(&at->limbo_head) == 0 && ae_load32(&at->block_head) == 0) ||
             ae_load64_acquire(&at->owner) != 0 ||
             ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
             continue;
@@ -251,10 +229,6 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
         (void)ae_block_reclaim(&db->proc, slot, horizon);
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, horizon);
-        if (few) {
-            (void)ae_heap_flush(&db->heap, &at->cache, slot);
-            (void)slabs_drain(db, slot);
-        }
         ae_slot_release(&db->proc, slot);
         return;
     }
@@ -314,13 +288,15 @@ bool ae_reclaim_hard(aero_session *session)
             break;
         freed += reclaim_everywhere(session, &stock);
     }
-    if (session->txn.open) {
-        if (ae_load64(&ae_slot_at(&db->proc, session->txn.slot)->snapshot) == 0)
-            (void)ae_snapshot_publish(&db->proc,
-                                      &ae_slot_at(&db->proc, session->txn.slot)->snapshot);
-        (void)slabs_drain(db, session->txn.slot);
-    }
     return freed + stock > 0;
+}
+
+/* Are there few pages left for those who need some? */
+static bool pages_are_few(const aero_db *db)
+{
+    uint64_t all = 0;
+    const uint64_t free = ae_pages_free(&db->segment, &all);
+    return free < all / RECLAIM_PAGES_SHARE;
 }
 
 /* Slabs out of service whose pages are not back yet. */
@@ -330,13 +306,34 @@ static bool slabs_wait(const aero_db *db)
     return ae_load32(&header->given) != ae_load32(&header->returned);
 }
 
-void ae_reclaim_after(aero_session *session)
+/* Slabs that are free as a whole go out of service.  Not while somebody holds an older snapshot:
+ * what is out of service is of no use to anybody until the horizon has passed. */
+static void slabs_drain(const aero_session *session)
+{
+    aero_db *db = session->db;
+    uint32_t slot = 0;
+    uint32_t pool = 0;
+    uint32_t index = 0;
+    if (ae_slot_claim(&db->proc, session->member, session->slot_hint, &slot, NULL) != AERO_OK)
+        return;
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    const uint64_t snapshot = ae_snapshot_publish(&db->proc, &at->snapshot);
+    if (ae_horizon_compute(&db->proc) >= snapshot) {
+        (void)ae_heap_flush(&db->heap, &at->cache, slot);
+        for (ae_ref ref; (ref = ae_heap_drain(&db->heap, &at->cache, slot, &pool, &index)) != 0;)
+            ae_slab_retire(&db->proc, slot, ref);
+    }
+    ae_slot_release(&db->proc, slot);
+}
+
+/* Free slabs become pages that can be used for anything; at once, where nobody holds the horizon.
+ */
+static void slabs_regain(aero_session *session, uint32_t turns)
 {
     const aero_db *db = session->db;
-    const bool full = session->full;
     uint64_t stock = 0;
-    ae_reclaim_tick(session);
-    for (uint32_t turn = 0; turn < RECLAIM_TURNS && full && slabs_wait(db); turn++) {
+    slabs_drain(session);
+    for (uint32_t turn = 0; turn < turns && slabs_wait(db); turn++) {
         const uint64_t horizon = session->horizon;
         const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
         (void)reclaim_everywhere(session, &stock);
@@ -348,6 +345,24 @@ void ae_reclaim_after(aero_session *session)
         else
             session->ticks++; /* there may be memory, whoever has moved the clock */
     }
+}
+
+void ae_reclaim_after(aero_session *session)
+{
+    const bool full = session->full;
+    uint64_t stock = 0;
+    ae_reclaim_tick(session);
+    if (!full)
+        return;
+    (void)reclaim_everywhere(session, &stock);
+    slabs_regain(session, RECLAIM_TURNS);
+}
+
+void ae_reclaim_pages(aero_session *session)
+{
+    AE_ASSERT(!session->txn.open);
+    if (pages_are_few(session->db))
+        slabs_regain(session, RECLAIM_TURNS_AHEAD);
 }
 
 void ae_reclaim_tick(aero_session *session)
