@@ -12,6 +12,11 @@
 #ifndef AEROTCL_H
 #define AEROTCL_H
 
+/* Without it tcl.h makes the mutexes nothing.  A Tcl that has no threads has functions that do
+ * nothing. */
+#ifndef TCL_THREADS
+#define TCL_THREADS 1
+#endif
 #include <tcl.h>
 
 struct aero_schema;

@@ -18,7 +18,7 @@
 
 #include <stdbool.h>
 
-#include <tcl.h>
+#include "aerotcl.h"
 
 #include "aerostore/aerostore.h"
 #include "aerostore/descriptor.h"
@@ -41,6 +41,7 @@ typedef struct aetcl_state {
     bool safe;                   /* a safe interpreter */
     bool closed;                 /* aerostore::close was called: no silent reopening */
     bool close_pending;          /* closed while running */
+    bool opening;                /* its -progress command may be running */
     int32_t isolation;           /* of the open outermost transaction */
     uint64_t savepoints;         /* nested transactions so far: their savepoints' names */
     uint64_t random;             /* state of the jitter of retries */

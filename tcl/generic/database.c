@@ -7,7 +7,9 @@
  * Invariants
  *   I1  `process` is read and written under its mutex only.
  *   I2  process.db is open while process.sessions > 0.
- *   I3  After an explicit close no command opens a database again but `init`: a script must not end
+ *   I3  While a thread opens the database it does not hold the mutex, as -progress evaluates a
+ *       script; process.opener is that thread, and others wait for it.
+ *   I4  After an explicit close no command opens a database again but `init`: a script must not end
  *       up in the default directory because another part closed its database.
  *
  * Concurrency: every function may be called from any thread, with its own state.
@@ -25,9 +27,12 @@ struct name_list {
 };
 
 TCL_DECLARE_MUTEX(process_lock)
+static Tcl_Condition process_opened;
 
 static struct {
     aero_db *db;
+    bool opening;
+    Tcl_ThreadId opener; /* while it is opening */
     uint32_t sessions;
     char profile[32]; /* as the opener asked for them, or what it got by default */
     char memory[32];
@@ -42,6 +47,7 @@ struct request {
     Tcl_Obj *data_dir_object;
     const char *profile, *memory, *shm_path;
     uint64_t size;
+    Tcl_Obj *progress; /* a command prefix */
 };
 
 /* ---- names ---------------------------------------------------------------------------------- */
@@ -144,26 +150,84 @@ static void remember(char *to, size_t size, const char *text)
     to[length] = '\0';
 }
 
-/* REQUIRES: process_lock, no open database. */
+struct recovering {
+    aetcl_state *state;
+    Tcl_Obj *command;
+    int code; /* what it returned last */
+};
+
+/* Call the command with what is read, bytes done and bytes in all.  Anything but an ordinary return
+ * ends the opening. */
+static int32_t call_recovering(void *context, int32_t phase, uint64_t done, uint64_t all)
+{
+    static const char *const phases[] = {"checkpoint", "log", "indexes"};
+    struct recovering *recovering = context;
+    Tcl_Interp *interp = recovering->state->interp;
+    Tcl_Obj *call = Tcl_DuplicateObj(recovering->command);
+    const uint64_t numbers[] = {done, all};
+    Tcl_IncrRefCount(call);
+    recovering->code = Tcl_ListObjAppendElement(interp, call,
+                                                Tcl_NewStringObj(phases[phase - 1], -1));
+    for (int i = 0; i < 2 && recovering->code == TCL_OK; i++)
+        recovering->code = Tcl_ListObjAppendElement(interp, call,
+                                                    Tcl_NewWideIntObj((Tcl_WideInt)numbers[i]));
+    if (recovering->code == TCL_OK)
+        recovering->code = Tcl_EvalObjEx(interp, call, TCL_EVAL_GLOBAL);
+    Tcl_DecrRefCount(call);
+    if (recovering->code == TCL_OK)
+        recovering->code = aetcl_check_limits(interp);
+    if (recovering->code == TCL_ERROR)
+        Tcl_AddErrorInfo(interp, "\n    (\"-progress\" command of init)");
+    return recovering->code != TCL_OK || recovering->state->close_pending;
+}
+
+/* Open with the mutex given up: whoever comes meanwhile waits, or, inside the script of -progress,
+ * is refused.  REQUIRES: process_lock, no open database, nobody opens one. */
+static int open_unlocked(aetcl_state *state, aero_open_options *options, Tcl_Obj *progress)
+{
+    struct recovering recovering = {state, progress, TCL_OK};
+    aero_db *db = NULL;
+    aero_error error;
+    if (progress != NULL) {
+        options->progress = call_recovering;
+        options->progress_context = &recovering;
+    }
+    process.opening = true;
+    process.opener = Tcl_GetCurrentThread();
+    Tcl_MutexUnlock(&process_lock);
+    const aero_status status = aero_open(options, &db, &error);
+    Tcl_MutexLock(&process_lock);
+    process.opening = false;
+    process.db = status == AERO_OK ? db : NULL;
+    Tcl_ConditionNotify(&process_opened);
+    if (status == AERO_OK)
+        return TCL_OK;
+    if (recovering.code == TCL_OK)
+        return aetcl_fail_engine(state->interp, &error, NULL);
+    return recovering.code == TCL_ERROR
+               ? TCL_ERROR
+               : aetcl_fail(
+                     state->interp, AERO_INTERRUPTED,
+                     Tcl_ObjPrintf("the -progress command returned code %d", recovering.code));
+}
+
+/* REQUIRES: process_lock, no open database, nobody opens one. */
 static int open_database(aetcl_state *state, const struct request *request)
 {
     char fallback[128];
-    aero_error error;
     Tcl_Obj *name = Tcl_ObjPrintf("./%s_tcl_data", state->schema->package);
     Tcl_IncrRefCount(name);
     remember(fallback, sizeof fallback, Tcl_GetString(name));
     Tcl_DecrRefCount(name);
-    const aero_open_options options = {
+    aero_open_options options = {
         .data_dir = request->data_dir != NULL ? request->data_dir : fallback,
         .profile = request->profile,
         .memory = request->memory,
         .shm_path = request->shm_path,
         .size = request->size,
     };
-    if (aero_open(&options, &process.db, &error) != AERO_OK) {
-        process.db = NULL;
-        return aetcl_fail_engine(state->interp, &error, NULL);
-    }
+    if (open_unlocked(state, &options, request->progress) != TCL_OK)
+        return TCL_ERROR;
     remember(process.profile, sizeof process.profile,
              request->profile != NULL ? request->profile : "shared");
     const bool embedded = strcmp(process.profile, "embedded") == 0;
@@ -214,10 +278,29 @@ static void remember_defaults(const aetcl_state *state)
     }
 }
 
+/* Wait until nobody is opening the database.  REQUIRES: process_lock. */
+static int wait_opened(Tcl_Interp *interp)
+{
+    while (process.opening) {
+        if (process.opener == Tcl_GetCurrentThread())
+            return aetcl_fail(
+                interp, AERO_USAGE,
+                Tcl_NewStringObj("the database is being opened; the -progress command "
+                                 "cannot use it",
+                                 -1));
+        Tcl_ConditionWait(&process_opened, &process_lock, NULL);
+    }
+    return TCL_OK;
+}
+
 static int attach(aetcl_state *state, const struct request *request)
 {
-    int code = TCL_OK;
     Tcl_MutexLock(&process_lock);
+    if (wait_opened(state->interp) != TCL_OK) {
+        Tcl_MutexUnlock(&process_lock);
+        return TCL_ERROR;
+    }
+    int code = TCL_OK;
     const bool first = process.db == NULL;
     if (!first)
         code = check_request(state->interp, request);
@@ -252,7 +335,7 @@ void aetcl_detach(aetcl_state *state)
 int aetcl_session(aetcl_state *state)
 {
     static const struct request nothing;
-    if (state->close_pending || state->closed)
+    if (!state->opening && (state->close_pending || state->closed))
         return aetcl_fail(
             state->interp, AERO_STALE,
             Tcl_ObjPrintf("the database was closed; call %s::init", state->schema->package));
@@ -308,6 +391,10 @@ static int init_option(aetcl_state *state, int option, Tcl_Obj *object, aetcl_po
         return aetcl_size_of(state->interp, object, &request->size);
     if (option == 3)
         return aetcl_path_of(state->interp, object, &request->shm_path);
+    if (option == 4) {
+        request->progress = object;
+        return TCL_OK;
+    }
     if (aetcl_name_of(state->interp, object, option == 0 ? "-profile" : "-memory", pool, &text) !=
         TCL_OK)
         return TCL_ERROR;
@@ -321,7 +408,8 @@ static int init_option(aetcl_state *state, int option, Tcl_Obj *object, aetcl_po
 static int read_request(aetcl_state *state, int count, Tcl_Obj *const arguments[], aetcl_pool *pool,
                         struct request *request)
 {
-    static const char *const options[] = {"-profile", "-memory", "-size", "-shm_path", NULL};
+    static const char *const options[] = {"-profile",  "-memory",   "-size",
+                                          "-shm_path", "-progress", NULL};
     for (int i = 1; i < count; i++) {
         int option;
         if (Tcl_GetString(arguments[i])[0] != '-') {
@@ -342,10 +430,10 @@ static int read_request(aetcl_state *state, int count, Tcl_Obj *const arguments[
     return TCL_OK;
 }
 
-/* init ?data_dir? ?-profile p? ?-memory m? ?-size n? ?-shm_path p? */
+/* init ?data_dir? ?-profile p? ?-memory m? ?-size n? ?-shm_path p? ?-progress cmd? */
 int aetcl_init(aetcl_state *state, int count, Tcl_Obj *const arguments[])
 {
-    struct request request = {NULL, NULL, NULL, NULL, NULL, 0};
+    struct request request = {NULL, NULL, NULL, NULL, NULL, 0, NULL};
     aetcl_pool pool = {NULL};
     int code = TCL_ERROR;
     if (state->safe && count > 1) {
@@ -360,15 +448,20 @@ int aetcl_init(aetcl_state *state, int count, Tcl_Obj *const arguments[])
                                           -1));
     } else {
         code = read_request(state, count, arguments, &pool, &request);
+        aetcl_enter(state);                 /* -progress evaluates a script */
+        const bool inside = state->opening; /* an init in its own -progress, to be refused */
+        state->opening = inside || request.progress != NULL;
         if (code == TCL_OK)
             code = attach(state, &request);
+        state->opening = inside;
         if (code == TCL_OK)
             code = ready(state);
+        aetcl_leave(state);
     }
     aetcl_pool_free(&pool);
     if (code == TCL_CONTINUE) {
         Tcl_Obj *usage = Tcl_ObjPrintf("usage: %s::init ?data_dir? ?-profile p? ?-memory m? "
-                                       "?-size n? ?-shm_path p?",
+                                       "?-size n? ?-shm_path p? ?-progress cmd?",
                                        state->schema->package);
         return aetcl_fail(state->interp, AERO_USAGE, usage);
     }
@@ -387,7 +480,7 @@ int aetcl_close(aetcl_state *state, int count, Tcl_Obj *const arguments[])
     (void)arguments;
     if (count != 1)
         return command_usage(state, "close");
-    if (state->running > 0 && state->session != NULL) {
+    if (state->running > 0 && (state->session != NULL || state->opening)) {
         state->close_pending = true;
     } else {
         aetcl_detach(state);

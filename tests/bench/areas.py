@@ -356,6 +356,8 @@ def durability(work: Work) -> Outcome:
             "aerostore", "", 200.0, False),
         Bar("recovery from a checkpoint, with four indexes, >= 2.5 M rows/s", "recovery",
             "checkpoint", "", 400.0, False),
+        Bar("verify of a million rows with four indexes <= 2 s", "verify", "aerostore", "", 2e9,
+            False),
         Bar("recovery from a log >= 1 M one-row commits/s", "replay", "log", "", 1000.0, False),
         Bar("warm attach after SIGKILL of all <= 100 microseconds", "attach",
             "nobody's transaction", "", 100_000.0, False),

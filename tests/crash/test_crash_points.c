@@ -5,8 +5,8 @@
  * and the last passage.  The survivor, which had the database open all along, must find all or
  * nothing of the transaction in flight, must be able to write the same rows at once, and must find
  * the segment without a contradiction or a lost object.  In a second series the first who comes to
- * clean up dies, too, at its n-th point.  Others die while they make a store, attach to one, or recover
- * one from its files.
+ * clean up dies, too, at its n-th point.  Others die while they make a store, attach to one, or
+ * recover one from its files.
  *
  * The points are found by passing them, so a last test compares with the engine's sources: a new
  * point that no scenario passes is an error.

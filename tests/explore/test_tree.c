@@ -349,13 +349,13 @@ enum { CONTESTED = 42 };
 static void version_end(uint32_t slot)
 {
     const ae_tree_key key = key_of(CONTESTED);
-    uint64_t ticket = 0;
+    ae_tree_spot spot;
     aero_error error;
     ae_add64(&run.present[CONTESTED], UINT64_MAX);
-    if (!ae_tree_find(&model.tree, &key, &ticket) ||
+    if (!ae_tree_spot_find(&model.tree, &key, &spot) ||
         ae_load64_acquire(&run.present[CONTESTED]) != 0)
         return;
-    if (ae_tree_remove(&model.tree, slot, &key, ticket, &error) != AERO_OK)
+    if (ae_tree_spot_remove(&model.tree, slot, &key, &spot, &error) != AERO_OK)
         explore_fail("remove: %s", error.text);
 }
 

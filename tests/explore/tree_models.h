@@ -68,14 +68,14 @@ static inline void take_out(uint32_t thread, uint32_t slot, uint32_t word)
 {
     const ae_tree_key key = key_of(word);
     aero_error error;
-    uint64_t ticket = 0;
-    explore_assert(ae_tree_find(&model.tree, &key, &ticket));
+    ae_tree_spot spot;
+    explore_assert(ae_tree_spot_find(&model.tree, &key, &spot));
     run.flying[thread] = word + 1;
-    if (ae_tree_remove(&model.tree, slot, &key, ticket, &error) != AERO_OK)
+    if (ae_tree_spot_remove(&model.tree, slot, &key, &spot, &error) != AERO_OK)
         explore_fail("remove %u: %s", word, error.text);
     run.there[word] = false;
     run.flying[thread] = 0;
-    explore_assert(!ae_tree_find(&model.tree, &key, &ticket));
+    explore_assert(!ae_tree_spot_find(&model.tree, &key, &spot));
 }
 
 /* A commit somewhere: what has been retired so far is free once nobody's snapshot is older. */

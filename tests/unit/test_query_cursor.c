@@ -100,6 +100,64 @@ static void fetch_gives_what_rows_hold(void **state)
     }
 }
 
+/* Goal: a cursor that gets the memory of a closed one shows nothing of it.  Method: cursors on one
+ * query are closed at any point, also two at a time in either order, sorted and limited now and
+ * then, after fetches of some columns and rows; then one is read to its end and compared. */
+static void cursors_in_the_memory_of_closed_ones(void **state)
+{
+    uint64_t random = 17;
+    (void)state;
+    for (uint32_t table = INSTRUMENT; table <= TRADE; table++) {
+        aero_session *session = filled(table, ROWS, 5);
+        const uint32_t count = ae_session_table(session, table)->column_count;
+        aero_query *query = query_on(session, table, NULL);
+        uint32_t columns[64];
+        aero_column_data data[64];
+        uint32_t rows;
+        for (uint32_t turn = 0; turn < 60; turn++) {
+            aero_cursor *cursors[2] = {NULL, NULL};
+            if (turn % 3 == 0)
+                assert_int_equal(aero_query_limit(query, (int64_t)(random_word(&random) % ROWS), 3),
+                                 AERO_OK);
+            for (uint32_t i = 0; i <= turn % 2; i++) {
+                cursors[i] = cursor_on(query);
+                for (uint32_t c = 0; c < count; c++)
+                    columns[c] = (uint32_t)(random_word(&random) % count);
+                const uint32_t some = (uint32_t)(random_word(&random) % count);
+                const uint32_t most = turn % 7 == 0 ? ROWS
+                                                    : 1 + (uint32_t)(random_word(&random) % 70);
+                assert_int_equal(aero_cursor_fetch(cursors[i], most, some, columns, data, &rows),
+                                 AERO_OK);
+            }
+            if (turn % 4 == 1)
+                aero_cursor_close(cursors[0]);
+            if (cursors[1] != NULL)
+                aero_cursor_close(cursors[1]);
+            if (turn % 4 != 1)
+                aero_cursor_close(cursors[0]);
+            assert_int_equal(aero_query_limit(query, -1, 0), AERO_OK);
+            aero_cursor *whole = cursor_on(query);
+            size_t seen = 0;
+            assert_int_equal(aero_cursor_rows(whole), 0);
+            for (uint32_t c = 0; c < count; c++)
+                columns[c] = c;
+            do {
+                assert_int_equal(aero_cursor_fetch(whole, 50, count, columns, data, &rows),
+                                 AERO_OK);
+                for (uint32_t c = 0; c < count; c++)
+                    for (uint32_t i = 0; i < rows; i += 7)
+                        check_fetched(session, table, seen + i, c, &data[c], i);
+                seen += rows;
+            } while (rows > 0);
+            assert_int_equal(seen, ROWS);
+            aero_cursor_close(whole);
+            assert_int_equal(session->readers, 0);
+        }
+        aero_query_free(query);
+        fake_close(session);
+    }
+}
+
 /* Goal: texts beyond the limit of a fetch come in several, none lost; method: 1,000 × 100,000
  * bytes. */
 static void fetch_of_large_texts_is_cut(void **state)
@@ -550,6 +608,7 @@ static void noted_filters_outlive_their_query(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(fetch_gives_what_rows_hold),
+    cmocka_unit_test(cursors_in_the_memory_of_closed_ones),
     cmocka_unit_test(fetch_of_large_texts_is_cut),
     cmocka_unit_test(fetch_arguments),
     cmocka_unit_test(tsv_options),

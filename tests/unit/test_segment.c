@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 
+#include "base/os.h"
 #include "shm/segment.h"
 #include "store.h"
 
@@ -302,6 +303,55 @@ static void test_runs_of_pages_do_not_overlap(void **state)
     segment_drop(&of);
 }
 
+/* Goal: a segment that grows from small pages to huge ones loses nothing, another process's mapping
+ * stays the same memory, and all that is reserved has storage.  Method: pages are taken to beyond
+ * the size where huge ones are asked for, while the kernel can give them and once it is known that
+ * they are not to be had; each is written by one mapping and read by another that was there before;
+ * the file has as much storage as is reserved. */
+static void test_growing_into_huge_pages_keeps_everything(void **state)
+{
+    const uint64_t size = 6 * AE_HUGE_LEAST + 3 * AE_PAGE_SIZE;
+    (void)state;
+    for (uint32_t small = 0; small < 2; small++) {
+        made of;
+        ae_segment other;
+        bool missing = true;
+        bool exists = true;
+        path_make(&of, "huge");
+        of.spec.size = size;
+        assert_int_equal(ae_segment_create(&of.spec, &of.segment, &of.error), AERO_OK);
+        for (int root = 0; root < AE_ROOT_COUNT; root++)
+            of.segment.header->roots[root] = ae_segment_carve(&of.segment, 100);
+        assert_int_equal(ae_segment_seal(&of.segment, &of.error), AERO_OK);
+        assert_int_equal(ae_segment_name(&of.segment, &of.spec, &exists, &of.error), AERO_OK);
+        assert_int_equal(ae_segment_attach(&of.spec, &other, &missing, &of.error), AERO_OK);
+        assert_int_equal((uintptr_t)of.segment.base % AE_OS_HUGE_SIZE, 0);
+        assert_int_equal((uintptr_t)other.base % AE_OS_HUGE_SIZE, 0);
+        ae_store64(&of.segment.header->small, small == 0 ? 0 : size);
+        const uint64_t first = ae_load64(&of.segment.header->used);
+        uint32_t page = 0;
+        for (uint32_t count = 5; ae_pages_take(&of.segment, &count, 1, &page, &of.error) == AERO_OK;
+             count = 5) {
+            const uint64_t reserved = ae_load64(&of.segment.header->reserved);
+            assert_true(reserved <= size);
+            struct stat info;
+            assert_int_equal(fstat(of.segment.fd, &info), 0);
+            assert_true((uint64_t)info.st_blocks * 512 >= reserved);
+            memset(of.segment.base + ((size_t)page << AE_PAGE_SHIFT), (int)(page % 251),
+                   5u << AE_PAGE_SHIFT);
+        }
+        assert_int_equal(of.error.code, AERO_FULL);
+        const uint64_t used = ae_load64(&other.header->used);
+        assert_true(used > size - 5 * AE_PAGE_SIZE);
+        for (uint64_t at = first; at < used; at += 4096) {
+            const uint64_t run = first + (at - first) / (5 * AE_PAGE_SIZE) * (5 * AE_PAGE_SIZE);
+            assert_int_equal((unsigned char)other.base[at], (run >> AE_PAGE_SHIFT) % 251);
+        }
+        ae_segment_detach(&other);
+        segment_drop(&of);
+    }
+}
+
 static bool page_is(const void *context, uint32_t page)
 {
     return page == *(const uint32_t *)context;
@@ -471,6 +521,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_creation_does_not_follow_a_link),
     cmocka_unit_test(test_sizes_out_of_bounds_are_refused),
     cmocka_unit_test(test_runs_of_pages_do_not_overlap),
+    cmocka_unit_test(test_growing_into_huge_pages_keeps_everything),
     cmocka_unit_test(test_runs_of_the_dead_become_holes),
     cmocka_unit_test(test_holes_are_joined_and_cut),
     cmocka_unit_test(test_joining_cut_short_is_undone),

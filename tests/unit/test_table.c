@@ -390,12 +390,77 @@ static void test_idle_slots_give_up_what_they_kept(void **state)
     store_close(&store);
 }
 
+/* Goal: of a batch that brings a key again and again, the last row stays, and each is counted as
+ * what it was; also when the first of them is still on its way into the table.  Method: batches of
+ * random keys of a few, against a model; some keys are deleted between batches, and some batches
+ * are rolled back, so that keys come back over their old rows or without any. */
+static void test_a_batch_with_keys_again_and_again(void **state)
+{
+    enum { KEYS_MAX = 300, LINES = 400, TURNS = 60 };
+    const uint32_t columns[] = {SYMBOL, TITLE};
+    const aero_tsv_options options = {.column_count = 2, .columns = columns, .batch_size = LINES};
+    static char text[LINES * 32];
+    int model[KEYS_MAX];
+    test_store store;
+    uint64_t random = test_seed("again and again");
+    (void)state;
+    store_open(&store, 32 << 20);
+    aero_session *s = store.session;
+    memset(model, 0xff, sizeof model); /* -1: not there */
+    for (uint32_t turn = 0; turn < TURNS; turn++) {
+        const uint32_t keys = turn % 3 == 0 ? 7 : turn % 3 == 1 ? 40 : KEYS_MAX;
+        const bool undone = turn % 5 == 4;
+        int after[KEYS_MAX];
+        uint64_t inserted = 0;
+        size_t length = 0;
+        aero_ingest_report report;
+        memcpy(after, model, sizeof after);
+        for (uint32_t line = 0; line < LINES; line++) {
+            const uint32_t key = (uint32_t)(next_random(&random) % keys);
+            inserted += after[key] < 0;
+            after[key] = (int)(turn * LINES + line);
+            length += (size_t)snprintf(text + length, 32, "K%u\tT%d\n", key, after[key]);
+        }
+        if (undone)
+            assert_ok(s, aero_begin(s, AERO_ISOLATION_SERIALIZABLE));
+        assert_ok(s, aero_ingest_tsv(s, INSTRUMENT, text, length, &options, &report));
+        assert_int_equal(report.inserted, inserted);
+        assert_int_equal(report.updated, LINES - inserted);
+        if (undone)
+            assert_ok(s, aero_rollback(s));
+        else
+            memcpy(model, after, sizeof model);
+        for (uint32_t key = 0; key < KEYS_MAX; key++) {
+            char name[16];
+            char title[16];
+            aero_value value;
+            int32_t found = 0;
+            snprintf(name, sizeof name, "K%u", key);
+            const aero_value id = v_text(name);
+            assert_ok(s, aero_get(s, INSTRUMENT, &id, 1, &columns[1], &value, &found));
+            assert_int_equal(found, model[key] >= 0);
+            if (!found)
+                continue;
+            snprintf(title, sizeof title, "T%d", model[key]);
+            assert_int_equal(value.length, strlen(title));
+            assert_memory_equal(value.u.data, title, value.length);
+            if (next_random(&random) % 4 == 0) {
+                assert_ok(s, aero_delete(s, INSTRUMENT, &id, &found));
+                model[key] = -1;
+            }
+        }
+        store_verify(s);
+    }
+    store_close(&store);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_cursor_does_not_see_later_writes),
     cmocka_unit_test(test_a_cursor_in_a_transaction_does_not_see_its_later_writes),
     cmocka_unit_test(test_a_cursor_goes_stale_with_the_writes_it_saw),
     cmocka_unit_test(test_counts_follow_writes_and_snapshots),
     cmocka_unit_test(test_a_failing_statement_is_undone_alone),
+    cmocka_unit_test(test_a_batch_with_keys_again_and_again),
     cmocka_unit_test(test_texts_of_all_sizes_come_back),
     cmocka_unit_test(test_updates_of_a_hot_row_need_no_memory),
     cmocka_unit_test(test_rows_that_come_and_go_need_no_memory),

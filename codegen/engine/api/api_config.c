@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/os_pack.h"
 #include "txn/age.h"
 #include "txn/txn.h"
 
@@ -31,6 +32,10 @@ static const struct key keys[] = {
      offsetof(ae_settings, checkpoint_wal_bytes)},
     {"aerostore.ttl_sweep_interval_ms", KIND_NATURAL, INT32_MAX, HOME_SETTINGS,
      offsetof(ae_settings, ttl_sweep_interval_ms)},
+    {"aerostore.checkpoint_rest_percent", KIND_NATURAL, 95, HOME_SETTINGS,
+     offsetof(ae_settings, checkpoint_rest_percent)},
+    {"aerostore.checkpoint_compression", KIND_BOOLEAN, 1, HOME_SETTINGS,
+     offsetof(ae_settings, checkpoint_compression)},
     {"aerostore.keep_log", KIND_BOOLEAN, 1, HOME_SETTINGS, offsetof(ae_settings, keep_log)},
     {"aerostore.escalate_after", KIND_NATURAL, INT32_MAX, HOME_HANDLE,
      offsetof(aero_db, escalate_after)},
@@ -93,6 +98,18 @@ static bool config_natural(const char *text, uint64_t most, uint64_t *value)
     return at != text && *at == '\0' && *value <= most;
 }
 
+/* Can this machine do what the setting asks for? */
+static bool config_can(const struct key *of, uint64_t number)
+{
+    ae_os_pack pack;
+    if (of->home != HOME_SETTINGS || of->offset != offsetof(ae_settings, checkpoint_compression) ||
+        number == 0)
+        return true;
+    const bool can = ae_os_pack_open(&pack);
+    ae_os_pack_close(&pack);
+    return can;
+}
+
 aero_status aero_config_set(aero_session *session, const char *key, const char *value)
 {
     const struct key *of = NULL;
@@ -111,6 +128,9 @@ aero_status aero_config_set(aero_session *session, const char *key, const char *
         return ae_fail(&session->error, AERO_TYPE,
                        "expected non-negative integer for %s, at most %llu, got '%.100s'", key,
                        (unsigned long long)of->most, value);
+    if (!config_can(of, number))
+        return ae_fail(&session->error, AERO_USAGE, "%s needs %s, which is not on this machine",
+                       key, AE_OS_PACK_LIBRARY);
     if (of->home != HOME_SYNCHRONOUS)
         ae_store64(config_word(session, of), number);
     else

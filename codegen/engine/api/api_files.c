@@ -24,7 +24,7 @@ aero_status aero_checkpoint(aero_session *session, aero_checkpoint_report *repor
     if (status == AERO_OK && report == NULL)
         return ae_fail(&session->error, AERO_USAGE, "no place for the report");
     if (status == AERO_OK)
-        status = ae_checkpoint(session, &done);
+        status = ae_checkpoint(session, NULL, &done);
     if (status == AERO_OK)
         *report = checkpoint_report(&done);
     return status;

@@ -34,6 +34,10 @@
 #define AE_EXTENT_MIN ((uint64_t)1 << 20)
 #define AE_EXTENT_MAX ((uint64_t)64 << 20)
 
+/* From this size on a segment asks for huge pages: below, a small table would pay for what it does
+ * not use. */
+#define AE_HUGE_LEAST ((uint64_t)16 << 20)
+
 /* Transaction slots: the mark in a version has 8 bits for the slot. */
 #ifndef AE_SLOTS
 #define AE_SLOTS 256u
@@ -45,8 +49,8 @@
 /* A transaction's writes: the mark has 28 bits for the sequence number of a write. */
 #define AE_WRITES_MAX ((1u << 28) - 2u)
 
-/* Keys that are sorted together when an index is made: their memory, twice 8 (width + 1) bytes each,
- * is private and given back. */
+/* Keys that are sorted together when an index is made: their memory, twice 8 (width + 1) bytes
+ * each, is private and given back. */
 #ifndef AE_BUILD_KEYS
 #define AE_BUILD_KEYS ((size_t)1 << 20)
 #endif
@@ -104,6 +108,9 @@
  * much as is replayed in a second or two. */
 #define AE_CHECKPOINT_INTERVAL_SECS 300u
 #define AE_CHECKPOINT_LOG_BYTES ((uint64_t)256 << 20)
+/* Of the processor's time, a checkpoint that is taken by itself leaves this part to others, in
+ * percent: where all processors are busy, writers keep more than they would by fair shares. */
+#define AE_CHECKPOINT_REST_PERCENT 50u
 /* What an asynchronous commit may lose: a fifth of a second, some ten flushes of a slow disk. */
 #define AE_FLUSH_INTERVAL_MS 200u
 

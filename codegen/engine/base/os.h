@@ -21,6 +21,8 @@ uint64_t ae_os_coarse_ns(void);
 /* CLOCK_REALTIME in microseconds since 1970: for values people see, never for order. */
 int64_t ae_os_wall_us(void);
 void ae_os_sleep_ns(uint64_t nanoseconds);
+/* Processor time of the calling thread in nanoseconds. */
+uint64_t ae_os_thread_ns(void);
 
 /* ---- processes (os_process.c) --------------------------------------------------------------- */
 
@@ -50,8 +52,15 @@ bool ae_os_barrier(void);
 /* One word of private memory that reads 0 in a child of fork(). */
 uint64_t *ae_os_fork_guard_new(void);
 void ae_os_fork_guard_free(uint64_t *guard);
-/* Map `size` bytes of a file shared, or (fd < 0) of private anonymous memory. */
+/* Map `size` bytes of a file shared, or (fd < 0) of private anonymous memory, where huge pages can
+ * be used. */
 int ae_os_map(int fd, uint64_t size, void **address);
+/* Have huge pages behind the range of a mapping made by ae_os_map from `fd`, as far as it has whole
+ * ones.  What is in the range stays.  Nothing depends on it; false: the kernel has none, or they
+ * are dear, and it is better not to ask again. */
+bool ae_os_huge(int fd, void *address, uint64_t offset, uint64_t size);
+/* The size of a huge page. */
+#define AE_OS_HUGE_SIZE ((uint64_t)2 << 20)
 void ae_os_unmap(void *address, uint64_t size);
 
 /* ---- files of the segment (os_segment.c) ---------------------------------------------------- */

@@ -2,9 +2,11 @@
 #include "base/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 bool ae_os_barrier_register(void)
@@ -36,12 +38,35 @@ void ae_os_fork_guard_free(uint64_t *guard)
         munmap(guard, (size_t)sysconf(_SC_PAGESIZE));
 }
 
+/* Address space for `size` bytes from a multiple of the huge page's size on. */
+static void *space_take(uint64_t size)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    const uint64_t whole = (size + page - 1) & ~(page - 1);
+    char *space = mmap(NULL, whole + AE_OS_HUGE_SIZE, PROT_NONE, flags, -1, 0);
+    if (space == MAP_FAILED)
+        return NULL;
+    const uint64_t before = (0 - (uint64_t)(uintptr_t)space) & (AE_OS_HUGE_SIZE - 1);
+    if (before > 0)
+        munmap(space, before);
+    munmap(space + before + whole, AE_OS_HUGE_SIZE - before);
+    return space + before;
+}
+
 int ae_os_map(int fd, uint64_t size, void **address)
 {
     const int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
-    if (base == MAP_FAILED)
-        return errno;
+    void *space = size == 0 ? NULL : space_take(size);
+    if (space == NULL)
+        return size == 0 ? EINVAL : errno;
+    void *base = mmap(space, size, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE | MAP_FIXED, fd,
+                      0);
+    if (base == MAP_FAILED) {
+        const int failure = errno;
+        munmap(space, size);
+        return failure;
+    }
     /* Row data stay out of core dumps; failure only means a larger dump. */
     (void)madvise(base, size, MADV_DONTDUMP);
     *address = base;
@@ -52,4 +77,42 @@ void ae_os_unmap(void *address, uint64_t size)
 {
     if (address != NULL)
         munmap(address, size);
+}
+
+/* Known to kernels since 6.1, and to headers since later. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* A huge page is cleared in 0.1 to 0.3 ms.  One that takes longer had to be made free by moving
+ * others, or its memory had to be fetched from the host of a virtual machine page by page: there
+ * small pages, of which some are always at hand, are the better ones. */
+#define HUGE_DEAR_NS 1000000
+
+/* The thread's own time: waiting for a processor says nothing about the memory. */
+static int64_t thread_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+bool ae_os_huge(int fd, void *address, uint64_t offset, uint64_t size)
+{
+    const uint64_t end = (offset + size) & ~(AE_OS_HUGE_SIZE - 1);
+    if (fd < 0)
+        return false;
+    for (uint64_t at = offset & ~(AE_OS_HUGE_SIZE - 1); at < end; at += AE_OS_HUGE_SIZE) {
+        /* The kernel makes one huge page of the small ones of a range and of what is missing
+         * between them, whatever is set for the file system; but it wants to find a small one. */
+        while (fallocate(fd, 0, (off_t)at, 1) != 0) {
+            if (errno != EINTR)
+                return false;
+        }
+        const int64_t start = thread_ns();
+        if (madvise((char *)address + at, AE_OS_HUGE_SIZE, MADV_COLLAPSE) != 0 ||
+            thread_ns() - start > HUGE_DEAR_NS)
+            return false;
+    }
+    return true;
 }

@@ -28,6 +28,8 @@
 /* How long a checkpoint on demand waits for another's end. */
 #define CHECKPOINT_WAIT_MS 60000u
 #define SCAN_ROWS 128u
+/* Shorter rests cost more than they give, and would be longer than asked for. */
+#define REST_LEAST_NS 1000000u
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
@@ -42,6 +44,10 @@ typedef struct block_out {
     size_t size;   /* used */
     size_t capacity;
     uint64_t row_total;
+    ae_os_pack pack; /* open when blocks are to be packed */
+    uint8_t *packed; /* a packed block, of the same capacity */
+    size_t packed_capacity;
+    uint64_t worked_ns; /* processor time at the end of the last rest */
 } block_out;
 
 static aero_status out_fail(block_out *out, int failure, const char *what)
@@ -51,28 +57,68 @@ static aero_status out_fail(block_out *out, int failure, const char *what)
                          "cannot %s the checkpoint %.500s", what, out->job->path);
 }
 
+/* Pack the rows that have been gathered.  Returns how long the block is, or 0: it stays as it is,
+ * since that is no longer, or there is no memory. */
+static size_t block_pack(block_out *out)
+{
+    const size_t front = sizeof(ae_block_head) + sizeof(ae_packed_head);
+    const size_t size = out->size - sizeof(ae_block_head);
+    const ae_packed_head head = {.method = AE_PACKED_ZSTD, .length = (uint32_t)size};
+    if (out->packed_capacity < out->capacity) {
+        uint8_t *grown = realloc(out->packed, out->capacity);
+        if (grown == NULL)
+            return 0;
+        out->packed = grown;
+        out->packed_capacity = out->capacity;
+    }
+    if (out->size <= front)
+        return 0;
+    const size_t packed = ae_os_pack_do(&out->pack, out->packed + front, out->size - front,
+                                        out->data + sizeof(ae_block_head), size);
+    memcpy(out->packed + sizeof(ae_block_head), &head, sizeof head);
+    return packed == 0 ? 0 : front + packed;
+}
+
+/* Let the others have the processor for as long as the manner says. */
+static void block_rest(block_out *out)
+{
+    const ae_checkpoint_manner *manner = out->job->manner;
+    if (manner == NULL || !manner->between(manner->context) || manner->rest_percent == 0)
+        return;
+    const uint64_t worked = ae_os_thread_ns() - out->worked_ns;
+    const uint64_t rest = worked * manner->rest_percent / (100 - manner->rest_percent);
+    if (rest < REST_LEAST_NS)
+        return;
+    ae_os_sleep_ns(rest);
+    out->worked_ns = ae_os_thread_ns();
+}
+
 /* Write the block that has been gathered. */
 static aero_status block_write(block_out *out, enum ae_block_kind kind)
 {
+    const size_t packed = kind == AE_BLOCK_ROWS && out->pack.library != NULL ? block_pack(out) : 0;
+    uint8_t *data = packed != 0 ? out->packed : out->data;
+    const size_t size = packed != 0 ? packed : out->size;
     ae_block_head head = {.magic = AE_CHECKPOINT_MAGIC,
-                          .length = (uint32_t)out->size,
-                          .kind = kind,
+                          .length = (uint32_t)size,
+                          .kind = packed != 0 ? AE_BLOCK_PACKED : kind,
                           .serial = out->job->serial,
                           .number = out->number,
                           .rows = out->rows};
     memcpy(head.store, out->job->store, sizeof head.store);
-    memcpy(out->data, &head, sizeof head);
-    head.checksum = ae_crc32c(0, out->data + 8, out->size - 8);
-    memcpy(out->data + 4, &head.checksum, 4);
-    const int failure = ae_os_file_write(out->fd, out->offset, out->data, out->size);
+    memcpy(data, &head, sizeof head);
+    head.checksum = ae_crc32c(0, data + 8, size - 8);
+    memcpy(data + 4, &head.checksum, 4);
+    const int failure = ae_os_file_write(out->fd, out->offset, data, size);
     if (failure != 0)
         return out_fail(out, failure, "write");
     AE_CRASH_POINT("checkpoint.block");
-    out->offset += out->size;
+    out->offset += size;
     out->row_total += out->rows;
     out->number++;
     out->rows = 0;
     out->size = sizeof(ae_block_head);
+    block_rest(out);
     return AERO_OK;
 }
 
@@ -165,6 +211,11 @@ aero_status aei_checkpoint_write(aero_session *session, ae_checkpoint_job *job,
         return status;
     job->head.number = reader.snapshot;
     job->head.time_us = ae_os_wall_us();
+    /* Where the library has gone since the setting was made, the checkpoint matters more. */
+    if (ae_load64(&session->db->settings->checkpoint_compression) != 0 &&
+        ae_os_pack_open(&out.pack))
+        job->head.format = AE_CHECKPOINT_FORMAT_PACKED;
+    out.worked_ns = ae_os_thread_ns();
     out.data = malloc(out.capacity);
     int failure = 0;
     if (out.data == NULL)
@@ -183,6 +234,8 @@ aero_status aei_checkpoint_write(aero_session *session, ae_checkpoint_job *job,
     if (out.fd >= 0)
         ae_os_file_close(out.fd);
     free(out.data);
+    free(out.packed);
+    ae_os_pack_close(&out.pack);
     report->rows = out.row_total;
     report->bytes = out.offset;
     report->number = job->head.number;
@@ -234,7 +287,7 @@ static void checkpoint_keep(const aero_db *db, const char *path, uint64_t serial
 /* The new file, durable, and the log up to what is in it. */
 static aero_status checkpoint_make(aero_session *session, const char *fresh,
                                    const ae_log_position *position, uint64_t inode,
-                                   ae_checkpoint_report *report)
+                                   const ae_checkpoint_manner *manner, ae_checkpoint_report *report)
 {
     aero_db *db = session->db;
     (void)ae_os_file_unlink(fresh); /* of one who died; nobody else has the lock */
@@ -242,6 +295,7 @@ static aero_status checkpoint_make(aero_session *session, const char *fresh,
     ae_checkpoint_job job = {.path = fresh,
                              .serial = serial,
                              .least = position->number,
+                             .manner = manner,
                              .head = {.format = AE_CHECKPOINT_FORMAT,
                                       .stack = aei_durable_stack(db->profile_kind),
                                       .schema = db->schema->fingerprint,
@@ -265,7 +319,8 @@ static aero_status checkpoint_make(aero_session *session, const char *fresh,
 }
 
 /* With the lock held. */
-static aero_status checkpoint_locked(aero_session *session, ae_checkpoint_report *report)
+static aero_status checkpoint_locked(aero_session *session, const ae_checkpoint_manner *manner,
+                                     ae_checkpoint_report *report)
 {
     aero_db *db = session->db;
     const ae_file_names *names = aei_durable_names(db->profile_kind);
@@ -287,7 +342,7 @@ static aero_status checkpoint_locked(aero_session *session, ae_checkpoint_report
      * the snapshot, replay needs that. */
     const uint64_t pieces = ae_log_oldest_piece(&db->log);
     AE_CRASH_POINT("checkpoint.rotated");
-    status = checkpoint_make(session, fresh, &position, directory.inode, report);
+    status = checkpoint_make(session, fresh, &position, directory.inode, manner, report);
     if (status != AERO_OK)
         return status;
     checkpoint_keep(db, path, ae_load64(&db->settings->checkpoint_serial) - 1);
@@ -306,7 +361,8 @@ static aero_status checkpoint_locked(aero_session *session, ae_checkpoint_report
     return AERO_OK;
 }
 
-aero_status ae_checkpoint(aero_session *session, ae_checkpoint_report *report)
+aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *manner,
+                          ae_checkpoint_report *report)
 {
     aero_db *db = session->db;
     const uint64_t began = ae_os_monotonic_ns();
@@ -323,7 +379,7 @@ aero_status ae_checkpoint(aero_session *session, ae_checkpoint_report *report)
     if (failure != 0)
         return ae_fail_errno(&session->error, AERO_IO, failure, "cannot lock %.500s/%s",
                              db->data_dir, AE_LOCK_NAME);
-    const aero_status status = checkpoint_locked(session, report);
+    const aero_status status = checkpoint_locked(session, manner, report);
     aei_lock_drop(fd, AE_LOCK_CHECKPOINT);
     report->elapsed_ms = (double)(ae_os_monotonic_ns() - began) / 1e6;
     return status;

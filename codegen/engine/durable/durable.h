@@ -21,9 +21,19 @@ typedef struct ae_checkpoint_report {
     double elapsed_ms;
 } ae_checkpoint_report;
 
-/* Write a checkpoint and cut the log.  The session has no transaction open.  Errors: USAGE, IO,
- * FULL (disk), TIMEOUT when another process is at it for too long. */
-aero_status ae_checkpoint(aero_session *session, ae_checkpoint_report *report);
+/* How a checkpoint is taken that nobody waits for. */
+typedef struct ae_checkpoint_manner {
+    uint64_t rest_percent; /* of its time: below 100 */
+    /* Called at least every few milliseconds of work.  False: no more rests. */
+    bool (*between)(void *context);
+    void *context;
+} ae_checkpoint_manner;
+
+/* Write a checkpoint and cut the log; `manner` is NULL when somebody waits.  The session has no
+ * transaction open.  Errors: USAGE, IO, FULL (disk), TIMEOUT when another process is at it for too
+ * long. */
+aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *manner,
+                          ae_checkpoint_report *report);
 
 /* What recovery did when this handle made the segment; zeros otherwise. */
 typedef struct ae_recovery_report {

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 
+#include "base/os_pack.h"
 #include "base/os_store.h"
 #include "durable/durable.h"
 #include "durable/format.h"
@@ -60,12 +61,16 @@ typedef struct ae_checkpoint_file {
     uint64_t serial;
     uint8_t store[16];
     ae_checkpoint_head head;
-    uint8_t *buffer;
+    uint8_t *buffer; /* the last block; the caller may exchange it for memory of its own */
     size_t capacity;
-    uint64_t offset; /* of the next block */
-    uint32_t number; /* of the next block */
-    uint64_t rows;   /* so far */
-    uint32_t block_rows;
+    uint8_t *spare; /* what a packed one is unpacked to, and then exchanged with */
+    size_t spare_capacity;
+    ae_os_pack pack;     /* from the first packed block on */
+    uint64_t offset;     /* of the next block */
+    uint32_t number;     /* of the next block */
+    uint64_t rows;       /* so far */
+    uint32_t block_rows; /* of the last block, and its bytes in the file */
+    uint32_t block_size;
     const uint8_t *payload;
     size_t payload_size;
 } ae_checkpoint_file;
@@ -118,8 +123,9 @@ typedef struct ae_checkpoint_job {
     const char *path; /* of the new file; must not exist */
     uint64_t serial;
     uint8_t store[16];
-    ae_checkpoint_head head; /* number is filled in */
-    uint64_t least;          /* the snapshot has at least this number */
+    ae_checkpoint_head head;            /* number is filled in */
+    uint64_t least;                     /* the snapshot has at least this number */
+    const ae_checkpoint_manner *manner; /* NULL: no rests */
 } ae_checkpoint_job;
 /* The name of an older checkpoint that is kept: name, point, serial number. */
 bool aei_checkpoint_kept(const char *directory, const char *name, uint64_t serial, char *out,

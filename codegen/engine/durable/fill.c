@@ -34,8 +34,7 @@ typedef struct loaded {
 /* How many rows like those of the last block the rest of the file has room for, and that block. */
 static uint64_t rows_expected(const ae_checkpoint_file *file)
 {
-    const uint64_t size = file->payload_size + sizeof(ae_block_head);
-    return ((file->size - file->offset) / size + 1) * file->block_rows;
+    return ((file->size - file->offset) / file->block_size + 1) * file->block_rows;
 }
 
 static aero_status block_take(ae_crew *crew, ae_sink *sink, loaded *block)

@@ -5,7 +5,8 @@
  * Every block starts with the same 48 bytes; the checksum covers the rest of them and the payload.
  * Each names the store, the checkpoint's serial number and its own number, so that a block of
  * another file, an older checkpoint or another place is not taken for one of these.  The payload
- * of a row block is a run of inserts as in the log (wal/codec.h), all of one table.
+ * of a row block is a run of inserts as in the log (wal/codec.h), all of one table.  In a file of
+ * format 2 that run may be packed.
  *
  * All numbers are little-endian.  Never change these offsets and numbers.
  */
@@ -16,12 +17,13 @@
 
 #define AE_CHECKPOINT_MAGIC 0x504b4345u /* "ECKP" */
 #define AE_CHECKPOINT_FORMAT 1u
+#define AE_CHECKPOINT_FORMAT_PACKED 2u /* may have packed blocks; else the same */
 /* Blocks are ended at this size; a single large row may need a larger one. */
 #define AE_BLOCK_TARGET (256u << 10)
 /* No valid block is longer: the texts of the largest row (16 MiB) and what describes them. */
 #define AE_BLOCK_MAX (20u << 20)
 
-enum ae_block_kind { AE_BLOCK_HEAD = 1, AE_BLOCK_ROWS = 2, AE_BLOCK_END = 3 };
+enum ae_block_kind { AE_BLOCK_HEAD = 1, AE_BLOCK_ROWS = 2, AE_BLOCK_END = 3, AE_BLOCK_PACKED = 4 };
 
 typedef struct ae_block_head {
     uint32_t magic;    /*  0 */
@@ -52,6 +54,14 @@ _Static_assert(sizeof(ae_checkpoint_head) == 88, "format");
 
 /* A whole store by itself, as backups are: no log needs to go with it. */
 #define AE_CHECKPOINT_ALONE 1u
+
+/* In front of a packed block's payload. */
+typedef struct ae_packed_head {
+    uint32_t method; /*  0 AE_PACKED_ZSTD */
+    uint32_t length; /*  4 of the run of inserts that comes out */
+} ae_packed_head;
+_Static_assert(sizeof(ae_packed_head) == 8, "format");
+#define AE_PACKED_ZSTD 1u
 
 /* Payload of the end block. */
 typedef struct ae_checkpoint_end {

@@ -59,23 +59,52 @@ static bool checkpoint_is_due(const aero_db *db)
     return (bytes != 0 && grown > bytes) || (interval != 0 && age / 1000000000u >= interval);
 }
 
-/* One turn: flush what is older than the interval, take a checkpoint when it is due, sweep out
- * rows whose time has come.  True: there is more to sweep. */
-static bool keeper_turn(aero_session *session, uint64_t *flushed_ns)
+/* What a keeper has in its hands. */
+typedef struct keeping {
+    aero_session *session;
+    uint64_t flushed_ns; /* when it has flushed last */
+} keeping;
+
+/* Show that it is there, and flush what is older than the interval. */
+static void keeper_flush(keeping *of)
 {
+    aero_session *session = of->session;
     aero_db *db = session->db;
     const uint64_t now = ae_os_monotonic_ns();
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
     const uint64_t interval = ms_ns(ae_load64(&db->settings->flush_interval_ms));
-    ae_checkpoint_report report;
     ae_store64(&db->settings->keeper_due_ns, now + heartbeat_ns(db));
-    if (now - *flushed_ns >= interval && ae_log_poisoned(&db->log) == 0) {
-        if (ae_log_durable_number(&db->log) < clock)
-            (void)ae_log_flush(&db->log, &session->log_writer, clock, AE_LOG_SYNC, &session->error);
-        *flushed_ns = now;
+    if (now - of->flushed_ns < interval || ae_log_poisoned(&db->log) != 0)
+        return;
+    if (ae_log_durable_number(&db->log) < clock)
+        (void)ae_log_flush(&db->log, &session->log_writer, clock, AE_LOG_SYNC, NULL);
+    of->flushed_ns = now;
+}
+
+/* Between two blocks of a checkpoint, which may take longer than the interval. */
+static bool keeper_between(void *context)
+{
+    keeping *of = context;
+    keeper_flush(of);
+    return ae_load32_acquire(&of->session->db->durable->ending) == 0;
+}
+
+/* One turn: flush what is older than the interval, take a checkpoint when it is due, sweep out
+ * rows whose time has come.  True: there is more to sweep. */
+static bool keeper_turn(keeping *of)
+{
+    aero_session *session = of->session;
+    aero_db *db = session->db;
+    const uint64_t flushed_ns = of->flushed_ns;
+    const ae_checkpoint_manner manner = {
+        .rest_percent = ae_load64(&db->settings->checkpoint_rest_percent),
+        .between = keeper_between,
+        .context = of};
+    ae_checkpoint_report report;
+    keeper_flush(of);
+    if (of->flushed_ns != flushed_ns)
         (void)ae_reap_all(db, session->member);
-    }
-    if (checkpoint_is_due(db) && ae_checkpoint(session, &report) != AERO_OK)
+    if (checkpoint_is_due(db) && ae_checkpoint(session, &manner, &report) != AERO_OK)
         /* Not again at once: the disk may be full for a while. */
         ae_store64(&db->settings->checkpoint_ns, ae_os_monotonic_ns());
     return db->sweep != NULL && ae_ttl_active(db) && ae_log_poisoned(&db->log) == 0 &&
@@ -99,13 +128,13 @@ static void thread_body(void *context)
 {
     aero_db *db = context;
     aero_session *session = NULL;
-    uint64_t flushed = 0;
     if (ae_session_new(db, &session, NULL) != AERO_OK)
         return;
+    keeping of = {.session = session};
     /* It is no session of the user's, who may close the database while it is there. */
     ae_add32(&db->sessions, 0u - 1u);
     while (ae_load32_acquire(&db->durable->ending) == 0) {
-        if (!keeper_turn(session, &flushed))
+        if (!keeper_turn(&of))
             keeper_pause(db);
     }
     ae_add32(&db->sessions, 1);
@@ -126,7 +155,7 @@ static int32_t daemon_loop(aero_session *session, const char *lock_path, int loc
 {
     aero_db *db = session->db;
     const uint64_t me = ae_os_process_identity();
-    uint64_t flushed = 0;
+    keeping of = {.session = session};
     uint64_t alone = 0;
     for (;;) {
         ae_os_file directory;
@@ -136,7 +165,7 @@ static int32_t daemon_loop(aero_session *session, const char *lock_path, int loc
             return AE_KEEPER_GONE;
         if (ae_load64(&db->settings->keeper) != me || !ae_os_lock_current(lock_path, lock_fd))
             return AE_KEEPER_REPLACED;
-        const bool more = keeper_turn(session, &flushed);
+        const bool more = keeper_turn(&of);
         const uint64_t now = ae_os_monotonic_ns();
         if (!keeper_is_alone(db))
             alone = 0;

@@ -76,9 +76,11 @@ static aero_status head_read(ae_checkpoint_file *file, aero_error *error)
     memcpy(&file->head, block + 1, sizeof file->head);
     memcpy(file->store, block->store, sizeof file->store);
     file->serial = block->serial;
-    if (file->head.format != AE_CHECKPOINT_FORMAT)
-        return ae_fail(error, AERO_MISMATCH, "checkpoint %.500s has format %u, expected %u",
-                       file->path, file->head.format, AE_CHECKPOINT_FORMAT);
+    if (file->head.format != AE_CHECKPOINT_FORMAT &&
+        file->head.format != AE_CHECKPOINT_FORMAT_PACKED)
+        return ae_fail(error, AERO_MISMATCH, "checkpoint %.500s has format %u, expected %u or %u",
+                       file->path, file->head.format, AE_CHECKPOINT_FORMAT,
+                       AE_CHECKPOINT_FORMAT_PACKED);
     if (memchr(file->head.package, '\0', sizeof file->head.package) == NULL)
         return load_fail(file, "the package's name length", sizeof file->head.package,
                          sizeof file->head.package - 1, error);
@@ -129,11 +131,54 @@ static aero_status end_check(const ae_checkpoint_file *file, const ae_block_head
     return AERO_OK;
 }
 
+/* Unpack the block in the buffer, whose checksum is right, into the spare memory, and exchange the
+ * two: *payload is what came out. */
+static aero_status block_unpack(ae_checkpoint_file *file, uint32_t length, aero_error *error)
+{
+    const uint8_t *body = file->buffer + sizeof(ae_block_head);
+    const size_t size = length - sizeof(ae_block_head);
+    ae_packed_head head = {0};
+    if (size <= sizeof head)
+        return load_fail(file, "the packed block's length", size, sizeof head + 1, error);
+    memcpy(&head, body, sizeof head);
+    if (head.method != AE_PACKED_ZSTD)
+        return load_fail(file, "the packed block's method", head.method, AE_PACKED_ZSTD, error);
+    if (head.length == 0 || head.length > AE_BLOCK_MAX)
+        return load_fail(file, "the length of what is packed", head.length, AE_BLOCK_MAX, error);
+    if (file->pack.library == NULL && !ae_os_pack_open(&file->pack))
+        return ae_fail(error, AERO_MISMATCH,
+                       "checkpoint %.500s is compressed, and %s, which can read it, is not on this "
+                       "machine; nothing was changed",
+                       file->path, AE_OS_PACK_LIBRARY);
+    if (head.length > file->spare_capacity) {
+        const size_t capacity = head.length > AE_BLOCK_TARGET * 2 ? head.length
+                                                                  : AE_BLOCK_TARGET * 2;
+        uint8_t *grown = realloc(file->spare, capacity);
+        if (grown == NULL)
+            return ae_fail(error, AERO_NO_MEMORY, "no memory to read %.500s", file->path);
+        file->spare = grown;
+        file->spare_capacity = capacity;
+    }
+    if (!ae_os_pack_undo(&file->pack, file->spare, head.length, body + sizeof head,
+                         size - sizeof head))
+        return load_fail(file, "the packed block, which does not unpack to its length,",
+                         size - sizeof head, head.length, error);
+    uint8_t *const buffer = file->buffer;
+    const size_t capacity = file->capacity;
+    file->buffer = file->spare;
+    file->capacity = file->spare_capacity;
+    file->spare = buffer;
+    file->spare_capacity = capacity;
+    file->payload = file->buffer;
+    file->payload_size = head.length;
+    return AERO_OK;
+}
+
 aero_status aei_checkpoint_next(ae_checkpoint_file *file, aero_error *error)
 {
     const ae_block_head *block = NULL;
     file->payload = NULL;
-    const aero_status status = block_read(file, &block, error);
+    aero_status status = block_read(file, &block, error);
     if (status != AERO_OK)
         return status;
     if (memcmp(block->store, file->store, sizeof file->store) != 0 || block->serial != file->serial)
@@ -142,13 +187,23 @@ aero_status aei_checkpoint_next(ae_checkpoint_file *file, aero_error *error)
         return load_fail(file, "the block's number", block->number, file->number, error);
     if (block->kind == AE_BLOCK_END)
         return end_check(file, block, error);
-    if (block->kind != AE_BLOCK_ROWS)
+    const bool packed = block->kind == AE_BLOCK_PACKED &&
+                        file->head.format == AE_CHECKPOINT_FORMAT_PACKED;
+    if (block->kind != AE_BLOCK_ROWS && !packed)
         return load_fail(file, "the block's kind", block->kind, AE_BLOCK_ROWS, error);
+    const ae_block_head head = *block; /* unpacking moves it */
     file->payload = (const uint8_t *)(block + 1);
-    file->payload_size = block->length - sizeof *block;
-    file->block_rows = block->rows;
-    file->rows += block->rows;
-    file->offset += block->length;
+    file->payload_size = head.length - sizeof head;
+    if (packed)
+        status = block_unpack(file, head.length, error);
+    if (status != AERO_OK) {
+        file->payload = NULL;
+        return status;
+    }
+    file->block_rows = head.rows;
+    file->block_size = head.length;
+    file->rows += head.rows;
+    file->offset += head.length;
     file->number++;
     return AERO_OK;
 }
@@ -158,6 +213,9 @@ void aei_checkpoint_close(ae_checkpoint_file *file)
     if (file->fd >= 0)
         ae_os_file_close(file->fd);
     free(file->buffer);
+    free(file->spare);
+    ae_os_pack_close(&file->pack);
     file->buffer = NULL;
+    file->spare = NULL;
     file->fd = -1;
 }

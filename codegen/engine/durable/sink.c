@@ -52,6 +52,15 @@ static aero_status sink_fail(const ae_sink *sink, aero_status status)
     return status;
 }
 
+/* An operation cannot be read: say where it stands. */
+static aero_status sink_damaged(const ae_sink *sink, aero_status status)
+{
+    if (status != AERO_CORRUPT)
+        return status;
+    const aero_error error = sink->session->error;
+    return ae_fail(&sink->session->error, AERO_CORRUPT, "%s: %.300s", sink->file, error.text);
+}
+
 static aero_status sink_begin(ae_sink *sink)
 {
     if (sink->session->txn.open)
@@ -109,7 +118,7 @@ static aero_status sink_change_one(ae_sink *sink, const ae_op *op)
     table->clear(sink->images);
     status = ae_op_apply(sink->schema, op, sink->images, &sink->session->error);
     if (status != AERO_OK)
-        return status;
+        return sink_damaged(sink, status);
     bool found = false;
     int32_t outcome = 0;
     sink_change change = {sink, op};
@@ -140,7 +149,7 @@ static aero_status sink_insert_one(ae_sink *sink, const ae_op *op)
     const aero_status status = ae_op_apply(sink->schema, op, image, &sink->session->error);
     if (status == AERO_OK)
         sink->count++;
-    return status;
+    return sink_damaged(sink, status);
 }
 
 aero_status ae_sink_apply(ae_sink *sink, const uint8_t *data, size_t size)
@@ -150,7 +159,7 @@ aero_status ae_sink_apply(ae_sink *sink, const uint8_t *data, size_t size)
     for (;;) {
         aero_status status = ae_ops_next(&ops, &op, &sink->session->error);
         if (status != AERO_OK || op.data == NULL)
-            return status;
+            return sink_damaged(sink, status);
         if (sink->filtered && op.table != sink->only)
             continue;
         if (sink->fresh && op.kind != AE_OP_INSERT)
@@ -170,7 +179,7 @@ aero_status ae_sink_expect(ae_sink *sink, const uint8_t *data, size_t size, uint
     ae_op op;
     aero_status status = ae_ops_next(&ops, &op, &session->error);
     if (status != AERO_OK || op.data == NULL || op.table == sink->expected)
-        return status;
+        return sink_damaged(sink, status);
     sink->expected = op.table;
     ae_hash *hash = &session->db->hashes[op.table];
     status = sink_begin(sink);

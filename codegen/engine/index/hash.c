@@ -13,6 +13,8 @@
 /* A frozen shard with fewer live entries than this is rewritten, not split: removals filled it. */
 #define SPLIT_ENTRIES_MIN 280u
 #endif
+/* Entries that are asked for ahead of being frozen: sixteen lines. */
+#define FREEZE_AHEAD (16u * AE_HASH_LINE_ENTRIES)
 /* Rows per shard that is made for rows to come: chance brings hardly one to where it splits. */
 #define EXPECT_PER_SHARD (AE_HASH_ENTRIES * 2 / 3)
 /* Of a segment, shards for rows that may never come take at most one in this. */
@@ -93,6 +95,9 @@ static uint32_t shard_freeze(ae_shard *shard)
 {
     uint32_t live = 0;
     for (uint32_t index = 0; index < AE_HASH_ENTRIES; index++) {
+        /* Locked operations wait for each other's misses. */
+        if (index % AE_HASH_LINE_ENTRIES == 0 && index + FREEZE_AHEAD < AE_HASH_ENTRIES)
+            ae_fetch_to_write(&shard->entries[index + FREEZE_AHEAD]);
         /* From here on no insert or removal can change the entry (keeps X1). */
         const uint64_t word = ae_or64(&shard->entries[index].word, AE_HASH_FROZEN) &
                               ~AE_HASH_FROZEN;
@@ -395,35 +400,56 @@ typedef struct probe {
     bool company;  /* entries of the tag were met */
 } probe;
 
+/* One entry of a probe path that is not empty.  True: the walk ends with *result. */
+static bool probe_entry(ae_hash_entry *at, uint64_t seen, uint32_t tag, ae_hash_match match,
+                        void *context, probe *path, enum probe_result *result)
+{
+    if ((seen & AE_HASH_FROZEN) != 0) {
+        *result = PROBE_SPLIT;
+        return true;
+    }
+    if ((uint32_t)(seen >> 32) != tag)
+        return false;
+    path->company = true;
+    if (!ae_hash_is_row(seen)) {
+        path->word = path->entry == NULL ? seen : path->word;
+        path->entry = path->entry == NULL ? at : path->entry;
+        return false;
+    }
+    if (!match(context, ae_hash_anchor(seen)))
+        return false;
+    path->entry = at;
+    path->word = seen;
+    *result = PROBE_FOUND;
+    return true;
+}
+
 /* Walk the probe path of one shard. */
 static enum probe_result shard_probe(ae_shard *shard, uint32_t tag, ae_hash_match match,
                                      void *context, probe *path)
 {
-    uint32_t index = ae_hash_home(tag) * AE_HASH_LINE_ENTRIES;
+    uint32_t line = ae_hash_home(tag);
+    enum probe_result result = PROBE_SPLIT;
     *path = (probe){.entry = NULL};
-    for (uint32_t steps = 0; steps < AE_HASH_ENTRIES; steps++) {
-        ae_hash_entry *at = &shard->entries[index];
-        const uint64_t seen = ae_load64_acquire(&at->word);
-        if ((seen & AE_HASH_FROZEN) != 0)
-            return PROBE_SPLIT;
-        if (seen == 0) {
+    for (uint32_t steps = 0; steps < AE_HASH_ENTRIES; steps += AE_HASH_LINE_ENTRIES) {
+        ae_hash_entry *entries = &shard->entries[line * AE_HASH_LINE_ENTRIES];
+        const ae_hash_seen seen = ae_hash_look(entries, tag);
+        const uint32_t end = seen.empty == 0 ? AE_HASH_LINE_ENTRIES
+                                             : (uint32_t)__builtin_ctz(seen.empty);
+        if (__builtin_expect((seen.ours | seen.frozen) != 0, 0))
+            for (uint32_t place = 0; place < end; place++)
+                if (probe_entry(&entries[place], seen.words[place], tag, match, context, path,
+                                &result))
+                    return result;
+        if (seen.empty != 0) {
+            if ((seen.frozen >> end & 1) != 0)
+                return PROBE_SPLIT;
             /* Mostly without a look at the shard's header, which would be a miss of its own. */
-            if (path->entry == NULL && (steps < PROBE_MAX || steps < shard->probe_max))
-                path->entry = at;
+            if (path->entry == NULL && (steps + end < PROBE_MAX || steps + end < shard->probe_max))
+                path->entry = &entries[end];
             break;
         }
-        if ((uint32_t)(seen >> 32) == tag) {
-            path->company = true;
-            if (!ae_hash_is_row(seen)) {
-                path->word = path->entry == NULL ? seen : path->word;
-                path->entry = path->entry == NULL ? at : path->entry;
-            } else if (match(context, ae_hash_anchor(seen))) {
-                path->entry = at;
-                path->word = seen;
-                return PROBE_FOUND;
-            }
-        }
-        index = index + 1 == AE_HASH_ENTRIES ? 0 : index + 1;
+        line = line + 1 == AE_HASH_LINES ? 0 : line + 1;
     }
     return path->entry == NULL ? PROBE_SPLIT : PROBE_AGAIN;
 }

@@ -112,10 +112,15 @@ typedef struct ae_hash_walk {
     uint32_t lines; /* looked at */
 } ae_hash_walk;
 
+/* Where the directory says which shard has the tag. */
+static inline const ae_a32 *ae_hash_place(const ae_hash *hash, uint32_t tag)
+{
+    return &hash->directory[hash->bits == 0 ? 0 : tag >> (31 - hash->bits)];
+}
+
 static inline ae_shard *ae_hash_shard(const ae_hash *hash, uint32_t tag)
 {
-    const uint32_t index = hash->bits == 0 ? 0 : tag >> (31 - hash->bits);
-    ae_ref ref = ae_load32_acquire(&hash->directory[index]);
+    ae_ref ref = ae_load32_acquire(ae_hash_place(hash, tag));
     if (ref == 0)
         ref = ae_load32_acquire(&hash->root->root_shard);
     return ref == 0 ? NULL : ae_at(hash->proc->heap->segment, ref);
@@ -151,36 +156,63 @@ static inline void ae_hash_walk_start(ae_hash_walk *walk, const ae_hash *hash, u
 /* The shard that took this one's place for the tag, or NULL while there is none. */
 ae_shard *ae_hash_follow(const ae_hash *hash, const ae_shard *shard, uint32_t tag);
 
+/* What the entries of a line are, one bit each, without a branch: where an entry lies in its line
+ * cannot be foreseen. */
+typedef struct ae_hash_seen {
+    uint64_t words[AE_HASH_LINE_ENTRIES];
+    uint32_t ours;  /* have the tag */
+    uint32_t empty; /* frozen or not */
+    uint32_t frozen;
+} ae_hash_seen;
+
+static inline ae_hash_seen ae_hash_look(const ae_hash_entry *line, uint32_t tag)
+{
+    ae_hash_seen seen = {.ours = 0, .empty = 0, .frozen = 0};
+    for (uint32_t place = 0; place < AE_HASH_LINE_ENTRIES; place++) {
+        /* Acquire, in this order: what the anchor leads to is there before its entry; pairs with
+         * ae_hash_put. */
+        const uint64_t word = ae_load64_acquire(&line[place].word);
+        const uint64_t bare = word & ~AE_HASH_FROZEN;
+        seen.words[place] = word;
+        seen.ours |= (uint32_t)((uint32_t)(bare >> 32) == tag) << place;
+        seen.empty |= (uint32_t)(bare == 0) << place;
+        seen.frozen |= (uint32_t)(word >> 63) << place;
+    }
+    /* What comes after the first empty one is not on the probe path (X2). */
+    const uint32_t before = (seen.empty & (0u - seen.empty)) - 1u;
+    seen.ours &= before;
+    return seen;
+}
+
 /* The next entry whose tag is the walk's, or NULL.  *word is what was read of it (never
  * removed). */
 static inline ae_hash_entry *ae_hash_walk_next(ae_hash_walk *walk, uint64_t *word)
 {
-    if (walk->shard == NULL)
-        return NULL;
-    for (;;) {
-        ae_hash_entry *entry =
-            &walk->shard->entries[walk->line * AE_HASH_LINE_ENTRIES + walk->place];
-        /* Acquire: what the anchor leads to is there before its entry; pairs with ae_hash_put. */
-        const uint64_t seen = ae_load64_acquire(&entry->word);
-        const uint64_t bare = seen & ~AE_HASH_FROZEN;
-        if (bare == 0 || walk->lines >= AE_HASH_LINES) { /* the end of the probe path (X2) */
-            ae_shard *next = seen == 0 ? NULL : ae_hash_follow(walk->hash, walk->shard, walk->tag);
-            if (next == NULL)
-                return NULL;
-            ae_hash_walk_in(walk, next);
+    while (walk->shard != NULL) {
+        ae_hash_entry *line = &walk->shard->entries[walk->line * AE_HASH_LINE_ENTRIES];
+        const ae_hash_seen seen = ae_hash_look(line, walk->tag);
+        for (uint32_t ours = seen.ours >> walk->place << walk->place; ours != 0; ours &= ours - 1) {
+            const uint32_t place = (uint32_t)__builtin_ctz(ours);
+            *word = seen.words[place] & ~AE_HASH_FROZEN;
+            walk->place = place + 1;
+            if (ae_hash_is_row(*word))
+                return &line[place];
+        }
+        walk->place = 0;
+        if (seen.empty == 0 && ++walk->lines < AE_HASH_LINES) {
+            walk->line = walk->line + 1 == AE_HASH_LINES ? 0 : walk->line + 1;
             continue;
         }
-        if (++walk->place == AE_HASH_LINE_ENTRIES) {
-            walk->place = 0;
-            walk->lines++;
-            if (++walk->line == AE_HASH_LINES)
-                walk->line = 0;
-        }
-        if ((uint32_t)(bare >> 32) == walk->tag && ae_hash_is_row(bare)) {
-            *word = bare;
-            return entry;
-        }
+        /* The end of the path: of this shard's, if it was frozen. */
+        const uint32_t end = seen.empty == 0 ? 0 : (uint32_t)__builtin_ctz(seen.empty);
+        ae_shard *next = (seen.frozen >> end & 1) == 0
+                             ? NULL
+                             : ae_hash_follow(walk->hash, walk->shard, walk->tag);
+        if (next == NULL)
+            return NULL;
+        ae_hash_walk_in(walk, next);
     }
+    return NULL;
 }
 
 /* Does the row behind the anchor have the key that is looked for? */

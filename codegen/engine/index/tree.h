@@ -126,6 +126,18 @@ bool ae_tree_find(const ae_tree *tree, const ae_tree_key *key, uint64_t *ticket)
 aero_status ae_tree_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key, uint64_t ticket,
                            aero_error *error);
 
+/* Where an entry was found, and its ticket: good for as long as the snapshot stays published under
+ * which it was found. */
+typedef struct ae_tree_spot {
+    uint64_t ticket;
+    void *leaf;
+    uint32_t place;
+} ae_tree_spot;
+/* As ae_tree_find and ae_tree_remove, with one way down for both. */
+bool ae_tree_spot_find(const ae_tree *tree, const ae_tree_key *key, ae_tree_spot *spot);
+aero_status ae_tree_spot_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key,
+                                const ae_tree_spot *spot, aero_error *error);
+
 /* Take the tree down: afterwards it is empty and all its nodes are retired.  Needs no memory.
  * Nobody may put any more; readers may still be in it.  A caller that died is followed by another
  * that calls it again.  Errors: CORRUPT (what cannot be read is left alone). */

@@ -163,7 +163,7 @@ uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_k
     return UINT32_MAX;
 }
 
-bool ae_tree_find(const ae_tree *tree, const ae_tree_key *key, uint64_t *ticket)
+bool ae_tree_spot_find(const ae_tree *tree, const ae_tree_key *key, ae_tree_spot *spot)
 {
     aei_way way;
     AE_ASSERT(key->anchor != 0 && key->anchor != UINT32_MAX);
@@ -175,6 +175,15 @@ bool ae_tree_find(const ae_tree *tree, const ae_tree_key *key, uint64_t *ticket)
     const uint64_t word = ae_load64_acquire(&aei_leaf_words(way.leaf, tree->width)[place]);
     if (!aei_is_live(word))
         return false;
-    *ticket = word & ~AE_TREE_FROZEN;
+    *spot = (ae_tree_spot){word & ~AE_TREE_FROZEN, way.leaf, place};
+    return true;
+}
+
+bool ae_tree_find(const ae_tree *tree, const ae_tree_key *key, uint64_t *ticket)
+{
+    ae_tree_spot spot;
+    if (!ae_tree_spot_find(tree, key, &spot))
+        return false;
+    *ticket = spot.ticket;
     return true;
 }

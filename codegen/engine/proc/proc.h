@@ -153,10 +153,10 @@ enum ae_counter {
 };
 
 typedef struct ae_proc_shared {
-    ae_a64 clock; /* own line: read by every reader, written by every commit */
-    uint64_t _pad0[7];
-    ae_a64 tail; /* next free position of the commit queue */
-    uint64_t _pad1[7];
+    ae_a64 clock; /* read by every reader, written by every commit */
+    ae_a64 tail;  /* next free position of the commit queue: written by every commit, just before
+                     the clock, so one line that changes hands is cheaper than two */
+    uint64_t _pad0[14];
     ae_a64 horizon;   /* highest computed so far */
     ae_a32 slot_high; /* slots at or above were never claimed */
     ae_a32 member_high;

@@ -9,6 +9,7 @@
  * Invariants: I1 views are used only while the reader is open: it keeps their versions alive.  So
  *                the reader is closed not with the last row, but by the call after it.
  *             I2 a cursor counts in query->cursors from open until it is let go.
+ *             I3 a spare cursor is all zeros but for its arrays, which are its table's.
  */
 #include "query/cursor.h"
 
@@ -18,25 +19,96 @@
 #include "query/cursor_private.h"
 #include "row/convert.h"
 
-/* Give back all but the handle. */
-static void let_go(aero_cursor *cursor)
+/* What a closed cursor's arrays may take for it to be kept: a look-up's do, and a program may have
+ * many prepared searches. */
+#define SPARE_BYTES ((size_t)16 << 10)
+
+static void free_arrays(aero_cursor *cursor)
 {
-    if (cursor->query == NULL)
-        return;
-    aei_cursor_stop(cursor);
-    aei_order_close(&cursor->order);
     aei_buffers_free(cursor);
     free(cursor->held);
     free(cursor->slots);
     free(cursor->row.scratch);
     cursor->held = NULL;
-    cursor->held_at = cursor->held_count = 0;
+    cursor->held_room = 0;
     cursor->slots = NULL;
     cursor->row.scratch = NULL;
+}
+
+/* Let go of the query, but keep the arrays. */
+static void finish(aero_cursor *cursor)
+{
+    aei_cursor_stop(cursor);
+    aei_order_close(&cursor->order);
+    cursor->held_at = cursor->held_count = 0;
     cursor->left = 0;
     cursor->query->cursors--;
     aei_query_release(cursor->query);
     cursor->query = NULL;
+}
+
+/* Give back all but the handle. */
+static void let_go(aero_cursor *cursor)
+{
+    if (cursor->query == NULL)
+        return;
+    finish(cursor);
+    free_arrays(cursor);
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+void aei_cursor_discard(aero_cursor *spare)
+{
+    if (spare == NULL)
+        return;
+    free_arrays(spare);
+    free(spare);
+}
+
+/* The memory of a cursor that was closed, with its arrays (keeps I3), or new; NULL: there is
+ * none. */
+static aero_cursor *cursor_take(aero_query *query)
+{
+    aero_cursor *cursor = query->spare;
+    query->spare = NULL;
+    if (cursor == NULL) {
+        cursor = malloc(sizeof *cursor);
+        if (cursor == NULL)
+            return NULL;
+        /* The batch at the end needs no clearing. */
+        memset(cursor, 0, offsetof(aero_cursor, stream));
+    }
+    cursor->stream.count = cursor->stream.at = 0;
+    cursor->stream.source.plan = NULL;
+    cursor->stream.source.anchors = NULL;
+    cursor->stream.source.seen = 0;
+    return cursor;
+}
+
+/* Keep a closed cursor's memory with its query.  False: it is to be freed. */
+static bool cursor_keep(aero_cursor *cursor)
+{
+    aero_query *query = cursor->query;
+    if (query == NULL || query->freed || query->spare != NULL ||
+        aei_buffers_bytes(cursor) + cursor->held_room * sizeof *cursor->held > SPARE_BYTES)
+        return false;
+    finish(cursor);
+    uint32_t *slots = cursor->slots;
+    char *scratch = cursor->row.scratch;
+    ae_view *held = cursor->held;
+    aei_buffer *buffers = cursor->buffers;
+    const size_t held_room = cursor->held_room;
+    const uint32_t buffer_count = cursor->buffer_count;
+    memset(cursor, 0, offsetof(aero_cursor, stream));
+    cursor->slots = slots;
+    cursor->row.scratch = scratch;
+    cursor->held = held;
+    cursor->held_room = held_room;
+    cursor->buffers = buffers;
+    cursor->buffer_count = buffer_count;
+    query->spare = cursor;
+    return true;
 }
 
 static void session_closes(ae_session_child *child)
@@ -53,6 +125,9 @@ static aero_status prepare_row(aero_cursor *cursor, aero_error *error)
     const aero_table *table = cursor->query->table;
     uint32_t count = 0;
     cursor->row.table = table;
+    cursor->row.slots = cursor->slots;
+    if (cursor->slots != NULL) /* from a cursor of the same query, so for the same table */
+        return AERO_OK;
     for (uint32_t i = 0; i < table->column_count; i++)
         count += ae_is_presented(table->columns[i].kind);
     if (count == 0)
@@ -155,15 +230,9 @@ aero_status ae_cursor_open(aero_query *query, aero_cursor **cursor)
 {
     aero_error *error = ae_session_error_buffer(query->session);
     *cursor = NULL;
-    aero_cursor *fresh = malloc(sizeof *fresh);
+    aero_cursor *fresh = cursor_take(query);
     if (fresh == NULL)
         return ae_fail(error, AERO_NO_MEMORY, "no memory for a cursor");
-    /* The batch at the end needs no clearing. */
-    memset(fresh, 0, offsetof(aero_cursor, stream));
-    fresh->stream.count = fresh->stream.at = 0;
-    fresh->stream.source.plan = NULL;
-    fresh->stream.source.anchors = NULL;
-    fresh->stream.source.seen = 0;
     fresh->query = query;
     query->cursors++;
     aei_query_hold(query);
@@ -184,6 +253,8 @@ void ae_cursor_close(aero_cursor *cursor)
 {
     if (cursor->session != NULL)
         ae_session_disown(&cursor->child);
+    if (cursor_keep(cursor))
+        return;
     let_go(cursor);
     free(cursor);
 }

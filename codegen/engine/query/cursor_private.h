@@ -59,5 +59,6 @@ size_t aei_cursor_read(aero_cursor *cursor, ae_view *views, size_t max);
 void aei_cursor_stop(aero_cursor *cursor);
 /* fetch.c */
 void aei_buffers_free(aero_cursor *cursor);
+size_t aei_buffers_bytes(const aero_cursor *cursor);
 
 #endif

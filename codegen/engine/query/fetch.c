@@ -231,6 +231,17 @@ static aero_status reserve_column(aei_buffer *buffer, const aero_column *column,
     return status;
 }
 
+size_t aei_buffers_bytes(const aero_cursor *cursor)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < cursor->buffer_count; i++) {
+        const aei_buffer *buffer = &cursor->buffers[i];
+        bytes += sizeof *buffer + buffer->number_room * sizeof(int64_t) + buffer->null_room +
+                 buffer->offset_room * sizeof *buffer->offsets + buffer->text_room;
+    }
+    return bytes;
+}
+
 void aei_buffers_free(aero_cursor *cursor)
 {
     for (uint32_t i = 0; i < cursor->buffer_count; i++) {

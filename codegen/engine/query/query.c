@@ -52,6 +52,7 @@ static void destroy(aero_query *query)
     free(query->clauses);
     free(query->scratch);
     free(query->text);
+    aei_cursor_discard(query->spare);
     free(query);
 }
 

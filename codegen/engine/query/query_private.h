@@ -82,12 +82,16 @@ struct aero_query {
     struct aei_plan *plan; /* NULL until needed, and after a change */
     char *scratch;         /* for converting one value */
     size_t scratch_size;
-    char *text; /* of the last explain */
+    char *text;                /* of the last explain */
+    struct aero_cursor *spare; /* memory of a closed cursor, for the next one; or NULL */
 };
 
 /* query.c: keep the query and what its pool holds until as many releases. */
 void aei_query_hold(aero_query *query);
 void aei_query_release(aero_query *query);
+
+/* cursor.c: free a spare cursor, which may be NULL. */
+void aei_cursor_discard(struct aero_cursor *spare);
 
 /* clause.c */
 

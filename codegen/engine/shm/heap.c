@@ -307,6 +307,23 @@ static bool pool_is_direct(const ae_heap *heap, uint32_t pool)
     return heap->pools[pool].object_size > AE_MAGAZINE_OBJECT_MAX;
 }
 
+/* Will the next word be claimed after this one, by somebody who fills a slab from its beginning? */
+static bool word_follows(const ae_slab *slab, uint32_t word)
+{
+    return word * 64 + 128 <= slab->object_count && ae_load64(&slab->bits[word + 1]) != 0 &&
+           ae_load32(&slab->high) < word * 64 + 64;
+}
+
+/* Ask for an object that will be claimed and filled: claiming is a locked operation, which does not
+ * overlap with the next one's miss. */
+static void object_fetch(const ae_slab *slab, uint32_t index)
+{
+    const char *object = ae_slab_object(slab, index);
+    ae_fetch_to_write(object);
+    if (slab->object_size > 64)
+        ae_fetch_to_write(object + 64);
+}
+
 /* Claim objects of one bitmap word: all of them into the magazine, or (magazine NULL) just one. */
 static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab,
                            uint32_t word, ae_magazine *magazine, ae_ref *one)
@@ -323,6 +340,7 @@ static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_sla
     uint64_t bits = ae_and64(&slab->bits[word], ~wanted) & wanted;
     AE_CRASH_POINT("heap.bits_taken");
     const uint32_t taken = (uint32_t)__builtin_popcountll(bits);
+    const bool fresh = taken == 64 && word_follows(slab, word);
     uint32_t claimed = 0;
     if (bits != 0)
         ae_raise32(&slab->high, word * 64 + 64 - (uint32_t)__builtin_clzll(bits));
@@ -330,6 +348,8 @@ static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_sla
         const uint32_t bit = 63 - (uint32_t)__builtin_clzll(bits);
         bits &= ~((uint64_t)1 << bit);
         ae_a64 *object = ae_slab_object(slab, word * 64 + bit);
+        if (fresh)
+            object_fetch(slab, word * 64 + 64 + bit);
         const ae_ref ref = ae_ref_of(heap->segment, object);
         const uint64_t seen = ae_load64_acquire(object);
         if (!ae_heap_is_free_word(kind, seen))

@@ -46,7 +46,15 @@ aero_status aei_segment_reserve(ae_segment *segment, uint64_t end, aero_error *e
     step = step < AE_EXTENT_MIN ? AE_EXTENT_MIN : step > AE_EXTENT_MAX ? AE_EXTENT_MAX : step;
     uint64_t goal = reserved + step > end ? reserved + step : end;
     goal = (goal + AE_PAGE_SIZE - 1) & ~(uint64_t)(AE_PAGE_SIZE - 1);
+    const bool huge = goal >= AE_HUGE_LEAST && goal > ae_load64(&header->small);
+    if (huge)
+        goal = (goal + AE_OS_HUGE_SIZE - 1) & ~(AE_OS_HUGE_SIZE - 1);
     goal = goal > segment->size ? segment->size : goal;
+    /* Before the reservation, which then finds nothing left to do.  The first time what is there
+     * already becomes huge, too. */
+    const uint64_t from = reserved < AE_HUGE_LEAST ? 0 : reserved;
+    if (huge && !ae_os_huge(segment->fd, segment->base, from, goal - from))
+        ae_store64(&header->small, 2 * goal); /* then perhaps there are some */
     if (segment->fd >= 0) {
         int failure = ae_os_reserve(segment->fd, reserved, goal - reserved);
         if (failure != 0 && goal > end) {

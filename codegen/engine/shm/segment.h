@@ -65,9 +65,10 @@ typedef struct ae_segment_header {
     ae_a64 reserved; /* 136 bytes with storage behind them */
     ae_a32 poisoned; /* 144 set once an invariant is seen broken; nothing is written from then on */
     ae_a32 holes;    /* 148 runs that became holes: counts up, 0 while there never was one */
-    ae_a32 returned; /* 152 slabs taken out of service: counts up, 0 while none ever was */
-    ae_a32 given;    /* 156 of them, those whose pages are back: about, where somebody died */
-    ae_a32 cramped;  /* 160 the file system had no room beyond `reserved`, when last asked */
+    ae_a64 small;    /* 152 up to this size no huge pages are asked for: they were dear.  A hint */
+    ae_a32 returned; /* 160 slabs taken out of service: counts up, 0 while none ever was */
+    ae_a32 given;    /* 164 of them, those whose pages are back: about, where somebody died */
+    ae_a32 cramped;  /* 168 the file system had no room beyond `reserved`, when last asked */
 } ae_segment_header;
 
 typedef struct ae_segment {

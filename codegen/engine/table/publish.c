@@ -230,6 +230,18 @@ static aero_status parts_take(const row_write *write, const void *image, bool an
     return status;
 }
 
+/* Bytes that weigh as much as a small version, where waiting for the horizon is counted. */
+#define DEBT_BYTES 256u
+
+/* What one of this size that is replaced will keep until the horizon passes it. */
+static void debt_note(const row_write *write, const row_parts *parts)
+{
+    const ae_pool *pools = write->session->db->heap.pools;
+    uint32_t bytes = pools[ae_heap_version_pool(write->table)].object_size;
+    bytes += parts->overflow == 0 ? 0 : pools[parts->overflow_pool].object_size;
+    write->session->reclaim_debt += bytes / DEBT_BYTES;
+}
+
 /* Fill the version, note the intent, and mark the version as ours.  Until the last store all parts
  * say "cached", so a reaper finds them whatever happens. */
 static aero_status version_write(const row_write *write, const row_parts *parts, const void *image,
@@ -257,6 +269,7 @@ static aero_status version_write(const row_write *write, const row_parts *parts,
         ae_store64_release(&block->word, AE_WORD_OWNED | parts->version);
         AE_CRASH_POINT("write.overflow");
     }
+    debt_note(write, parts);
     /* Release: the row before the mark; pairs with ae_version_sight. */
     ae_store64_release(&version->begin, mark);
     AE_CRASH_POINT("write.marked");
@@ -453,6 +466,7 @@ void ae_write_start(row_write *write, aero_session *session, uint32_t table, con
     write->hash = &session->db->hashes[table];
     write->key_row = key_row;
     write->what = 0;
+    write->absent = false;
     write->batch = NULL;
     const uint64_t hash = write->of->hash_key(key_row, NULL);
     write->tag = ae_hash_tag(hash);

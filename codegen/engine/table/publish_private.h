@@ -15,6 +15,7 @@ typedef struct row_write {
     uint32_t table;
     uint32_t tag;
     uint32_t what; /* AE_INTENT_… that its intents carry besides */
+    bool absent;   /* the key was looked for just now, and no row had its tag */
     const void *key_row;
     struct ae_entry_batch
         *batch; /* where index entries are collected; NULL: they are put at once */

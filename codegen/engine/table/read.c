@@ -219,7 +219,8 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
     ae_hash_walk walk;
     uint64_t word = 0;
     const uint64_t hash = of->hash_key(key_row, NULL);
-    if (ae_reader_notes(reader))
+    const bool notes = ae_reader_notes(reader);
+    if (notes)
         ae_reads_key(&reader->session->txn.reads, table, hash);
     ae_hash_walk_start(&walk, &db->hashes[table], ae_hash_tag(hash));
     for (;;) {
@@ -230,8 +231,11 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
         const ae_ref hint = ae_load32(&entry->hint);
         const bool leads = hint != 0 && ae_heap_leads(&db->heap, hint);
         ae_version *version = leads ? ae_at(&db->segment, hint) : NULL;
-        /* The second line of the row comes along with the first. */
+        /* The second line of the row comes along with the first; and the anchor, where the row may
+         * be written next. */
         __builtin_prefetch((const char *)ae_at(&db->segment, hint) + 64);
+        if (notes)
+            __builtin_prefetch(ae_at(&db->segment, ae_hash_anchor(word)));
         if (version == NULL ||
             ae_version_sight(&db->proc, reader->snapshot, reader->own, version) != AE_SEEN ||
             ae_load32(&version->anchor) != ae_hash_anchor(word))

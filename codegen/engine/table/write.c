@@ -31,13 +31,15 @@ static aero_status exists_error(const row_write *write)
 static aero_status row_put(const row_write *write, const void *image, enum ae_write_mode mode,
                            int32_t *outcome)
 {
-    for (;;) {
+    for (bool absent = write->absent;; absent = false) {
         ae_ref anchor = 0;
         ae_hash_entry *entry = NULL;
         enum row_state state = ROW_LIVE;
         row_judged judged;
         bool again = false;
-        aero_status status = ae_row_locate(write, &anchor, &entry, &state, &judged);
+        /* Entering a key looks for it too: one that was just not there is entered at once. */
+        aero_status status = absent ? AERO_OK
+                                    : ae_row_locate(write, &anchor, &entry, &state, &judged);
         if (status != AERO_OK)
             return status;
         *outcome = 2;
@@ -214,20 +216,23 @@ static void group_start(batch *rows, size_t group)
     for (size_t index = 0; index < count; index++, row += rows->body->stride) {
         ae_write_start(&writes[index], rows->session, rows->body->table, row);
         writes[index].batch = rows->entries;
-        ae_hash_prefetch(writes[index].hash, writes[index].tag);
+        __builtin_prefetch(ae_hash_place(writes[index].hash, writes[index].tag));
     }
+    for (size_t index = 0; index < count; index++)
+        ae_hash_prefetch(writes[index].hash, writes[index].tag);
 }
 
 static void group_fetch(batch *rows, size_t group)
 {
     const aero_db *db = rows->session->db;
-    const row_write *writes = rows->writes[group % 3];
+    row_write *writes = rows->writes[group % 3];
     const size_t count = group_size(rows, group);
     for (size_t index = 0; index < count; index++) {
         ae_hash_walk walk;
         uint64_t word = 0;
         ae_hash_walk_start(&walk, writes[index].hash, writes[index].tag);
         const ae_hash_entry *entry = ae_hash_walk_next(&walk, &word);
+        writes[index].absent = entry == NULL;
         if (entry == NULL)
             continue;
         const char *hint = ae_at(&db->segment, ae_load32(&entry->hint));

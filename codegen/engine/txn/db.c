@@ -70,6 +70,7 @@ static aero_status settings_carve(aero_db *db, aero_error *error)
     settings->profile = db->profile_kind;
     ae_store64(&settings->checkpoint_interval_secs, AE_CHECKPOINT_INTERVAL_SECS);
     ae_store64(&settings->checkpoint_wal_bytes, AE_CHECKPOINT_LOG_BYTES);
+    ae_store64(&settings->checkpoint_rest_percent, AE_CHECKPOINT_REST_PERCENT);
     ae_store64(&settings->flush_interval_ms, AE_FLUSH_INTERVAL_MS);
     ae_store64(&settings->ttl_sweep_interval_ms, AE_TTL_SWEEP_INTERVAL_MS);
     ae_store64(&settings->checkpoint_ns, ae_os_monotonic_ns());

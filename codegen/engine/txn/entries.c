@@ -111,64 +111,82 @@ static bool head_has(const aero_db *db, uint32_t table, const ae_key_shape *shap
            ae_load64_acquire(&row->head) == head;
 }
 
-/* Indexes looked at together. */
-#define DROP_GROUP 8u
+/* Indexes looked at together, each for several versions. */
+#define DROP_INDEXES 4u
+
+/* An index, as it is now. */
+typedef struct drop_index {
+    ae_key_shape shape;
+    ae_tree tree;
+} drop_index;
 
 /* An entry that may have to go. */
 typedef struct drop {
-    ae_key_shape shape;
-    ae_tree tree;
+    drop_index *of;
     ae_tree_key key;
+    uint32_t version; /* which of those to be freed */
 } drop;
 
 /* The entry of a version in one index.  False: there is none, or another version has it. */
-static bool drop_prepare(aero_db *db, uint32_t table, uint32_t number, const ae_version *version,
-                         drop *of)
+static bool drop_prepare(const aero_db *db, uint32_t table, const ae_version *version,
+                         const drop_index *of, ae_tree_key *key)
 {
-    ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
-    of->key.anchor = ae_load32(&version->anchor);
-    return ae_catalog_shape(&db->catalog, table, place, &of->shape) &&
-           ae_catalog_tree(&db->catalog, place, &of->shape, &of->tree) &&
-           /* No text, because it has been given back: then this was done before. */
-           ae_key_words_racy(&db->heap, &db->schema->tables[table], &of->shape, version,
-                             of->key.words) &&
-           !head_has(db, table, &of->shape, version, of->key.words);
+    key->anchor = ae_load32(&version->anchor);
+    /* No text, because it has been given back: then this was done before. */
+    return ae_key_words_racy(&db->heap, &db->schema->tables[table], &of->shape, version,
+                             key->words) &&
+           !head_has(db, table, &of->shape, version, key->words);
 }
 
 /* False: no memory. */
-static bool drop_do(aero_db *db, uint32_t slot, uint32_t table, drop *of)
+static bool drop_do(aero_db *db, uint32_t slot, uint32_t table, const drop *at)
 {
-    uint64_t ticket = 0;
-    if (!ae_tree_find(&of->tree, &of->key, &ticket))
+    drop_index *of = at->of;
+    ae_tree_spot spot;
+    if (!ae_tree_spot_find(&of->tree, &at->key, &spot))
         return true;
     AE_CRASH_POINT("entry.ticket");
-    if (ae_entry_needed(db, table, &of->shape, of->key.anchor, of->key.words))
+    if (ae_entry_needed(db, table, &of->shape, at->key.anchor, at->key.words))
         return true;
     AE_CRASH_POINT("entry.unneeded");
-    return ae_tree_remove(&of->tree, slot, &of->key, ticket, NULL) != AERO_FULL;
+    return ae_tree_spot_remove(&of->tree, slot, &at->key, &spot, NULL) != AERO_FULL;
 }
 
-bool ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table, const ae_version *version)
+uint32_t ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table,
+                         const ae_version *const *versions, uint32_t count)
 {
-    bool done = true;
+    uint32_t done = count;
+    AE_ASSERT(count <= AE_ENTRIES_TOGETHER);
     /* Out of the chain before we look who is in it: of two that are freed at once, and of which
      * each might leave the entry to the other, one sees that the other is gone.  Pairs with itself,
      * and with ae_catalog_building. */
     atomic_thread_fence(memory_order_seq_cst);
     uint64_t mask = ae_catalog_maintained(&db->catalog, table);
     while (mask != 0) {
-        drop drops[DROP_GROUP];
-        ae_tree_want wants[DROP_GROUP];
-        uint32_t count = 0;
-        for (; mask != 0 && count < DROP_GROUP; mask &= mask - 1) {
-            drop *of = &drops[count];
-            if (!drop_prepare(db, table, (uint32_t)__builtin_ctzll(mask), version, of))
+        drop_index indexes[DROP_INDEXES];
+        drop drops[DROP_INDEXES * AE_ENTRIES_TOGETHER];
+        ae_tree_want wants[DROP_INDEXES * AE_ENTRIES_TOGETHER];
+        uint32_t some = 0;
+        for (uint32_t index = 0; mask != 0 && index < DROP_INDEXES; mask &= mask - 1, index++) {
+            drop_index *of = &indexes[index];
+            ae_index_place *place = ae_catalog_place(&db->catalog, table,
+                                                     (uint32_t)__builtin_ctzll(mask));
+            if (!ae_catalog_shape(&db->catalog, table, place, &of->shape) ||
+                !ae_catalog_tree(&db->catalog, place, &of->shape, &of->tree))
                 continue;
-            wants[count++] = (ae_tree_want){&of->tree, &of->key};
+            for (uint32_t version = 0; version < count; version++) {
+                drop *at = &drops[some];
+                if (!drop_prepare(db, table, versions[version], of, &at->key))
+                    continue;
+                at->of = of;
+                at->version = version;
+                wants[some++] = (ae_tree_want){&of->tree, &at->key};
+            }
         }
-        ae_tree_fetch(wants, count);
-        for (uint32_t index = 0; index < count; index++)
-            done &= drop_do(db, slot, table, &drops[index]);
+        ae_tree_fetch(wants, some);
+        for (uint32_t index = 0; index < some; index++)
+            if (!drop_do(db, slot, table, &drops[index]) && drops[index].version < done)
+                done = drops[index].version;
     }
     AE_CRASH_POINT("entry.dropped");
     return done;

@@ -27,10 +27,13 @@
 bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shape, ae_ref anchor,
                      const uint64_t words[AE_KEY_WORDS_MAX]);
 
-/* Remove the entries of a version that is out of its row's chain, and about to be freed, where no
- * other version needs them.  False when there was no memory for one: try again before freeing
- * it. */
-bool ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table, const ae_version *version);
+/* Versions whose entries are removed together: the leaves of their keys are fetched at once. */
+#define AE_ENTRIES_TOGETHER 4u
+/* Remove the entries of some versions of a table that are out of their rows' chains, and about to
+ * be freed, where no other version needs them.  Returns for how many, from the first one on, that
+ * has been done; for want of memory not for all: try again before the others are freed. */
+uint32_t ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table,
+                         const ae_version *const *versions, uint32_t count);
 
 /* The version is freed all the same: count what stays behind. */
 void ae_entries_abandon(const aero_db *db, uint32_t table);

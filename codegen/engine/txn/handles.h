@@ -111,7 +111,7 @@ struct aero_session {
     uint32_t member;
     uint32_t slot_hint;
     uint64_t horizon;      /* last seen; may lag */
-    uint32_t reclaim_debt; /* versions and blocks retired since the horizon was computed */
+    uint32_t reclaim_debt; /* weight of what was retired since the horizon was computed */
     uint32_t tree_retired; /* of the slot's count of tree nodes, seen so far */
     bool full;             /* the transaction found the segment full */
     uint32_t ticks;        /* times the clock was moved for what was retired: ae_reclaim_tick */

@@ -182,7 +182,7 @@ static void intent_undo(aero_db *db, uint32_t slot, uint64_t mark, const ae_inte
     }
     if (mine) {
         /* The version cannot wait: for want of memory an entry that leads nowhere stays. */
-        if (!ae_entries_drop(db, slot, table, version))
+        if (ae_entries_drop(db, slot, table, &version, 1) == 0)
             ae_entries_abandon(db, table);
         ae_version_free(db, slot, ae_heap_version_pool(table), created);
     }
@@ -249,6 +249,15 @@ void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count)
     }
 }
 
+/* A mark becomes the number, unless that was done before a death.  Only the slot's owner, or its
+ * one reaper, changes a word that has its mark, so a look and a store will do. */
+static void stamp_set(ae_a64 *stamp, uint64_t mark, uint64_t number)
+{
+    /* Release: pairs with the acquire in ae_version_sight; what it says was decided before. */
+    if (ae_load64(stamp) == mark)
+        ae_store64_release(stamp, number);
+}
+
 void ae_intents_stamp(aero_db *db, uint32_t slot, uint64_t number)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
@@ -265,12 +274,12 @@ void ae_intents_stamp(aero_db *db, uint32_t slot, uint64_t number)
         const ae_ref replaced = ae_load32(&intent->replaced);
         if (created != 0) {
             ae_version *version = ae_at(&db->segment, created);
-            (void)ae_cas64(&version->begin, mark, number);
+            stamp_set(&version->begin, mark, number);
             AE_CRASH_POINT("stamp.begin");
         }
         if (replaced != 0) {
             ae_version *old = ae_at(&db->segment, replaced);
-            (void)ae_cas64(&old->end, mark, number);
+            stamp_set(&old->end, mark, number);
             AE_CRASH_POINT("stamp.end");
             if (!ae_limbo_last_is(&at->limbo_head, &at->limbo_tail, replaced)) {
                 ae_limbo_push(&db->proc, &at->limbo_head, &at->limbo_tail, replaced,

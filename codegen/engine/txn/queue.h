@@ -47,6 +47,12 @@ typedef struct ae_queue {
 aero_status ae_queue_create(ae_segment *segment, aero_error *error);
 aero_status ae_queue_open(ae_queue *queue, ae_proc *proc, aero_error *error);
 
+/* A commit is coming, near this position: bring what it will write near, before it is needed. */
+static inline void ae_queue_fetch(const ae_queue *queue, uint64_t position)
+{
+    ae_fetch_to_write(&queue->proc->shared->clock);
+    ae_fetch_to_write(&queue->entries[position & queue->mask]);
+}
 /* Join at the tail; the slot says COMMITTING.  Returns the position. */
 uint64_t ae_queue_enter(ae_queue *queue, uint32_t slot);
 /* Wait until every position before is decided.  False: somebody aborted the slot meanwhile. */

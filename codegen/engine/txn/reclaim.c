@@ -16,10 +16,11 @@
 #include "txn/entries.h"
 #include "txn/visibility_inline.h"
 
-/* How many versions may wait before the horizon is computed again: the cost of a barrier system
- * call, some
- * 400 ns, is spread over them, and they stay within a second-level cache. */
-#define RECLAIM_BATCH 128u
+/* How many versions may wait before the horizon is computed again (large ones count for more:
+ * debt_note): the cost of a barrier system call, 400 ns where nobody else runs, 1 to 3 us and an
+ * interruption of the others where somebody does, is spread over them, and they stay within a
+ * second-level cache. */
+#define RECLAIM_BATCH 512u
 
 /* A node of a tree weighs as much as so many versions. */
 #define TREE_NODE_DEBT 8u
@@ -115,56 +116,95 @@ static void version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
     ae_heap_give(&db->heap, &at->cache, slot, pool, ref);
 }
 
-/* Ask for what freeing the next ones will read: the third's version, the second's row, and the
- * version the first's row has now.  Where somebody holds the horizon back, all of that was touched
- * long ago; one after the other the misses would cost as much as the commit.  They are reads, not
- * prefetches, where somebody else does not write plainly: where the translation of the page is not
- * at hand, a prefetch is dropped. */
-static void limbo_fetch(const aero_db *db, ae_ref first)
+/* Versions between the one that is freed and one that is being fetched. */
+#define FETCH_AHEAD AE_ENTRIES_TOGETHER
+
+/* Ask for what freeing will read next: the version that `far` names, the row of the one before it,
+ * and the version that the row of the one before that has now.  Where somebody holds the horizon
+ * back, all of that was touched long ago; one after the other the misses would cost as much as the
+ * commit.  They are reads, not prefetches, where somebody else does not write plainly: where the
+ * translation of the page is not at hand, a prefetch is dropped. */
+static void limbo_fetch(const aero_db *db, const ae_ref ahead[3])
 {
-    if (first == 0)
-        return;
-    const ae_version *one = ae_at(&db->segment, first);
-    /* A watch may have read it: then it is in another processor's cache, too. */
-    ae_fetch_to_write(one);
-    ae_fetch_to_write(&one->row[64]);
-    const uint64_t head = ae_load64(
-        &((const ae_anchor *)ae_at(&db->segment, ae_load32(&one->anchor)))->head);
-    if (ae_head_is_row(head)) {
-        const ae_version *newest = ae_at(&db->segment, ae_head_ref(head));
-        (void)ae_load64(&newest->begin);
-        __builtin_prefetch(&newest->row[64]);
+    if (ahead[0] != 0) {
+        const ae_version *near = ae_at(&db->segment, ahead[0]);
+        const uint64_t head = ae_load64(
+            &((const ae_anchor *)ae_at(&db->segment, ae_load32(&near->anchor)))->head);
+        if (ae_head_is_row(head)) {
+            const ae_version *newest = ae_at(&db->segment, ae_head_ref(head));
+            (void)ae_load64(&newest->begin);
+            __builtin_prefetch(&newest->row[64]);
+        }
     }
-    const ae_ref second = ae_load32(&one->limbo_next);
-    if (second == 0)
-        return;
-    const ae_version *two = ae_at(&db->segment, second);
-    (void)ae_load64(&((const ae_anchor *)ae_at(&db->segment, ae_load32(&two->anchor)))->head);
-    const ae_ref third = ae_load32(&two->limbo_next);
-    if (third == 0)
-        return;
-    const ae_version *three = ae_at(&db->segment, third);
-    (void)ae_load64(&three->begin);
-    __builtin_prefetch(&three->row[64]);
+    if (ahead[1] != 0) {
+        const ae_version *middle = ae_at(&db->segment, ahead[1]);
+        (void)ae_load64(
+            &((const ae_anchor *)ae_at(&db->segment, ae_load32(&middle->anchor)))->head);
+    }
+    if (ahead[2] != 0) {
+        const ae_version *far = ae_at(&db->segment, ahead[2]);
+        /* A watch may have read it: then it is in another processor's cache, too. */
+        ae_fetch_to_write(far);
+        ae_fetch_to_write(&far->row[64]);
+        (void)ae_load64(&far->begin);
+    }
+}
+
+/* The one behind it in the limbo. */
+static ae_ref limbo_next(const aero_db *db, ae_ref ref)
+{
+    return ref == 0 ? 0 : ae_load32(&((const ae_version *)ae_at(&db->segment, ref))->limbo_next);
+}
+
+/* The first versions of the limbo that nobody sees, at most `most`, all of one table; returns how
+ * many. */
+static uint32_t limbo_group(const aero_db *db, uint32_t slot, uint64_t horizon, uint32_t most,
+                            const ae_version *versions[AE_ENTRIES_TOGETHER], uint32_t *table)
+{
+    uint32_t count = 0;
+    ae_ref ref = ae_load32(&ae_slot_at(&db->proc, slot)->limbo_head);
+    for (; ref != 0 && count < most && count < AE_ENTRIES_TOGETHER; ref = limbo_next(db, ref)) {
+        const ae_version *version = ae_at(&db->segment, ref);
+        if (ae_load64(&version->end) > horizon)
+            break;
+        const ae_slab *slab = ae_heap_slab(&db->heap, ref);
+        AE_ALWAYS(slab != NULL);
+        const uint32_t of = db->heap.pools[slab->pool].table;
+        if (count > 0 && of != *table)
+            break;
+        *table = of;
+        versions[count++] = version;
+    }
+    return count;
 }
 
 /* Free up to `most` versions of the slot's limbo that ended at or before the horizon. */
 static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, uint32_t most)
 {
-    ae_slot *at = ae_slot_at(&db->proc, slot);
+    const ae_version *versions[AE_ENTRIES_TOGETHER];
+    ae_ref ahead[3] = {0, 0, 0};
+    uint32_t table = 0;
     uint32_t freed = 0;
-    for (; freed < most; freed++) {
-        const ae_ref ref = ae_load32(&at->limbo_head);
-        if (ref == 0)
-            break;
-        const ae_version *version = ae_at(&db->segment, ref);
-        if (ae_load64(&version->end) > horizon)
-            break;
-        const uint32_t table = db->heap.pools[ae_heap_slab(&db->heap, ref)->pool].table;
-        if (!ae_entries_drop(db, slot, table, version))
-            break; /* no memory: it waits */
-        version_reclaim(db, slot, ref);
-        limbo_fetch(db, ae_load32(&at->limbo_head));
+    uint32_t count = limbo_group(db, slot, horizon, most, versions, &table);
+    if (count > 0)
+        ahead[0] = ae_ref_of(&db->segment, versions[0]);
+    for (uint32_t step = 0; step < FETCH_AHEAD; step++)
+        ahead[0] = limbo_next(db, ahead[0]);
+    ahead[1] = limbo_next(db, ahead[0]);
+    ahead[2] = limbo_next(db, ahead[1]);
+    while (count > 0) {
+        const uint32_t done = ae_entries_drop(db, slot, table, versions, count);
+        for (uint32_t index = 0; index < done; index++) {
+            limbo_fetch(db, ahead);
+            ahead[0] = ahead[1];
+            ahead[1] = ahead[2];
+            ahead[2] = limbo_next(db, ahead[2]);
+            version_reclaim(db, slot, ae_ref_of(&db->segment, versions[index]));
+        }
+        freed += done;
+        if (done < count)
+            break; /* no memory: they wait */
+        count = limbo_group(db, slot, horizon, most - freed, versions, &table);
     }
     return freed;
 }
@@ -198,6 +238,9 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
      * that did not do anything has no snapshot yet. */
     if (ae_load64(&at->snapshot) == 0)
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
+    /* What others have computed holds for us, too.  Acquire: pairs with ae_horizon_compute. */
+    const uint64_t known = ae_load64_acquire(&db->proc.shared->horizon);
+    session->horizon = known > session->horizon ? known : session->horizon;
     if (session->reclaim_debt >= RECLAIM_BATCH) {
         session->reclaim_debt = 0;
         session->horizon = ae_horizon_compute(&db->proc);

@@ -21,11 +21,11 @@ typedef struct ae_settings {
     ae_a64 ttl_sweep_interval_ms;    /* between two rounds of sweeping; 0: none by itself */
     uint32_t age;                    /* constant: reference of ae_age_shared (txn/age.h) */
     uint32_t _pad4;
-    uint64_t _pad1;
+    ae_a64 checkpoint_rest_percent; /* of its time, a checkpoint that is taken by itself rests */
     /* Housekeeping.  The keeper is the process that flushes and takes checkpoints by itself. */
-    ae_a64 keeper;        /* its process's identity, 0 none; CAS by all */
-    ae_a64 keeper_due_ns; /* monotonic: not before that is another one started */
-    uint64_t _pad3;
+    ae_a64 keeper;                 /* its process's identity, 0 none; CAS by all */
+    ae_a64 keeper_due_ns;          /* monotonic: not before that is another one started */
+    ae_a64 checkpoint_compression; /* 1: checkpoints and backups are packed */
     ae_a64 checkpoint_ns;     /* monotonic: when the newest was complete, or the database made */
     ae_a64 checkpoint_lsn;    /* where replay after the newest begins */
     ae_a64 checkpoint_number; /* the last commit in it */

@@ -271,6 +271,7 @@ aero_status ae_txn_commit(aero_session *session)
         ae_txn_rollback(session);
         return ae_conflict(session, reason, NULL);
     }
+    ae_queue_fetch(&db->queue, validated);
     ae_writes_prepare(session);
     aero_status status = ae_record_prepare(session);
     if (status != AERO_OK) {

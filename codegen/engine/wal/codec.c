@@ -47,7 +47,8 @@ enum ae_op_kind aei_op_mask(const aero_table *table, enum ae_op_kind kind, const
 {
     const uint32_t words = (table->column_count + 63) / 64;
     AE_ALWAYS(words <= AEI_MASK_WORDS);
-    for (uint32_t word = 0; word < words; word++)
+    mask[0] = 0; /* most tables need but one: no loop for that */
+    for (uint32_t word = 1; word < words; word++)
         mask[word] = 0;
     if (kind == AE_OP_UPDATE) {
         const uint32_t differ = table->dirty(before->row, before->base, after->row, after->base,

@@ -1,4 +1,4 @@
-"""Checkpoint, recovery and warm attach; print one JSON object a measurement.
+"""Checkpoint, recovery, verify and warm attach; print one JSON object a measurement.
 
 Usage: durable.py FLIGHTS.TSV MEMORY DISK ROUNDS
 
@@ -96,6 +96,9 @@ def recovery(lines: list[bytes], memory: Path, disk: Path, label: str) -> None:
     segment.unlink()
     with aerostore.open(disk / "s", shm_path=segment, **options) as db:
         tell(f"recovery{label}", "checkpoint", db.stats()["recovered_us"] * 1000 / rows, "ns/row")
+        began = now_ns()
+        db.verify()
+        tell(f"verify{label}", "aerostore", now_ns() - began, "ns")
     segment.unlink()
     shutil.rmtree(disk / "s")
 
