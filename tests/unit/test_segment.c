@@ -330,8 +330,7 @@ static void test_growing_into_huge_pages_keeps_everything(void **state)
         ae_store64(&of.segment.header->small, small == 0 ? 0 : size);
         const uint64_t first = ae_load64(&of.segment.header->used);
         uint32_t page = 0;
-        for (uint32_t count = 5; ae_pages_take(&of.segment, &count, 1, &page, &of.error) == AERO_OK;
-             count = 5) {
+        while (ae_pages_take(&of.segment, 5, 1, &page, &of.error) == AERO_OK) {
             const uint64_t reserved = ae_load64(&of.segment.header->reserved);
             assert_true(reserved <= size);
             struct stat info;

@@ -239,7 +239,10 @@ void aei_slab_offer(ae_heap *heap, ae_slab *slab)
 static aero_status run_take(ae_heap *heap, const ae_pool *of, uint32_t slot, uint32_t pages,
                             uint32_t *page, aero_error *error)
 {
-    if (of->kind != AE_POOL_BLOCK && !ae_pages_spare(heap->segment, pages))
+    /* A row needs up to three times as much in blocks: near the end rows take page by page, or the
+     * last slab of theirs would leave nothing for what belongs to them. */
+    const bool least = pages == slab_pages(of, 0);
+    if (of->kind != AE_POOL_BLOCK && !ae_pages_spare(heap->segment, least ? pages : 4 * pages))
         return ae_fail(error, AERO_FULL, "the segment is full: %llu bytes are its maximum",
                        (unsigned long long)heap->segment->size);
     return ae_pages_take(heap->segment, pages, slot, page, error);

@@ -37,8 +37,9 @@
 #define RECLAIM_LAG 1024u
 
 /* When fewer pages than one in so many can be had, free slabs are looked for before somebody needs
- * them. */
-#define RECLAIM_PAGES_SHARE 16u
+ * them: the sooner, the fewer of one kind are used here and there, and the fewer are never free as
+ * a whole again. */
+#define RECLAIM_PAGES_SHARE 2u
 
 /* Who found the segment full waits for slabs that go out of service, while the clock moves: twice
  * for the horizon; where the log's writer is behind, so long. */
