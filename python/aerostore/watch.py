@@ -89,6 +89,7 @@ class Watch:
         self._position: int | None = None
         self._descriptor: _Descriptor | None = None
         self._waiting: asyncio.Future[None] | None = None
+        self._hooked: asyncio.AbstractEventLoop | None = None
 
     @property
     def position(self) -> int | None:
@@ -120,9 +121,8 @@ class Watch:
     def close(self) -> None:
         """End the watch; a second time does nothing.  A task that waits for it gets StaleHandle."""
         self._handle.close()
-        if self._waiting is not None:
-            self._unhook(self._waiting.get_loop())
-            _wake(self._waiting)
+        self._unhook()
+        self._wake()
         if self._descriptor is not None:
             self._descriptor.close()
 
@@ -173,15 +173,19 @@ class Watch:
             self._descriptor = _Descriptor(self._handle.descriptor())
         until = self._until()
         told = 0
-        while True:
-            while (event := self.poll()) is not None:
-                yield event
-                until = self._until()
-                told += 1
-                if told % _EVENTS_A_TURN == 0:
-                    await asyncio.sleep(0)
-            if not await self._news(loop, self._descriptor.number, until):
-                return
+        try:
+            while True:
+                while (event := self.poll()) is not None:
+                    yield event
+                    until = self._until()
+                    told += 1
+                    if told % _EVENTS_A_TURN == 0:
+                        await asyncio.sleep(0)
+                if not await self._news(loop, self._descriptor.number, until):
+                    return
+        finally:
+            if self._waiting is None:  # no other task
+                self._unhook()
 
     async def _news(
         self, loop: asyncio.AbstractEventLoop, descriptor: int, until: float
@@ -190,9 +194,12 @@ class Watch:
         if self._waiting is not None:
             raise UsageError("another task waits for this watch already")
         self._waiting = loop.create_future()
-        # A reader only while we wait: the descriptor stays readable as long as events are there,
-        # and the loop would spin while the caller is busy with one.
-        loop.add_reader(descriptor, _wake, self._waiting)
+        # The hook stays from one wait to the next: taking it away and putting it back would cost
+        # more than telling an event does.
+        if self._hooked is not loop:
+            self._unhook()
+            loop.add_reader(descriptor, self._readable)
+            self._hooked = loop
         try:
             if until == math.inf:
                 await self._waiting
@@ -202,12 +209,23 @@ class Watch:
         except TimeoutError:
             return False
         finally:
-            self._unhook(loop)
             self._waiting = None
         return True
 
-    def _unhook(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._descriptor is not None and self._descriptor.number >= 0 and not loop.is_closed():
+    def _readable(self) -> None:
+        # The descriptor stays readable as long as events are there: while the caller is busy with
+        # one, the loop would spin.
+        if self._waiting is None:
+            self._unhook()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def _unhook(self) -> None:
+        loop, self._hooked = self._hooked, None
+        if loop is not None and self._descriptor is not None and not loop.is_closed():
             loop.remove_reader(self._descriptor.number)
 
 
@@ -229,8 +247,3 @@ class _Descriptor:
     def __del__(self) -> None:
         if hasattr(self, "number"):
             self.close()
-
-
-def _wake(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)

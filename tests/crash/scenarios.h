@@ -317,6 +317,29 @@ static inline void run_expiry(aero_session *session, ledger *of)
         must(session, ledger_single(session, of, key, key + 1));
 }
 
+/* Rows are written again and again, new ones come and go, behind a snapshot that somebody holds. */
+static inline void run_pruning(aero_session *session, ledger *of)
+{
+    aero_session *holder = NULL;
+    uint64_t rows = 0;
+    for (uint32_t key = 0; key < 8; key++)
+        must(session, ledger_single(session, of, key, key % 4 + 1));
+    must(session, aero_session_open(session->db, &holder, NULL));
+    must(holder, aero_begin(holder, AERO_ISOLATION_READ_ONLY));
+    must(holder, aero_count(holder, INSTRUMENT, &rows));
+    for (uint32_t step = 0; step < 320; step++) {
+        if (step % 128 == 127)
+            session->reclaim_debt = 1000; /* the next commit looks at what is needed */
+        must(session, ledger_single(session, of, step % 11, step % 13 == 12 ? 0 : step % 5 + 1));
+        if (step % 5 == 4) /* one that the holder never sees */
+            must(session, ledger_single(session, of, 20 + step / 10, step % 2 == 0 ? 3 : 0));
+    }
+    must(holder, aero_commit(holder));
+    aero_session_close(holder);
+    for (uint32_t step = 0; step < 60; step++)
+        must(session, ledger_single(session, of, step % 11, step % 5 + 1));
+}
+
 /* Checkpoints between writes: each cuts the log. */
 static inline void run_checkpoints(aero_session *session, ledger *of)
 {
@@ -330,6 +353,7 @@ static inline void run_checkpoints(aero_session *session, ledger *of)
 
 static const scenario scenarios[] = {
     {"expiry", 16 << 20, run_expiry, false},
+    {"pruning", 16 << 20, run_pruning, true},
     {"checkpoints", 16 << 20, run_checkpoints, false},
     {"moves", 16 << 20, run_moves, true},
     {"indexes", 16 << 20, run_indexes, true},

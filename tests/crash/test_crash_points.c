@@ -534,6 +534,7 @@ DIES(locks)
 DIES(cancels)
 DIES(watches)
 DIES(expiry)
+DIES(pruning)
 DIES(growth)
 DIES(big)
 DIES(large)
@@ -554,6 +555,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_cancels_dies_everywhere),
     cmocka_unit_test(test_watches_dies_everywhere),
     cmocka_unit_test(test_expiry_dies_everywhere),
+    cmocka_unit_test(test_pruning_dies_everywhere),
     cmocka_unit_test(test_growth_dies_everywhere),
     cmocka_unit_test(test_big_dies_everywhere),
     cmocka_unit_test(test_large_dies_everywhere),

@@ -55,11 +55,10 @@ static void reuse(void)
 }
 
 /* Have a line, with a pin. */
-static bool claim(uint32_t thread, uint64_t snapshot, uint64_t *pin)
+static bool claim(uint32_t thread, uint64_t *pin)
 {
     aero_error error;
-    if (ae_feed_claim(proc(), member_of(thread), snapshot, &run.line[thread], pin, &error) !=
-        AERO_OK)
+    if (ae_feed_claim(proc(), member_of(thread), &run.line[thread], pin, &error) != AERO_OK)
         return false;
     run.has[thread] = true;
     for (uint32_t other = 0; other < EXPLORE_THREADS; other++)
@@ -116,7 +115,7 @@ static void end_feeds(void)
     for (uint32_t line = 0; line < AE_FEEDS; line++) {
         uint32_t got = 0;
         aero_error error;
-        explore_assert(ae_feed_claim(proc(), world.observer->member, 0, &got, &pin, &error) ==
+        explore_assert(ae_feed_claim(proc(), world.observer->member, &got, &pin, &error) ==
                        AERO_OK);
     }
 }
@@ -126,19 +125,20 @@ static void end_feeds(void)
 static void body_follow(uint32_t thread)
 {
     uint64_t pin = 0;
-    explore_assert(claim(thread, 0, &pin));
+    explore_assert(claim(thread, &pin));
     follow(thread, pin, 3);
     release(thread);
 }
 
-/* From a snapshot of one's own, as those do who begin with what is there. */
+/* From a snapshot of one's own, as those do who begin with what is there: the pin comes first. */
 static void body_follow_from_a_snapshot(uint32_t thread)
 {
     aero_session *session = world.sessions[thread];
     ae_member *member = &proc()->shared->members[session->member];
     uint64_t pin = 0;
+    explore_assert(claim(thread, &pin));
     const uint64_t snapshot = ae_snapshot_publish(proc(), &member->pin);
-    explore_assert(claim(thread, snapshot, &pin) && pin == snapshot);
+    explore_assert(ae_feed_advance(proc(), run.line[thread], snapshot, &pin) && pin == snapshot);
     ae_store64_release(&member->pin, 0);
     follow(thread, pin, 2);
     release(thread);
@@ -166,7 +166,7 @@ static void body_claim_twice(uint32_t thread)
 {
     uint64_t pin = 0;
     for (uint32_t turn = 0; turn < 2; turn++) {
-        explore_assert(claim(thread, 0, &pin));
+        explore_assert(claim(thread, &pin));
         explore_assert(ae_feed_holds(proc(), run.line[thread], pin));
         release(thread);
     }
@@ -176,7 +176,7 @@ static void body_claim_twice(uint32_t thread)
 static void body_follow_on(uint32_t thread)
 {
     uint64_t pin = 0;
-    explore_assert(claim(thread, 0, &pin));
+    explore_assert(claim(thread, &pin));
     commit();
     follow(thread, pin, 2);
 }
@@ -230,8 +230,7 @@ static void body_come_again(uint32_t thread)
     (void)ae_member_bury(proc(), member_of(0));
     if (!explore_died(0) || !ae_cas64(&line->identity, 0, ae_os_process_identity()))
         return;
-    explore_assert(ae_feed_claim(proc(), member_of(0), 0, &run.line[thread], &pin, NULL) ==
-                   AERO_OK);
+    explore_assert(ae_feed_claim(proc(), member_of(0), &run.line[thread], &pin, NULL) == AERO_OK);
     /* Nobody takes a living one's line. */
     const bool taken = ae_feed_adopt(proc(), world.observer->member, UINT64_MAX - 1, &run.line[0],
                                      &next);

@@ -192,20 +192,56 @@ MUTANTS = (
            "test_cancel.c", "test_cancelled_or_seeing"),
     # Reclaiming.
     Mutant("the freer looks at the head too early", "txn/reclaim.c",
-           "    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);\n"
-           "    atomic_thread_fence(memory_order_seq_cst); /* pairs with head_restore_dead */\n"
+           "    const bool alone = begin == AE_STAMP_TAKEN || begin == (AE_WORD_CACHED | slot);\n"
+           "    if (!alone)\n"
+           "        ae_store64_release(&version->begin, AE_STAMP_DEAD);\n"
+           "    /* Pairs with head_restore_dead, and with lock_take in prune.c. */\n"
+           "    atomic_thread_fence(memory_order_seq_cst);\n"
            "    AE_CRASH_POINT(\"reclaim.unseen\");\n"
-           "    const ae_ref anchor = ae_load32(&version->anchor);\n"
+           "    if (!alone && ae_prune_waits(db, slot, anchor))\n"
+           "        return false;\n"
+           "    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);\n"
+           "    AE_CRASH_POINT(\"reclaim.cached\");\n"
            "    ae_anchor *row = ae_at(&db->segment, anchor);\n"
            "    const uint64_t head = ae_load64_acquire(&row->head);",
-           "    const ae_ref anchor = ae_load32(&version->anchor);\n"
+           "    (void)begin;\n"
            "    ae_anchor *row = ae_at(&db->segment, anchor);\n"
            "    const uint64_t head = ae_load64_acquire(&row->head);\n"
            "    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);",
            "test_reclaim.c", "test_revival_undone_while_reclaiming"),
     Mutant("the freer has no fence", "txn/reclaim.c",
-           "    atomic_thread_fence(memory_order_seq_cst); /* pairs with head_restore_dead */", "",
+           "    /* Pairs with head_restore_dead, and with lock_take in prune.c. */\n"
+           "    atomic_thread_fence(memory_order_seq_cst);", "",
            "test_reclaim.c", "test_revival_undone_with_store_buffers"),
+    # Pruning.
+    Mutant("a walk does not look where it came from", "txn/visibility_inline.h",
+           "return step->from == NULL ||", "return true ||",
+           "test_prune.c", "test_an_old_reader_walks_while_others_prune",
+           seen_by=("table/read.c",)),
+    Mutant("nobody asks the older snapshots", "proc/proc.h",
+           "need |= begin <= snapshots->at[index] && snapshots->at[index] < end;",
+           "need |= begin > end;",
+           "test_prune.c", "test_two_prune_a_row", seen_by=("txn/prune.c", "txn/reclaim.c")),
+    Mutant("a freer does not look at the lock", "txn/reclaim.c",
+           "if (!alone && ae_prune_waits(db, slot, anchor))",
+           "if (!alone && slot == AE_SLOTS)",
+           "test_prune.c", "test_what_a_pruner_stands_on_is_not_reused"),
+    Mutant("two relink a row", "txn/prune.c",
+           "    if (ae_cas32(lock, 0, slot + 1)) {",
+           "    ae_store32_release(lock, slot + 1);\n    {",
+           "test_prune.c", "test_two_prune_and_know_different_things"),
+    Mutant("the dead keeps the lock", "txn/prune.c",
+           "    ae_store32_release(&at->pruned, 0);\n    lock_drop(db, slot);",
+           "    ae_store32_release(&at->pruned, 0);",
+           "test_prune.c", "test_pruning_and_dying"),
+    Mutant("a watch takes its snapshot before its pin", "proc/feed.c",
+           "    AE_CRASH_POINT(\"feed.pinned\");",
+           "    ae_store64_release(&at->pin, 0);",
+           "test_prune.c", "test_a_watch_is_opened_while_others_prune"),
+    Mutant("a row that is going is in the way for ever", "table/publish.c",
+           "(begin >= AE_STAMP_TAKEN && begin < AE_MARK)",
+           "(begin & ~(uint64_t)0xff) == AE_WORD_CACHED",
+           "test_prune.c", "test_dying_at_a_row_that_went"),
     Mutant("undoing does not look for the freed", "txn/intent.c",
            "if (!there || ae_load32(&version->anchor) != anchor)", "if (false && !there)",
            "test_reclaim.c", "test_revival_undone_while_reclaiming"),
@@ -225,6 +261,10 @@ MUTANTS = (
     Mutant("what was decided in the queue is not validated", "txn/txn.c",
            "const int32_t hit = ae_validate(session, validated, *position);",
            "const int32_t hit = validated > *position ? 1 : AERO_CONFLICT_NONE;",
+           "test_serializable.c", "test_write_skew"),
+    Mutant("a row that was only read counts as written", "txn/txn.c",
+           "        if (!own)\n            return false;",
+           "        if (!own && count == UINT32_MAX)\n            return false;",
            "test_serializable.c", "test_write_skew"),
     Mutant("a write that is not described yet is passed over", "txn/changes.c",
            "if (slot_copy(db, position, slot, generation, inlined, &count, &ref))",

@@ -469,6 +469,68 @@ static void test_the_first_updater_wins(void **state)
     store_close(&store);
 }
 
+/* One way of reading "seen", or that there is no "none". */
+static void read_one(aero_session *a, int way)
+{
+    char name[32];
+    switch (way) {
+    case 0:
+        assert_int_equal(flight_get(a, "seen"), 1);
+        break;
+    case 1: /* written, and undone */
+        assert_ok(a, savepoint(a, "s"));
+        assert_ok(a, flight_put(a, "seen", 5));
+        assert_ok(a, rollback_to(a, "s"));
+        break;
+    case 2:
+        assert_int_equal(flight_get(a, "none"), FLIGHT_NONE);
+        break;
+    case 3: /* a write that found nothing */
+        assert_int_equal(flight_delete(a, "none"), AERO_NOT_FOUND);
+        break;
+    default: /* more rows than are remembered */
+        for (uint64_t row = 0; row < AE_READS_ROWS; row++)
+            assert_ok(a, flight_put(a, flight_name(name, row), 2));
+        assert_int_equal(flight_get(a, "seen"), 1);
+    }
+}
+
+/* Goal: only reads of rows that the transaction has written go without validation.  Method: read
+ * something in each way, write another row; another session changes what was read. */
+static void test_reads_of_own_rows_only_need_no_validation(void **state)
+{
+    test_store store;
+    char name[32];
+    (void)state;
+    store_open(&store, 16 << 20);
+    aero_session *a = store.session;
+    aero_session *b = session_new(&store);
+    for (int way = 0; way < 5; way++) {
+        assert_ok(b, flight_put(b, "row", 1));
+        assert_ok(b, flight_put(b, "seen", 1));
+        for (uint64_t row = 0; row < AE_READS_ROWS; row++)
+            assert_ok(b, flight_put(b, flight_name(name, row), 1));
+        assert_ok(a, aero_begin(a, AERO_ISOLATION_SERIALIZABLE));
+        read_one(a, way);
+        assert_ok(a, flight_put(a, "row", 2));
+        assert_ok(b, way == 2 || way == 3 ? flight_insert(b, "none", 3) : flight_put(b, "seen", 3));
+        assert_status(a, AERO_CONFLICT, aero_commit(a));
+        assert_int_equal(aero_session_error(a)->reason, AERO_CONFLICT_READ);
+        assert_int_equal(flight_get(a, "row"), 1);
+        if (way == 2 || way == 3)
+            assert_ok(b, flight_delete(b, "none"));
+    }
+    /* Nothing is looked at: not even a snapshot older than a lap of the queue is in the way. */
+    assert_ok(a, aero_begin(a, AERO_ISOLATION_SERIALIZABLE));
+    assert_int_equal(flight_get(a, "row"), 1);
+    assert_ok(a, flight_put(a, "row", 2));
+    for (uint64_t commit = 0; commit <= store.db->queue.mask; commit++)
+        assert_ok(b, flight_put(b, "seen", (int64_t)commit));
+    assert_ok(a, aero_commit(a));
+    aero_session_close(b);
+    store_close(&store);
+}
+
 /* Goal: an insert meets an insert, a delete, and an insert that was undone. */
 static void test_inserts_of_one_key_meet(void **state)
 {
@@ -723,6 +785,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_million_savepoints_are_the_limit),
     cmocka_unit_test(test_every_order_of_writing_and_undoing),
     cmocka_unit_test(test_the_first_updater_wins),
+    cmocka_unit_test(test_reads_of_own_rows_only_need_no_validation),
     cmocka_unit_test(test_inserts_of_one_key_meet),
     cmocka_unit_test(test_calls_in_the_wrong_state_are_usage_errors),
     cmocka_unit_test(test_the_257th_transaction_finds_no_slot),

@@ -81,12 +81,19 @@ static aero_status enter(const aero_watch *watch)
     return status != AERO_OK ? status : ae_watch_check(watch->feed);
 }
 
-/* A cursor on the query, whose snapshot the feed goes on from. */
-static aero_status snapshot_open(aero_query *query, aero_cursor **cursor, uint64_t *snapshot)
+/* A cursor on the query, whose snapshot the feed goes on from.  In this order: what is committed
+ * after the snapshot is kept by the feed's pin, which is older, and not by the snapshot. */
+static aero_status snapshot_open(aero_query *query, ae_watch *feed, aero_cursor **cursor)
 {
-    const aero_status status = ae_cursor_open(query, cursor);
-    if (status == AERO_OK)
-        *snapshot = ae_cursor_snapshot(*cursor);
+    aero_status status = ae_cursor_open(query, cursor);
+    while (status == AERO_OK && !ae_watch_rebase(feed, ae_cursor_snapshot(*cursor))) {
+        ae_cursor_close(*cursor);
+        *cursor = NULL;
+        (void)ae_watch_restart(feed);
+        status = ae_cursor_open(query, cursor);
+        if (status != AERO_OK)
+            ae_watch_lose(feed);
+    }
     return status;
 }
 
@@ -96,7 +103,7 @@ static aero_status past_open(aero_watch *watch, aero_session *session, uint64_t 
 {
     const uint32_t table = ae_query_table(watch->query);
     const aero_error not_kept = session->error;
-    aero_status status = ae_watch_open(session, table, ae_matcher_match, watch->matcher, 0,
+    aero_status status = ae_watch_open(session, table, ae_matcher_match, watch->matcher,
                                        &watch->feed);
     if (status != AERO_OK)
         return status;
@@ -113,7 +120,7 @@ static aero_status past_open(aero_watch *watch, aero_session *session, uint64_t 
         status = ae_history_reach(watch->history, watch->goal);
     if (status == AERO_OK) {
         status = ae_watch_open(ae_history_session(watch->history), table, ae_matcher_match,
-                               watch->matcher, 0, &watch->past);
+                               watch->matcher, &watch->past);
         if (status != AERO_OK)
             session->error = *aero_session_error(ae_history_session(watch->history));
     }
@@ -131,20 +138,18 @@ static aero_status feed_open(aero_watch *watch, aero_session *session, int32_t s
                              uint64_t position)
 {
     const uint32_t table = ae_query_table(watch->query);
-    uint64_t snapshot = 0;
     aero_status status = AERO_OK;
     if (start == AERO_WATCH_POSITION) {
         status = ae_watch_resume(session, table, ae_matcher_match, watch->matcher, position,
                                  &watch->feed);
         return status == AERO_NOT_FOUND ? past_open(watch, session, position) : status;
     }
-    if (start == AERO_WATCH_SNAPSHOT)
-        status = snapshot_open(watch->query, &watch->cursor, &snapshot);
-    if (status == AERO_OK)
-        status = ae_watch_open(session, table, ae_matcher_match, watch->matcher, snapshot,
-                               &watch->feed);
-    if (status != AERO_OK && watch->cursor != NULL)
-        ae_cursor_close(watch->cursor);
+    status = ae_watch_open(session, table, ae_matcher_match, watch->matcher, &watch->feed);
+    if (status != AERO_OK || start != AERO_WATCH_SNAPSHOT)
+        return status;
+    status = snapshot_open(watch->query, watch->feed, &watch->cursor);
+    if (status != AERO_OK)
+        ae_watch_close(watch->feed);
     return status;
 }
 
@@ -354,21 +359,19 @@ aero_status aero_watch_values(aero_watch *watch, const void *image, uint32_t cou
 aero_status aero_watch_resync(aero_watch *watch)
 {
     aero_status status = enter(watch);
-    uint64_t snapshot = 0;
     if (status != AERO_OK)
         return status;
     if (watch->session->txn.open)
         return ae_fail(&watch->session->error, AERO_USAGE,
                        "a watch cannot begin inside a transaction");
     aero_cursor *cursor = NULL;
-    status = snapshot_open(watch->query, &cursor, &snapshot);
+    status = snapshot_open(watch->query, watch->feed, &cursor);
     if (status != AERO_OK)
         return status;
     if (watch->cursor != NULL)
         ae_cursor_close(watch->cursor);
     watch->cursor = cursor;
     past_close(watch);
-    ae_watch_rebase(watch->feed, snapshot);
     return AERO_OK;
 }
 

@@ -90,6 +90,16 @@
  * 100 ms of a death, and a search costs some 10 microseconds a slot in use. */
 #define AE_REAP_INTERVAL_NS 50000000u
 
+/* Locks for relinking the versions of rows: two who prune different rows rarely meet. */
+#define AE_PRUNE_LOCKS 256u
+/* Commits that the horizon may lie behind before it is worth while to look between snapshots:
+ * transactions that are running are closer together. */
+#ifdef AE_EXPLORE
+#define AE_PRUNE_LAG 1u
+#else
+#define AE_PRUNE_LAG 128u
+#endif
+
 /* Row latches.  A writer queues for a row after so many conflicts on it in a row; it goes on
  * queueing for so many of its writes after the last time that anybody was in the way. */
 #define AE_ESCALATE_AFTER 2u

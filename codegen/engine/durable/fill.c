@@ -146,9 +146,11 @@ static aero_status index_work(ae_crew *crew, aero_session *session)
 {
     uint32_t table = 0;
     uint32_t number = 0;
+    ae_index_memory memory = {.count = 0};
     aero_status status = AERO_OK;
     while (status == AERO_OK && index_take(crew, &table, &number))
-        status = ae_index_fill(session, table, number);
+        status = ae_index_fill(session, table, number, &memory);
+    ae_index_memory_free(&memory);
     return status;
 }
 

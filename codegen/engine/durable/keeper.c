@@ -102,8 +102,11 @@ static bool keeper_turn(keeping *of)
         .context = of};
     ae_checkpoint_report report;
     keeper_flush(of);
-    if (of->flushed_ns != flushed_ns)
+    if (of->flushed_ns != flushed_ns) {
         (void)ae_reap_all(db, session->member);
+        /* One slot a turn: what its last user has replaced waits there for whoever comes by. */
+        ae_reclaim_idle(session, of->flushed_ns / ms_ns(1));
+    }
     if (checkpoint_is_due(db) && ae_checkpoint(session, &manner, &report) != AERO_OK)
         /* Not again at once: the disk may be full for a while. */
         ae_store64(&db->settings->checkpoint_ns, ae_os_monotonic_ns());

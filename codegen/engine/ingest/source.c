@@ -5,7 +5,7 @@
 #include "ingest/ingest_private.h"
 
 /* Read at once: large enough to make system calls cheap, small enough to stay in the cache. */
-#define CHUNK_SIZE ((size_t)1 << 20)
+#define CHUNK_SIZE ((size_t)128 << 10)
 
 aero_status ae_ingest_memory(aero_session *session, uint32_t table, const char *data, size_t length,
                              const aero_tsv_options *options, aero_ingest_report *report)

@@ -57,8 +57,8 @@ static bool line_claim(ae_proc *proc, uint32_t member, uint32_t *line)
     return false;
 }
 
-aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uint32_t *line,
-                          uint64_t *pin, aero_error *error)
+aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint32_t *line, uint64_t *pin,
+                          aero_error *error)
 {
     if (!line_claim(proc, member, line))
         return ae_fail(error, AERO_LIMIT, "%u watches are open already", AE_FEEDS);
@@ -67,14 +67,7 @@ aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uin
     ae_store64(&at->delivered, 0);
     /* Before the new pin; pairs with ae_feed_squeeze. */
     ae_store64_release(&at->told, 0);
-    if (snapshot == 0) {
-        *pin = ae_feed_restart(proc, *line);
-        return AERO_OK;
-    }
-    /* The caller's snapshot is published while this is stored, so no horizon can have passed it. */
-    ae_store64_release(&at->pin, snapshot);
-    ae_store64_release(&at->settled, 1);
-    *pin = snapshot;
+    *pin = ae_feed_restart(proc, *line);
     return AERO_OK;
 }
 

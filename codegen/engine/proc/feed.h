@@ -23,10 +23,11 @@
 
 #include "proc/proc.h"
 
-/* Claim a line for the member and pin the clock (a snapshot of the caller's that is published, when
- * `snapshot` is not 0).  LIMIT when AE_FEEDS living followers have all. */
-aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint64_t snapshot, uint32_t *line,
-                          uint64_t *pin, aero_error *error);
+/* Claim a line for the member and pin the clock.  (A snapshot of the caller's would not do: nobody
+ * keeps for it what came between it and the pin.)  LIMIT when AE_FEEDS living followers have
+ * all. */
+aero_status ae_feed_claim(ae_proc *proc, uint32_t member, uint32_t *line, uint64_t *pin,
+                          aero_error *error);
 /* Take over a dead follower's line: of those with a pin at or below `position`, the one with the
  * highest, so that the others stay for who comes back with an older position.  False: nobody keeps
  * what came after the position. */

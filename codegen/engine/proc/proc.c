@@ -171,6 +171,85 @@ uint64_t ae_horizon_compute(ae_proc *proc)
     return horizon;
 }
 
+static void lower(uint64_t *least, uint64_t value)
+{
+    if (value < *least)
+        *least = value;
+}
+
+/* A snapshot that needs what it sees, and no more.  Of those that are too many, or hardly older
+ * than the clock, the least is taken for one from which on all is needed. */
+static void sight_note(ae_snapshots *snapshots, uint64_t clock, uint64_t snapshot)
+{
+    if (clock - snapshot <= AE_PRUNE_LAG / 2) {
+        lower(&snapshots->recent, snapshot);
+        return;
+    }
+    if (snapshots->count < AE_SNAPSHOTS_KEPT) {
+        snapshots->at[snapshots->count++] = snapshot;
+        return;
+    }
+    uint32_t newest = 0;
+    for (uint32_t index = 1; index < snapshots->count; index++)
+        newest = snapshots->at[index] > snapshots->at[newest] ? index : newest;
+    if (snapshots->at[newest] > snapshot) {
+        lower(&snapshots->recent, snapshots->at[newest]);
+        snapshots->at[newest] = snapshot;
+    } else {
+        lower(&snapshots->recent, snapshot);
+    }
+}
+
+/* One slot's snapshot: kept as one that only sees, or as one from which on all is needed. */
+static void snapshot_note(const ae_proc *proc, const ae_slot *slot, uint64_t clock,
+                          ae_snapshots *snapshots)
+{
+    /* Loaded first: if the slot has changed hands since, its snapshot is at least `clock`. */
+    const uint64_t snapshot = ae_load64_acquire(&slot->snapshot);
+    if (snapshot == 0 || snapshot >= clock || ae_slot_void(slot))
+        return;
+    const uint32_t resting = ae_load32_acquire(&slot->resting);
+    /* A serializable transaction compares its reads with all that was written since, unless that
+     * is a lap of the queue: then it is refused.  One at rest will find out when it wakes, for it
+     * wakes to a clock that is at least ours. */
+    const bool late = clock - snapshot > proc->shared->queue_size && resting != AE_REST_NONE;
+    const bool sees = ae_load32_acquire(&slot->plain) != 0 || late;
+    if (sees)
+        sight_note(snapshots, clock, snapshot);
+    else
+        lower(&snapshots->recent, snapshot);
+    if (!sees || resting != AE_REST_EMPTY)
+        lower(&snapshots->in_use, snapshot);
+}
+
+void ae_snapshots_take(ae_proc *proc, ae_snapshots *snapshots)
+{
+    ae_proc_shared *shared = proc->shared;
+    const uint64_t clock = ae_load64_acquire(&shared->clock);
+    snapshots->recent = snapshots->in_use = clock;
+    snapshots->count = 0;
+    /* As ae_horizon_compute, which this pairs with in nothing but the barrier: also for `resting`,
+     * whose owner clears it before it looks at anything. */
+    if (proc->asymmetric && !ae_os_barrier()) {
+        snapshots->recent = snapshots->in_use = ae_load64_acquire(&shared->horizon);
+        return;
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    const uint32_t slots = ae_load32_acquire(&shared->slot_high);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        snapshot_note(proc, &shared->slots[slot], clock, snapshots);
+    const uint32_t members = ae_load32_acquire(&shared->member_high);
+    for (uint32_t index = 0; index < members; index++) {
+        const uint64_t pin = ae_load64_acquire(&shared->members[index].pin);
+        if (pin == 0 || pin >= clock)
+            continue;
+        sight_note(snapshots, clock, pin); /* of a short read */
+        lower(&snapshots->in_use, pin);
+    }
+    snapshots->recent = ae_feed_horizon(proc, clock, snapshots->recent);
+    lower(&snapshots->in_use, snapshots->recent);
+}
+
 /* ---- slots ---------------------------------------------------------------------------------- */
 
 static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
@@ -190,7 +269,8 @@ static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
     ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);
     ae_store32(&at->intent_count, 0);
     ae_store32(&at->stamped, 0);
-    ae_store32(&at->resting, 0);
+    ae_store32(&at->resting, AE_REST_NONE);
+    ae_store32(&at->plain, 0);
     ae_store64(&at->began_ns, 0);
     /* Release: the generation is new before the state says active; readers of marks look at
      * both. */

@@ -80,6 +80,11 @@ typedef struct ae_write_block {
     ae_intent intents[AE_INTENTS_INLINE];
 } ae_write_block;
 
+/* What the owner of a slot has in its hands while it is not in the engine. */
+#define AE_REST_NONE 0u  /* it is in the engine, or holds a row */
+#define AE_REST_WAITS 1u /* cursors that will go on from where they stand */
+#define AE_REST_EMPTY 2u /* nothing: whatever it looks at next it looks up anew */
+
 typedef struct ae_slot {
     ae_a64 owner;        /* AE_OWNER, also of the reaper (AE_OWNER_REAPING); 0 free.  CAS by all */
     ae_a64 state;        /* see above */
@@ -103,7 +108,7 @@ typedef struct ae_slot {
     ae_a32 split_table;
     ae_cache cache;
     ae_a32 write_block; /* for a copy of the inline intents, for validators; 0 before the second */
-    ae_a32 resting;     /* 1: the owner is not in the engine, nothing it reads is in its hands */
+    ae_a32 resting;     /* AE_REST_…; owner writes */
     ae_a64 commits;     /* since the segment was made; owner writes, for statistics */
     ae_a32 tree_root;   /* crash registers of the ordered index: the tree at work, 0 none */
     ae_a32 tree_node;   /* the node being replaced, or whose child is */
@@ -112,9 +117,15 @@ typedef struct ae_slot {
     ae_a32 tree_new[3];
     ae_a32 tree_retired; /* counts nodes retired */
     ae_a32 tree_step;    /* what kind of step it is */
-    uint32_t _pad2;
+    ae_a32 plain; /* 1: the owner reads at its snapshot and never asks what was written since */
     ae_intent intents[AE_INTENTS_INLINE];
-    uint64_t _pad4[7];
+    /* Crash registers of pruning (txn/prune.c). */
+    ae_a32 moving;       /* version on its way to the end of the limbo */
+    ae_a32 pruned;       /* version being taken out of its row's chain */
+    ae_a32 pruned_from;  /* the younger one that leads to it */
+    ae_a32 prune_lock;   /* 1 + the lock that is held, 0 none */
+    ae_a64 pruned_begin; /* what it began with */
+    uint64_t _pad4[4];
 } ae_slot;
 _Static_assert(sizeof(ae_slot) == 448, "seven cache lines");
 _Static_assert(offsetof(ae_slot, limbo_head) == 64, "the second line");
@@ -164,13 +175,17 @@ typedef struct ae_proc_shared {
     uint32_t queue_size; /* constant: entries, a power of two */
     ae_a64 reap_due_ns;  /* monotonic, coarse: when somebody shall look for dead owners of slots */
     ae_a64 transaction_timeout_secs; /* cancel what is open longer; 0: never */
-    uint64_t _pad2[3];
+    ae_a64 lag_due_ns; /* likewise: when the holders of a horizon far behind may be looked at */
+    uint64_t _pad2[2];
     ae_a64 counters[AE_COUNTERS + (8 - AE_COUNTERS % 8) % 8];
     /* Followers of the commits: written when one falls asleep and when it is woken. */
     ae_a32 feed_waiting; /* 1: somebody sleeps on feed_event */
     ae_a32 feed_event;   /* futex */
     ae_a32 feed_high;    /* lines at or above were never claimed */
     uint32_t _pad5[13];
+    /* Who relinks the chain of a row: slot + 1 of the holder, by the row's anchor; 0 nobody.  CAS.
+     * Only ever tried, never waited for. */
+    ae_a32 prune_locks[AE_PRUNE_LOCKS];
     ae_feed_line feeds[AE_FEEDS];
     ae_slot slots[AE_SLOTS];
     ae_member members[AE_MEMBERS];
@@ -242,11 +257,11 @@ static inline bool ae_slot_wake(const ae_proc *proc, uint32_t slot, uint64_t gen
         atomic_thread_fence(memory_order_seq_cst);
     return ae_load64_acquire(&at->cancel) >> 1 != generation;
 }
-/* It leaves, with no row in its hands. */
-static inline void ae_slot_rest(const ae_proc *proc, uint32_t slot)
+/* It leaves, with no row in its hands: AE_REST_WAITS or AE_REST_EMPTY. */
+static inline void ae_slot_rest(const ae_proc *proc, uint32_t slot, uint32_t how)
 {
-    /* Release: its reads are over; pairs with slot_cancel. */
-    ae_store32_release(&ae_slot_at(proc, slot)->resting, 1);
+    /* Release: its reads are over; pairs with slot_cancel and ae_snapshots_take. */
+    ae_store32_release(&ae_slot_at(proc, slot)->resting, how);
 }
 /* Was the slot cancelled, and its snapshot given up? */
 static inline bool ae_slot_void(const ae_slot *slot)
@@ -258,6 +273,27 @@ static inline bool ae_slot_void(const ae_slot *slot)
 /* Compute the horizon: the least published snapshot, at most the clock.  Pins of dead processes
  * found on the way are dropped when they hold it back. */
 uint64_t ae_horizon_compute(ae_proc *proc);
+
+/* What the published snapshots need, for reclaiming between them when an old one is held.  True for
+ * ever, because snapshots published later are at least `recent`. */
+#define AE_SNAPSHOTS_KEPT 62u
+typedef struct ae_snapshots {
+    uint64_t recent; /* what ended after it is needed, or may be asked for */
+    uint64_t in_use; /* blocks retired before it are in nobody's hands */
+    int64_t steps;   /* the caller's: what walks along rows may still cost (txn/prune.h) */
+    uint32_t count;
+    uint32_t _pad;
+    uint64_t at[AE_SNAPSHOTS_KEPT]; /* older snapshots: each needs what it sees, and no more */
+} ae_snapshots;
+void ae_snapshots_take(ae_proc *proc, ae_snapshots *snapshots);
+/* Does one of them see what began and ended so? */
+static inline bool ae_snapshots_need(const ae_snapshots *snapshots, uint64_t begin, uint64_t end)
+{
+    bool need = end > snapshots->recent;
+    for (uint32_t index = 0; index < snapshots->count; index++)
+        need |= begin <= snapshots->at[index] && snapshots->at[index] < end;
+    return need;
+}
 
 /* ---- slots ---------------------------------------------------------------------------------- */
 

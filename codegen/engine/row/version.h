@@ -24,6 +24,10 @@
 #include "shm/heap.h"
 
 #define AE_STAMP_INFINITY (AE_WORD_CACHED - 1)
+/* `begin` of a version that was taken out of its row's chain before the horizon came (txn/prune.h),
+ * and of one that is being freed behind it: above all numbers, so that nobody sees them. */
+#define AE_STAMP_TAKEN ((uint64_t)1 << 60)
+#define AE_STAMP_DEAD (AE_STAMP_TAKEN + 1)
 #define AE_MARK ((uint64_t)1 << 63)
 #define AE_MARK_SEQUENCE_BITS 28
 #define AE_MARK_SEQUENCE (((uint64_t)1 << AE_MARK_SEQUENCE_BITS) - 1)

@@ -113,7 +113,8 @@ static enum rival rival_judge(const claim *mine, ae_ref anchor, const ae_version
         const uint64_t head = ae_load64_acquire(&row->head);
         ae_ref ref = ae_head_is_row(head) ? ae_head_ref(head) : 0;
         enum rival found = RIVAL_NONE;
-        ae_ref tortoise = 0; /* as in ae_chain_find */
+        ae_step step = {NULL, 0}; /* as in ae_chain_find */
+        ae_ref tortoise = 0;
         uint32_t steps = 0;
         uint32_t lap = 1;
         bool last = false;
@@ -123,7 +124,11 @@ static enum rival rival_judge(const claim *mine, ae_ref anchor, const ae_version
                 break; /* a link that nobody needs */
             *version = ae_at(&db->segment, ref);
             const ae_ref older = ae_load32(&(*version)->older);
+            const uint64_t begin = ae_load64_acquire(&(*version)->begin);
             found = version_judge(mine, anchor, *version, &last, &again);
+            atomic_thread_fence(memory_order_acquire);
+            again |= !ae_step_holds(&step, ref);
+            step = (ae_step){*version, begin};
             if (++steps == lap) {
                 tortoise = ref;
                 lap *= 2;

@@ -93,7 +93,7 @@ static void version_take(build *of, const ae_version *version)
         const uint64_t end = ae_load64_acquire(&version->end);
         const uint64_t begin = ae_load64_acquire(&version->begin);
         const bool marked = (begin & AE_MARK) != 0;
-        if (begin == 0 || (!marked && begin >= AE_STAMP_INFINITY) || end <= snapshot)
+        if (begin == 0 || (!marked && begin >= AE_STAMP_TAKEN) || end <= snapshot)
             return;
         const ae_ref anchor = ae_load32(&version->anchor);
         const bool read = ae_key_words_racy(&of->db->heap, of->of, &of->shape, version, words);
@@ -266,16 +266,34 @@ aero_status aei_build_check(const aei_build *of)
 
 /* ---- create --------------------------------------------------------------------------------- */
 
+uint64_t *aei_build_take(const aei_build *of)
+{
+    ae_index_memory *memory = of->memory;
+    if (memory != NULL && memory->count > 0)
+        return memory->spares[--memory->count];
+    /* What may be used again is large enough for every index; what is not touched costs nothing. */
+    const size_t stride = 1 + (memory != NULL ? AE_KEY_WORDS_MAX : of->shape.width);
+    return malloc(AE_BUILD_KEYS * stride * sizeof(uint64_t));
+}
+
+void aei_build_give(const aei_build *of, uint64_t *items)
+{
+    ae_index_memory *memory = of->memory;
+    if (memory != NULL && items != NULL && memory->count < AE_INDEX_SPARES)
+        memory->spares[memory->count++] = items;
+    else
+        free(items);
+}
+
 aero_status aei_build_open(aei_build *of)
 {
     aero_session *session = of->session;
-    const size_t item = (of->shape.width + 1) * sizeof *of->items;
     ae_index_place *place = ae_catalog_place(&of->db->catalog, of->table, of->number);
     if (!ae_catalog_tree(&of->db->catalog, place, &of->shape, &of->tree))
         return ae_fail(&session->error, AERO_CORRUPT, "index %u of %s is damaged", of->number,
                        of->of->name);
-    of->items = malloc(AE_BUILD_KEYS * item);
-    of->scratch = malloc(AE_BUILD_KEYS * item);
+    of->items = aei_build_take(of);
+    of->scratch = aei_build_take(of);
     of->words = malloc(AEI_BUILD_PIECE * of->shape.width * sizeof *of->words);
     of->anchors = malloc(AEI_BUILD_PIECE * sizeof *of->anchors);
     return of->items != NULL && of->scratch != NULL && of->words != NULL && of->anchors != NULL
@@ -285,8 +303,8 @@ aero_status aei_build_open(aei_build *of)
 
 void aei_build_close(aei_build *of)
 {
-    free(of->items);
-    free(of->scratch);
+    aei_build_give(of, of->items);
+    aei_build_give(of, of->scratch);
     free(of->words);
     free(of->anchors);
 }

@@ -23,9 +23,18 @@ aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t 
 void ae_index_defer(const aero_db *db);
 /* Is this an index that is still to be filled? */
 bool ae_index_deferred(const aero_db *db, uint32_t table, uint32_t number);
+/* What a thread that fills several indexes uses again: memory that was had once need not be made
+ * by the kernel once more.  Starts as {.count = 0}. */
+#define AE_INDEX_SPARES 8u
+typedef struct ae_index_memory {
+    uint64_t *spares[AE_INDEX_SPARES];
+    uint32_t count;
+} ae_index_memory;
+void ae_index_memory_free(ae_index_memory *memory);
 /* Make the entries of a deferred index from what the table holds.  Nobody writes to the table
  * meanwhile, but other sessions may fill its other indexes.  Errors: EXISTS when two rows have one
  * value of a unique index; FULL, NO_MEMORY. */
-aero_status ae_index_fill(aero_session *session, uint32_t table, uint32_t number);
+aero_status ae_index_fill(aero_session *session, uint32_t table, uint32_t number,
+                          ae_index_memory *memory);
 
 #endif

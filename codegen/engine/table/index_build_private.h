@@ -21,14 +21,18 @@ typedef struct aei_build {
     /* Does something with the items that were read, and sets their count to 0: when there is no
      * more room for them, and at the end. */
     aero_status (*full)(struct aei_build *of);
-    void *context;   /* its own */
-    uint64_t *items; /* AE_BUILD_KEYS, unsorted */
+    void *context;           /* its own */
+    ae_index_memory *memory; /* NULL: none is kept */
+    uint64_t *items;         /* AE_BUILD_KEYS, unsorted */
     uint64_t *scratch;
     size_t count;
     uint64_t *words; /* AEI_BUILD_PIECE keys, packed */
     ae_ref *anchors;
 } aei_build;
 
+/* Memory for AE_BUILD_KEYS items, or NULL; and back. */
+uint64_t *aei_build_take(const aei_build *of);
+void aei_build_give(const aei_build *of, uint64_t *items);
 /* The tree of the place, and memory. */
 aero_status aei_build_open(aei_build *of);
 void aei_build_close(aei_build *of);

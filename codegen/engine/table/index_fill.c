@@ -31,7 +31,6 @@ typedef struct runs {
 static aero_status run_keep(aei_build *of)
 {
     runs *kept = of->context;
-    const size_t bytes = AE_BUILD_KEYS * (of->shape.width + 1) * sizeof *of->items;
     if (of->count == 0)
         return AERO_OK;
     if (kept->count == kept->capacity) {
@@ -46,16 +45,16 @@ static aero_status run_keep(aei_build *of)
     uint64_t *other = sorted == of->items ? of->scratch : of->items;
     kept->all[kept->count++] = (run){.items = sorted, .count = of->count};
     of->items = other;
-    of->scratch = malloc(bytes);
+    of->scratch = aei_build_take(of);
     of->count = 0;
     AE_CRASH_POINT("fill.run");
     return of->scratch == NULL ? aei_build_no_memory(of) : AERO_OK;
 }
 
-static void runs_free(runs *kept)
+static void runs_free(const aei_build *of, runs *kept)
 {
     for (size_t index = 0; index < kept->count; index++)
-        free(kept->all[index].items);
+        aei_build_give(of, kept->all[index].items);
     free(kept->all);
 }
 
@@ -155,6 +154,12 @@ static aero_status tree_make(aei_build *of, const runs *kept)
     return status == AERO_OK ? ae_tree_fill_end(&fill, &of->session->error) : status;
 }
 
+void ae_index_memory_free(ae_index_memory *memory)
+{
+    while (memory->count > 0)
+        free(memory->spares[--memory->count]);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------ */
 
 void ae_index_defer(const aero_db *db)
@@ -183,12 +188,13 @@ static aero_status index_fill(aei_build *of, bool unique)
         status = tree_make(of, &kept);
     if (status == AERO_OK && unique)
         status = aei_build_check(of);
-    runs_free(&kept);
+    runs_free(of, &kept);
     aei_build_close(of);
     return status;
 }
 
-aero_status ae_index_fill(aero_session *session, uint32_t table, uint32_t number)
+aero_status ae_index_fill(aero_session *session, uint32_t table, uint32_t number,
+                          ae_index_memory *memory)
 {
     aero_db *db = session->db;
     const ae_index_place *place = ae_catalog_place(&db->catalog, table, number);
@@ -196,7 +202,8 @@ aero_status ae_index_fill(aero_session *session, uint32_t table, uint32_t number
                     .db = db,
                     .of = &db->schema->tables[table],
                     .table = table,
-                    .number = number};
+                    .number = number,
+                    .memory = memory};
     AE_ALWAYS(ae_index_deferred(db, table, number));
     if (!ae_catalog_shape(&db->catalog, table, place, &of.shape))
         return ae_fail(&session->error, AERO_CORRUPT, "index %u of %s is damaged", number,

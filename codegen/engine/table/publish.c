@@ -56,7 +56,7 @@ enum row_state ae_row_judge(const row_write *write, ae_ref anchor, row_judged *j
         if (ae_load64_acquire(&row->head) != judged->head)
             continue;
         /* Or it has been reused, and an undo has led the head back to it: see head_restore_dead. */
-        if (begin == 0 || (begin & ~(uint64_t)0xff) == AE_WORD_CACHED || owner != anchor) {
+        if (begin == 0 || (begin >= AE_STAMP_TAKEN && begin < AE_MARK) || owner != anchor) {
             /* A dead row whose last version is being freed: close the anchor for the freer, who may
              * be stopped, rather than wait. */
             (void)ae_anchor_close(write->session->db, write->session->txn.slot, write->table,
@@ -320,6 +320,8 @@ aero_status ae_publish_update(const row_write *write, ae_ref anchor, const row_j
     status = ae_entries_put(write, anchor, image, judged->version);
     if (status != AERO_OK)
         ae_txn_undo_to(session, before);
+    else if (session->txn.tracks)
+        ae_reads_settle(&session->txn.reads, anchor); /* what ae_write_start noted */
     return status;
 }
 

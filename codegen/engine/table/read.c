@@ -47,6 +47,7 @@ aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reade
         return status;
     ae_slot *slot = ae_slot_at(&db->proc, reader->slot);
     ae_store64_release(&slot->began_ns, ae_os_monotonic_ns());
+    ae_store32_release(&slot->plain, 1);
     reader->generation = ae_load64(&slot->generation);
     reader->awake = true;
     reader->snapshot = ae_snapshot_publish(&db->proc, &slot->snapshot);
@@ -66,7 +67,7 @@ void ae_reader_rest(ae_reader *reader)
         return;
     reader->awake = false;
     if (reader->slot != AE_SLOT_NONE)
-        ae_slot_rest(&reader->session->db->proc, reader->slot);
+        ae_slot_rest(&reader->session->db->proc, reader->slot, AE_REST_WAITS);
     else if (transaction_goes_on(reader))
         ae_txn_rest(reader->session);
 }
@@ -157,6 +158,7 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
         if (!ae_head_is_row(head))
             return NULL;
         ae_ref ref = ae_head_ref(head);
+        ae_step step = {NULL, 0};
         uint64_t limit = UINT64_MAX;
         ae_ref tortoise = 0; /* Brent's cycle detection over equal begins of one transaction */
         uint32_t steps = 0;
@@ -183,6 +185,10 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
                 again = true; /* it was being stamped or undone */
                 break;
             }
+            if (!ae_step_holds(&step, ref)) {
+                again = true; /* it was taken out of the chain */
+                break;
+            }
             /* No version, another row's, or a younger one: at the head the row is just being freed,
              * further down it is a link nobody needs; unless the chain has changed under us. */
             const bool marked = (begin & AE_MARK) != 0;
@@ -201,6 +207,7 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
              * while the row went on: younger versions are stamped then, and this one is not. */
             if (!marked)
                 limit = begin;
+            step = (ae_step){version, begin};
             ref = older;
         }
         /* "No row" is believed only of a chain that has not changed: a version that is undone and
@@ -220,13 +227,14 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
     uint64_t word = 0;
     const uint64_t hash = of->hash_key(key_row, NULL);
     const bool notes = ae_reader_notes(reader);
-    if (notes)
-        ae_reads_key(&reader->session->txn.reads, table, hash);
     ae_hash_walk_start(&walk, &db->hashes[table], ae_hash_tag(hash));
     for (;;) {
         const ae_hash_entry *entry = ae_hash_walk_next(&walk, &word);
-        if (entry == NULL)
+        if (entry == NULL) {
+            if (notes)
+                ae_reads_key(&reader->session->txn.reads, table, hash);
             return false;
+        }
         /* Racy: a stale hint fails one of the three tests below. */
         const ae_ref hint = ae_load32(&entry->hint);
         const bool leads = hint != 0 && ae_heap_leads(&db->heap, hint);
@@ -243,8 +251,11 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
         if (version == NULL)
             continue;
         view_fill(db, view, version);
-        if (of->key_equal(view->row, view->base, key_row, NULL))
-            return true;
+        if (!of->key_equal(view->row, view->base, key_row, NULL))
+            continue;
+        if (notes)
+            ae_reads_row(&reader->session->txn.reads, table, hash, ae_hash_anchor(word));
+        return true;
     }
 }
 

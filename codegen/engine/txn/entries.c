@@ -1,7 +1,7 @@
 /* entries.c — removing index entries that no version needs (see entries.h). */
 #include "txn/entries.h"
 
-#include "txn/txn.h"
+#include "txn/visibility_inline.h"
 
 /* What a version that was just looked at says about an entry. */
 enum version_says { SAYS_NOTHING, SAYS_SAME, SAYS_OTHER };
@@ -38,7 +38,7 @@ static enum version_says version_ask(const aero_db *db, uint32_t table, const ae
     const uint64_t begin = ae_load64_acquire(&version->begin);
     const bool marked = (begin & AE_MARK) != 0;
     if (ae_load32(&version->anchor) != anchor || begin == 0 ||
-        (!marked && begin >= AE_STAMP_INFINITY) || !begin_fits(db, *younger, begin, again)) {
+        (!marked && begin >= AE_STAMP_TAKEN) || !begin_fits(db, *younger, begin, again)) {
         *last = true; /* not of this chain, or being freed: a link that nobody needs */
         return SAYS_NOTHING;
     }
@@ -65,6 +65,7 @@ bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shap
         const uint64_t head = ae_load64_acquire(&row->head);
         uint64_t younger = 0;
         ae_ref ref = ae_head_is_row(head) ? ae_head_ref(head) : 0;
+        ae_step step = {NULL, 0};
         ae_ref tortoise = 0; /* Brent's cycle detection: links of the undone may lead anywhere */
         uint32_t steps = 0;
         uint32_t lap = 1;
@@ -78,6 +79,9 @@ bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shap
             const ae_ref older = ae_load32(&version->older);
             same = version_ask(db, table, shape, anchor, version, &younger, words, &last, &again) ==
                    SAYS_SAME;
+            atomic_thread_fence(memory_order_acquire);
+            again |= !ae_step_holds(&step, ref);
+            step = (ae_step){version, younger};
             if (++steps == lap) {
                 tortoise = ref;
                 lap *= 2;

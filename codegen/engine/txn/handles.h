@@ -110,13 +110,15 @@ struct aero_session {
     uint64_t fork_epoch;
     uint32_t member;
     uint32_t slot_hint;
-    uint64_t horizon;      /* last seen; may lag */
-    uint32_t reclaim_debt; /* weight of what was retired since the horizon was computed */
-    uint32_t tree_retired; /* of the slot's count of tree nodes, seen so far */
-    bool full;             /* the transaction found the segment full */
-    uint32_t ticks;        /* times the clock was moved for what was retired: ae_reclaim_tick */
-    uint64_t lag_looked;   /* clock when the holders of a horizon far behind were looked at */
-    uint64_t random;       /* xorshift state of back-off jitter */
+    uint64_t horizon;       /* last seen; may lag */
+    uint64_t in_use;        /* likewise, of blocks (ae_snapshots) */
+    ae_snapshots snapshots; /* what is needed beyond the horizon; recent 0: it does not lag */
+    uint32_t reclaim_debt;  /* weight of what was retired since the horizon was computed */
+    uint32_t tree_retired;  /* of the slot's count of tree nodes, seen so far */
+    bool full;              /* the transaction found the segment full */
+    uint32_t ticks;         /* times the clock was moved for what was retired: ae_reclaim_tick */
+    uint64_t lag_looked;    /* clock when the holders of a horizon far behind were looked at */
+    uint64_t random;        /* xorshift state of back-off jitter */
     ae_txn txn;
     ae_hot hot;
     ae_ref latches[AE_LATCHES_KEPT]; /* anchors whose latch the transaction may hold */

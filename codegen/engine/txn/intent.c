@@ -146,7 +146,7 @@ static void head_restore_dead(aero_db *db, uint32_t slot, uint32_t table, ae_ref
     if (ae_head_ref(head) != older)
         return; /* never published, or closed already */
     const uint64_t begin = ae_load64_acquire(&version->begin);
-    const bool there = (begin & AE_MARK) != 0 || (begin != 0 && begin < AE_STAMP_INFINITY);
+    const bool there = (begin & AE_MARK) != 0 || (begin != 0 && begin < AE_STAMP_TAKEN);
     if (!there || ae_load32(&version->anchor) != anchor)
         (void)ae_anchor_close(db, slot, table, anchor, head);
 }

@@ -47,7 +47,7 @@ void ae_reads_table(ae_reads *reads, uint32_t table)
     reads->whole |= (uint32_t)1 << table;
 }
 
-void ae_reads_key(ae_reads *reads, uint32_t table, uint64_t hash)
+static void key_note(ae_reads *reads, uint32_t table, uint64_t hash)
 {
     if ((reads->whole >> table & 1u) != 0)
         return;
@@ -62,6 +62,36 @@ void ae_reads_key(ae_reads *reads, uint32_t table, uint64_t hash)
         reads->keys[place] = key;
         reads->key_count++;
     }
+}
+
+static void row_note(ae_reads *reads, uint32_t anchor)
+{
+    for (uint32_t index = 0; index < reads->row_count; index++)
+        if (reads->rows[index] == anchor)
+            return;
+    if (reads->row_count < AE_READS_ROWS)
+        reads->rows[reads->row_count++] = anchor;
+    else
+        reads->loose++;
+}
+
+void ae_reads_key(ae_reads *reads, uint32_t table, uint64_t hash)
+{
+    reads->loose++;
+    key_note(reads, table, hash);
+}
+
+void ae_reads_row(ae_reads *reads, uint32_t table, uint64_t hash, uint32_t anchor)
+{
+    row_note(reads, anchor);
+    key_note(reads, table, hash);
+}
+
+void ae_reads_settle(ae_reads *reads, uint32_t anchor)
+{
+    AE_ASSERT(reads->loose > 0);
+    reads->loose--;
+    row_note(reads, anchor);
 }
 
 void ae_reads_predicate(ae_reads *reads, const ae_predicate *predicate)
@@ -100,6 +130,8 @@ void ae_reads_clear(ae_reads *reads)
     }
     reads->key_count = 0;
     reads->whole = 0;
+    reads->loose = 0;
+    reads->row_count = 0;
 }
 
 void ae_reads_free(ae_reads *reads)

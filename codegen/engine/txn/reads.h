@@ -26,6 +26,9 @@ typedef struct ae_predicate {
     void *context;
 } ae_predicate;
 
+/* Rows that are remembered themselves. */
+#define AE_READS_ROWS 8u
+
 typedef struct ae_reads {
     uint64_t *keys; /* open addressing; 0 is empty */
     uint32_t key_count;
@@ -34,10 +37,18 @@ typedef struct ae_reads {
     uint32_t predicate_count;
     uint32_t predicate_capacity;
     uint32_t whole; /* bit per table: all of it was read */
+    /* Noted keys that are not known to be those of one of `rows`. */
+    uint32_t loose;
+    uint32_t row_count;
+    uint32_t rows[AE_READS_ROWS]; /* anchors */
 } ae_reads;
 
 /* Note a read.  More than memory or a bound allows is kept as "all of the table". */
 void ae_reads_key(ae_reads *reads, uint32_t table, uint64_t hash);
+/* The same of a key under which a row was found, and its anchor. */
+void ae_reads_row(ae_reads *reads, uint32_t table, uint64_t hash, uint32_t anchor);
+/* The row of a key that was noted without it. */
+void ae_reads_settle(ae_reads *reads, uint32_t anchor);
 void ae_reads_predicate(ae_reads *reads, const ae_predicate *predicate);
 void ae_reads_table(ae_reads *reads, uint32_t table);
 static inline bool ae_reads_any(const ae_reads *reads)

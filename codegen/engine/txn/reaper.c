@@ -14,6 +14,7 @@
  */
 #include "index/tree.h"
 #include "proc/feed.h"
+#include "txn/prune.h"
 #include "txn/txn.h"
 
 typedef struct reap_context {
@@ -54,6 +55,10 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     if (!ae_slot_seize(&db->proc, slot, member))
         return false;
     AE_CRASH_POINT("reap.seized");
+    /* Awake, like its owner at a call: what is unlinked from now on stays; pairs with
+     * ae_snapshots_take. */
+    ae_store32_release(&at->resting, AE_REST_NONE);
+    atomic_thread_fence(memory_order_seq_cst);
     /* It may have died before it had one, or while giving it up; cleaning walks the hash. */
     const bool cancelled = ae_slot_void(at);
     if (cancelled)
@@ -64,6 +69,7 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     const uint64_t number = worked ? ae_queue_settle(&db->queue, slot) : 0;
     /* Its snapshot stays published until the end: what its registers name must not be reused. */
     ae_limbo_repair(&db->proc, &at->limbo_head, &at->limbo_tail, offsetof(ae_version, limbo_next));
+    ae_prune_moved(db, slot);
     ae_limbo_repair(&db->proc, &at->block_head, &at->block_tail, offsetof(ae_block, limbo_next));
     reap_context context = {db, slot};
     ae_heap_recover(&db->heap, &at->cache, slot, ae_load32(&at->limbo_head), block_is_orphan,

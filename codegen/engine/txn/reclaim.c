@@ -4,7 +4,8 @@
  * horizon has passed its `end`.  Freeing is a sequence that a reaper can take up at any step:
  *
  *   0 its entries are removed from the ordered indexes, where no other version needs them
- *   1 the version's word says cached (nobody sees it any more; it is still the limbo's head)
+ *   1 the version's word says dead, and, unless somebody relinks the row just now (prune.h), cached
+ *     (nobody sees it any more; it is still the limbo's head)
  *   2 if it is its anchor's head, the row is deleted: close the anchor, take it out of the hash,
  *   give it
  *   3 its overflow block is given
@@ -14,6 +15,7 @@
 #include "base/os.h"
 #include "proc/feed.h"
 #include "txn/entries.h"
+#include "txn/prune.h"
 #include "txn/visibility_inline.h"
 
 /* How many versions may wait before the horizon is computed again (large ones count for more:
@@ -35,6 +37,15 @@
  * dead one pins little, and seldom enough that the 10 microseconds of the look cost a living reader
  * nothing. */
 #define RECLAIM_LAG 1024u
+/* ... and no more often than this, by all together. */
+#define RECLAIM_LAG_NS 8000000u
+
+/* Versions that walks along rows may look at for each commit, saved up for some: a walk past many
+ * that a watch has not read yet must not be taken for every one behind them. */
+#define PRUNE_STEPS 32
+#define PRUNE_STEPS_SAVED 4096
+/* The same for an idle slot. */
+#define PRUNE_STEPS_IDLE 65536
 
 /* When fewer pages than one in so many can be had, free slabs are looked for before somebody needs
  * them: the sooner, the fewer of one kind are used here and there, and the fewer are never free as
@@ -90,7 +101,7 @@ void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref)
 }
 
 /* Steps 1 to 5 for the limbo's head. */
-static void version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
+bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_version *version = ae_at(&db->segment, ref);
@@ -99,10 +110,18 @@ static void version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
     const uint32_t pool = slab->pool;
     const uint32_t table = db->heap.pools[pool].table;
     const ae_ref next = ae_load32(&version->limbo_next);
-    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with head_restore_dead */
-    AE_CRASH_POINT("reclaim.unseen");
     const ae_ref anchor = ae_load32(&version->anchor);
+    const uint64_t begin = ae_load64(&version->begin);
+    const bool alone = begin == AE_STAMP_TAKEN || begin == (AE_WORD_CACHED | slot);
+    if (!alone)
+        ae_store64_release(&version->begin, AE_STAMP_DEAD);
+    /* Pairs with head_restore_dead, and with lock_take in prune.c. */
+    atomic_thread_fence(memory_order_seq_cst);
+    AE_CRASH_POINT("reclaim.unseen");
+    if (!alone && ae_prune_waits(db, slot, anchor))
+        return false;
+    ae_store64_release(&version->begin, AE_WORD_CACHED | slot);
+    AE_CRASH_POINT("reclaim.cached");
     ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
     if (ae_head_ref(head) == ref)
@@ -115,6 +134,7 @@ static void version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
         ae_store32(&at->limbo_count, ae_load32(&at->limbo_count) - 1);
     AE_CRASH_POINT("reclaim.off");
     ae_heap_give(&db->heap, &at->cache, slot, pool, ref);
+    return true;
 }
 
 /* Versions between the one that is freed and one that is being fetched. */
@@ -180,7 +200,7 @@ static uint32_t limbo_group(const aero_db *db, uint32_t slot, uint64_t horizon, 
 }
 
 /* Free up to `most` versions of the slot's limbo that ended at or before the horizon. */
-static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, uint32_t most)
+static uint32_t limbo_reclaim_dead(aero_db *db, uint32_t slot, uint64_t horizon, uint32_t most)
 {
     const ae_version *versions[AE_ENTRIES_TOGETHER];
     ae_ref ahead[3] = {0, 0, 0};
@@ -200,14 +220,77 @@ static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, uint
             ahead[0] = ahead[1];
             ahead[1] = ahead[2];
             ahead[2] = limbo_next(db, ahead[2]);
-            version_reclaim(db, slot, ae_ref_of(&db->segment, versions[index]));
+            if (!ae_version_reclaim(db, slot, ae_ref_of(&db->segment, versions[index])))
+                return freed; /* its row is being relinked */
+            freed++;
         }
-        freed += done;
         if (done < count)
             break; /* no memory: they wait */
         count = limbo_group(db, slot, horizon, most - freed, versions, &table);
     }
     return freed;
+}
+
+/* Free up to `most` versions of the slot's limbo: the dead, and, when an old snapshot holds the
+ * horizon back, those that no snapshot sees (`snapshots`, NULL: not asked).  One that is needed, or
+ * that cannot be had just now, gets another turn later. */
+static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, ae_snapshots *snapshots,
+                              uint32_t most)
+{
+    const ae_slot *at = ae_slot_at(&db->proc, slot);
+    uint32_t freed = limbo_reclaim_dead(db, slot, horizon, most);
+    if (snapshots == NULL)
+        return freed;
+    uint32_t looks = ae_load32(&at->limbo_count) + 1; /* each of them once */
+    looks = looks < most ? looks : most;
+    for (; freed < most && looks > 0; looks--) {
+        const ae_ref ref = ae_load32(&at->limbo_head);
+        const ae_version *version = ae_at(&db->segment, ref);
+        const uint64_t end = ref == 0 ? UINT64_MAX : ae_load64(&version->end);
+        if (end > snapshots->recent)
+            break;
+        /* A mark: who wrote it has committed, and not come to stamp it.  Dead: somebody was in the
+         * way of one who knew a later horizon. */
+        const uint64_t begin = ae_load64_acquire(&version->begin);
+        if (begin == AE_STAMP_DEAD)
+            break;
+        if (end <= horizon) { /* it was behind one that is not */
+            const uint32_t some = limbo_reclaim_dead(db, slot, horizon, most - freed);
+            if (some == 0)
+                break;
+            freed += some;
+        } else if ((begin & AE_MARK) == 0 && !ae_snapshots_need(snapshots, begin, end) &&
+                   ae_prune(db, slot, ref, snapshots)) {
+            freed++;
+        } else {
+            ae_prune_later(db, slot);
+        }
+    }
+    return freed;
+}
+
+/* Does somebody hold the horizon so far back that it is worth while to look between snapshots? */
+static bool horizon_lags(const aero_db *db, uint64_t horizon)
+{
+    return ae_load64_acquire(&db->proc.shared->clock) - horizon > AE_PRUNE_LAG;
+}
+
+/* The horizon, and when it lags what the snapshots need; blocks are free up to *in_use. */
+static uint64_t snapshots_look(aero_db *db, ae_snapshots *snapshots, uint64_t *in_use)
+{
+    const uint64_t horizon = ae_horizon_compute(&db->proc);
+    snapshots->recent = 0;
+    *in_use = horizon;
+    if (horizon_lags(db, horizon)) {
+        ae_snapshots_take(&db->proc, snapshots);
+        *in_use = snapshots->in_use > horizon ? snapshots->in_use : horizon;
+    }
+    return horizon;
+}
+
+static ae_snapshots *snapshots_if(ae_snapshots *snapshots)
+{
+    return snapshots->recent == 0 ? NULL : snapshots;
 }
 
 /* A dead owner that holds the horizon back is not left to the clock: at full rate a tenth of a
@@ -219,6 +302,14 @@ static void laggards_reap(aero_session *session)
     if (clock - session->horizon < RECLAIM_LAG || clock - session->lag_looked < RECLAIM_LAG)
         return;
     session->lag_looked = clock;
+    /* One look does for all: where more processes run than there are processors, most of them hold
+     * the horizon back, and are alive. */
+    ae_a64 *place = &db->proc.shared->lag_due_ns;
+    const uint64_t due = ae_load64(place);
+    const uint64_t now = ae_os_coarse_ns();
+    if ((now < due && due - now <= 2 * (uint64_t)RECLAIM_LAG_NS) ||
+        !ae_cas64(place, due, now + RECLAIM_LAG_NS))
+        return;
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
     for (uint32_t slot = 0; slot < high; slot++) {
         const uint64_t snapshot = ae_load64_acquire(&ae_slot_at(&db->proc, slot)->snapshot);
@@ -244,14 +335,18 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     session->horizon = known > session->horizon ? known : session->horizon;
     if (session->reclaim_debt >= RECLAIM_BATCH) {
         session->reclaim_debt = 0;
-        session->horizon = ae_horizon_compute(&db->proc);
+        session->horizon = snapshots_look(db, &session->snapshots, &session->in_use);
         laggards_reap(session);
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
     }
-    (void)limbo_reclaim(db, slot, session->horizon, most);
+    if (session->snapshots.steps < PRUNE_STEPS_SAVED)
+        session->snapshots.steps += PRUNE_STEPS;
+    (void)limbo_reclaim(db, slot, session->horizon, snapshots_if(&session->snapshots), most);
+    if (session->in_use < session->horizon)
+        session->in_use = session->horizon;
     if (ae_load32(&at->block_head) != 0)
-        (void)ae_block_reclaim(&db->proc, slot, session->horizon);
+        (void)ae_block_reclaim(&db->proc, slot, session->in_use);
 }
 
 void ae_reclaim_idle(const aero_session *session, uint64_t turn)
@@ -268,9 +363,11 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
             continue;
         /* Freeing walks the hash: its shards must not be reused meanwhile. */
         (void)ae_snapshot_publish(&db->proc, &ae_slot_at(&db->proc, slot)->snapshot);
-        const uint64_t horizon = ae_horizon_compute(&db->proc);
-        (void)limbo_reclaim(db, slot, horizon, RECLAIM_IDLE);
-        (void)ae_block_reclaim(&db->proc, slot, horizon);
+        ae_snapshots snapshots = {.steps = PRUNE_STEPS_IDLE};
+        uint64_t in_use = 0;
+        const uint64_t horizon = snapshots_look(db, &snapshots, &in_use);
+        (void)limbo_reclaim(db, slot, horizon, snapshots_if(&snapshots), RECLAIM_IDLE);
+        (void)ae_block_reclaim(&db->proc, slot, in_use);
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, horizon);
         ae_slot_release(&db->proc, slot);
@@ -282,9 +379,11 @@ void ae_reclaim_dead(aero_db *db, uint32_t slot)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
     (void)ae_snapshot_publish(&db->proc, &at->snapshot);
-    const uint64_t horizon = ae_horizon_compute(&db->proc);
-    (void)limbo_reclaim(db, slot, horizon, RECLAIM_IDLE);
-    (void)ae_block_reclaim(&db->proc, slot, horizon);
+    ae_snapshots snapshots = {.steps = PRUNE_STEPS_IDLE};
+    uint64_t in_use = 0;
+    const uint64_t horizon = snapshots_look(db, &snapshots, &in_use);
+    (void)limbo_reclaim(db, slot, horizon, snapshots_if(&snapshots), RECLAIM_IDLE);
+    (void)ae_block_reclaim(&db->proc, slot, in_use);
     (void)ae_heap_flush(&db->heap, &at->cache, slot);
 }
 
@@ -293,12 +392,14 @@ void ae_reclaim_dead(aero_db *db, uint32_t slot)
 static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
 {
     aero_db *db = session->db;
-    const uint64_t horizon = ae_horizon_compute(&db->proc);
+    const uint64_t horizon = snapshots_look(db, &session->snapshots, &session->in_use);
+    ae_snapshots *snapshots = snapshots_if(&session->snapshots);
     session->horizon = horizon;
+    session->snapshots.steps = INT64_MAX / 2;
     uint64_t freed = 0;
     if (session->txn.open) {
-        freed += limbo_reclaim(db, session->txn.slot, horizon, UINT32_MAX);
-        freed += ae_block_reclaim(&db->proc, session->txn.slot, horizon);
+        freed += limbo_reclaim(db, session->txn.slot, horizon, snapshots, UINT32_MAX);
+        freed += ae_block_reclaim(&db->proc, session->txn.slot, session->in_use);
     }
     /* Idle slots keep stock and limbo; claim each for a moment and empty it. */
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
@@ -309,11 +410,12 @@ static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
             ae_slot_claim_at(&db->proc, session->member, index, &slot) != AERO_OK)
             continue;
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
-        freed += limbo_reclaim(db, slot, horizon, UINT32_MAX);
-        freed += ae_block_reclaim(&db->proc, slot, horizon);
+        freed += limbo_reclaim(db, slot, horizon, snapshots, UINT32_MAX);
+        freed += ae_block_reclaim(&db->proc, slot, session->in_use);
         *stock += ae_heap_flush(&db->heap, &at->cache, slot);
         ae_slot_release(&db->proc, slot);
     }
+    session->snapshots.steps = 0;
     return freed;
 }
 
@@ -452,10 +554,11 @@ void ae_reclaim_recover(aero_db *db, uint32_t slot)
         }
         ae_store32_release(&at->closing, 0);
     }
+    ae_prune_recover(db, slot);
     const ae_ref ref = ae_load32_acquire(&at->limbo_head);
     if (ref != 0 &&
         ae_load64(&((ae_version *)ae_at(&db->segment, ref))->begin) == (AE_WORD_CACHED | slot))
-        version_reclaim(db, slot, ref);
+        (void)ae_version_reclaim(db, slot, ref);
     const ae_ref block = ae_load32_acquire(&at->cache.direct[3]);
     if (block != 0 && block != ae_load32(&at->block_head)) {
         const ae_slab *slab = ae_heap_slab(&db->heap, block);

@@ -86,6 +86,9 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->generation = ae_load64(&slot->generation);
     if (explicit_)
         ae_store64(&slot->began_ns, ae_os_monotonic_ns());
+    /* Release: before the snapshot; pairs with ae_snapshots_take. */
+    if (explicit_ && !txn->tracks)
+        ae_store32_release(&slot->plain, 1);
     txn->snapshot = 0;
     txn->fresh = false; /* there is none to renew */
     if (!explicit_)
@@ -205,6 +208,29 @@ void ae_txn_rollback(aero_session *session)
         ae_reclaim_after(session);
 }
 
+/* Has the transaction read nothing but rows that it has written?  Each of them was as in its
+ * snapshot when it was written, and nobody else has written it since (first updater wins): so what
+ * was read holds at any place in the order, and needs no validation.  Undone writes are no intents
+ * any more. */
+static bool reads_are_own(const aero_session *session)
+{
+    const ae_reads *reads = &session->txn.reads;
+    const ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);
+    const uint32_t count = session->txn.intent_count;
+    if (reads->loose != 0 || reads->predicate_count != 0 || reads->whole != 0 ||
+        count > AE_INTENTS_INLINE)
+        return false;
+    for (uint32_t row = 0; row < reads->row_count; row++) {
+        bool own = false;
+        for (uint32_t index = 0; index < count; index++)
+            own |= ae_load32(&slot->intents[index].anchor) == reads->rows[row] &&
+                   ae_load32(&slot->intents[index].replaced) != 0;
+        if (!own)
+            return false;
+    }
+    return true;
+}
+
 /* Validate what has been decided since the snapshot while there is much of it, outside the queue:
  * inside, others wait.  *upto is where the rest begins. */
 static int32_t validate_ahead(const aero_session *session, uint64_t *upto)
@@ -263,7 +289,7 @@ aero_status ae_txn_commit(aero_session *session)
             &session->error, AERO_LIMIT,
             "the database has numbered all the commits it can; dump it and load it anew");
     }
-    const bool validates = txn->tracks && ae_reads_any(&txn->reads);
+    const bool validates = txn->tracks && ae_reads_any(&txn->reads) && !reads_are_own(session);
     uint64_t validated = txn->snapshot;
     uint64_t position = 0;
     int32_t reason = validates ? validate_ahead(session, &validated) : AERO_CONFLICT_NONE;

@@ -125,6 +125,9 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn);
 void ae_reclaim_dead(aero_db *db, uint32_t slot);
 /* Make room: reap the dead, empty other slots' limbo and stock.  True when something was freed. */
 bool ae_reclaim_hard(aero_session *session);
+/* Free the head of the slot's limbo, which has no index entries and is seen by nobody.  False: its
+ * row is being relinked, later. */
+bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref);
 /* No transaction of the session is open: move the clock by a position that nobody commits, so that
  * what was retired at the present one, by a rollback perhaps, waits for the snapshots of today and
  * not for a commit that need not come. */

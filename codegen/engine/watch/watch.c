@@ -77,14 +77,14 @@ static void watch_start(ae_watch *watch, aero_session *session, uint64_t pin, ui
 }
 
 aero_status ae_watch_open(aero_session *session, uint32_t table, ae_watch_match match,
-                          void *context, uint64_t snapshot, ae_watch **watch)
+                          void *context, ae_watch **watch)
 {
     uint64_t pin = 0;
     *watch = watch_new(session, table, match, context);
     if (*watch == NULL)
         return ae_fail(&session->error, AERO_NO_MEMORY, "no memory for a watch");
-    const aero_status status = ae_feed_claim(&session->db->proc, session->member, snapshot,
-                                             &(*watch)->line, &pin, &session->error);
+    const aero_status status = ae_feed_claim(&session->db->proc, session->member, &(*watch)->line,
+                                             &pin, &session->error);
     if (status == AERO_OK) {
         watch_start(*watch, session, pin, pin);
         return AERO_OK;
@@ -432,14 +432,21 @@ bool ae_watch_wait(ae_watch *watch, uint64_t timeout_ns)
     }
 }
 
-void ae_watch_rebase(ae_watch *watch, uint64_t snapshot)
+bool ae_watch_rebase(ae_watch *watch, uint64_t snapshot)
 {
-    /* Release: pairs with ae_feed_horizon.  The pin may have been revoked; until this store the
-     * caller's own snapshot keeps the rest. */
-    ae_store64_release(&watch->session->db->proc.shared->feeds[watch->line].pin, snapshot);
-    watch->pin = watch->next = snapshot;
+    /* The pin, which is older, has kept what came after the snapshot; it may have been revoked. */
+    if (!ae_feed_advance(&watch->session->db->proc, watch->line, snapshot, &watch->pin) ||
+        watch->pin > snapshot)
+        return false;
+    watch->next = snapshot;
     watch->change_count = watch->change_at = 0;
     told_note(watch);
+    return true;
+}
+
+void ae_watch_lose(ae_watch *watch)
+{
+    ae_store64_release(&watch->session->db->proc.shared->feeds[watch->line].pin, AE_PIN_REVOKED);
 }
 
 aero_status ae_watch_image(ae_watch *watch, const void *row, const void **image)

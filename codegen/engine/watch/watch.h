@@ -27,10 +27,9 @@ typedef struct ae_watch_event {
     const void *new_row;
 } ae_watch_event;
 
-/* Follow what commits after `snapshot` (a published one of the caller's), or, when it is 0, from
- * now on.  `match` may be NULL.  Errors: LIMIT, NO_MEMORY. */
+/* Follow what commits from now on.  `match` may be NULL.  Errors: LIMIT, NO_MEMORY. */
 aero_status ae_watch_open(aero_session *session, uint32_t table, ae_watch_match match,
-                          void *context, uint64_t snapshot, ae_watch **watch);
+                          void *context, ae_watch **watch);
 /* Follow what commits after `position`.  NOT_FOUND when that is no longer kept. */
 aero_status ae_watch_resume(aero_session *session, uint32_t table, ae_watch_match match,
                             void *context, uint64_t position, ae_watch **watch);
@@ -48,8 +47,11 @@ bool ae_watch_wait(ae_watch *watch, uint64_t timeout_ns);
 bool ae_watch_holds(const ae_watch *watch);
 /* Go on with what commits from now on, and return the position: what is between is not told. */
 uint64_t ae_watch_restart(ae_watch *watch);
-/* Go on from a published snapshot of the caller's. */
-void ae_watch_rebase(ae_watch *watch, uint64_t snapshot);
+/* Go on from a snapshot that the caller has taken since the watch was opened, restarted, or told
+ * its position.  False: what came after it is no longer kept; restart it, and take a new one. */
+bool ae_watch_rebase(ae_watch *watch, uint64_t snapshot);
+/* What was to be told is lost: the next event says so. */
+void ae_watch_lose(ae_watch *watch);
 /* Copy a visible row as an image of the watch's; until the next call. */
 aero_status ae_watch_image(ae_watch *watch, const void *row, const void **image);
 
