@@ -586,11 +586,11 @@ MUTANTS = (
     Mutant("a slab of the dead is not given back", "proc/proc.c",
            "    if (word == ae_slab_word_returning(slot)) {", "    if (word == 1) {",
            "test_drain.c", "test_giving_back_and_dying"),
-    Mutant("a hole is offered before it is clean", "shm/pages.c",
+    Mutant("a hole is offered with a page too many", "shm/pages.c",
            "    ae_store32_release(&segment->page_map[page], PAGE_HOLE | count << 8);\n}\n\n"
-           "uint64_t ae_pages_free",
+           "uint64_t ae_pages_holes",
            "    ae_store32_release(&segment->page_map[page], PAGE_HOLE | (count + 1) << 8);\n}\n\n"
-           "uint64_t ae_pages_free",
+           "uint64_t ae_pages_holes",
            "test_drain.c", "test_giving_back_and_dying"),
 )
 
