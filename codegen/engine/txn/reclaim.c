@@ -340,13 +340,13 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
     }
-    if (session->snapshots.steps < PRUNE_STEPS_SAVED)
+    if (session->snapshots.recent != 0 && session->snapshots.steps < PRUNE_STEPS_SAVED)
         session->snapshots.steps += PRUNE_STEPS;
     (void)limbo_reclaim(db, slot, session->horizon, snapshots_if(&session->snapshots), most);
-    if (session->in_use < session->horizon)
-        session->in_use = session->horizon;
-    if (ae_load32(&at->block_head) != 0)
-        (void)ae_block_reclaim(&db->proc, slot, session->in_use);
+    if (ae_load32(&at->block_head) != 0) {
+        const bool later = session->in_use > session->horizon;
+        (void)ae_block_reclaim(&db->proc, slot, later ? session->in_use : session->horizon);
+    }
 }
 
 void ae_reclaim_idle(const aero_session *session, uint64_t turn)
