@@ -1,5 +1,5 @@
-/* What goes out of service and comes back as something else: references that are older than that are
- * not followed, and what is freed serves every kind of use.
+/* What goes out of service and comes back as something else: references that are older than that
+ * are not followed, and what is freed serves every kind of use.
  *
  * variants: plain asan
  */
@@ -73,7 +73,7 @@ static void test_a_reader_keeps_slabs_in_service(void **state)
     store_close(&store);
 }
 
-/* A place in the text of another row that looks like a version of the row, with another altitude. */
+/* A place in memory of another kind that looks like a version of the row, with another altitude. */
 static ae_ref forge(test_store *store, ae_ref anchor)
 {
     const ae_heap *heap = &store->db->heap;
