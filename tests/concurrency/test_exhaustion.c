@@ -51,7 +51,7 @@ static void goes_on(aero_session *session)
     const uint64_t used = stat_value(session, "segment_used");
     for (uint32_t count = 0; count < AFTERWARDS; count++)
         assert_ok(session, flight_put(session, flight_name(name, count % ROWS), count));
-    assert_int_equal(stat_value(session, "segment_used"), used);
+    assert_true(stat_value(session, "segment_used") <= used);
 }
 
 /* Goal: hostile 33: one reader that holds the horizon.  Method: it opens a snapshot; another writes

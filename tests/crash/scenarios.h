@@ -213,6 +213,25 @@ static inline void run_full(aero_session *session, ledger *of)
     }
 }
 
+/* A segment that was full of rows of one size, and emptied, is filled with those of another. */
+static inline void run_rounds(aero_session *session, ledger *of)
+{
+    static const uint32_t generations[] = {6, 5, 4, 5};
+    for (uint32_t round = 0; round < 4; round++) {
+        uint32_t key = 0;
+        for (; key < LEDGER_KEYS; key++) {
+            const aero_status status = ledger_single(session, of, key, generations[round]);
+            if (status == AERO_FULL)
+                break;
+            must(session, status);
+        }
+        if (round > 0 && key < 50)
+            _exit(3); /* the memory of the round before has not come back */
+        while (key-- > 0)
+            must(session, ledger_single(session, of, key, 0));
+    }
+}
+
 /* Keys of three indexes move, and move back; transactions with them are rolled back. */
 static inline void run_moves(aero_session *session, ledger *of)
 {
@@ -351,6 +370,7 @@ static const scenario scenarios[] = {
     {"large", 16 << 20, run_large, false},
     {"ingest", 16 << 20, run_ingest, true},
     {"full", 5 << 20, run_full, true},
+    {"rounds", 5 << 20, run_rounds, true},
 };
 
 #endif

@@ -540,6 +540,7 @@ DIES(big)
 DIES(large)
 DIES(ingest)
 DIES(full)
+DIES(rounds)
 DIES(checkpoints)
 DIES(moves)
 DIES(indexes)
@@ -560,6 +561,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_large_dies_everywhere),
     cmocka_unit_test(test_ingest_dies_everywhere),
     cmocka_unit_test(test_full_dies_everywhere),
+    cmocka_unit_test(test_rounds_dies_everywhere),
     cmocka_unit_test(test_checkpoints_dies_everywhere),
     cmocka_unit_test(test_moves_dies_everywhere),
     cmocka_unit_test(test_indexes_dies_everywhere),

@@ -546,8 +546,8 @@ MUTANTS = (
            "test_log.c", "test_two_commit_and_one_dies"),
     # Memory.
     Mutant("the bitmap decides who has an object", "shm/heap.c",
-           "if (!ae_cas64(object, seen, word_cached(kind, seen, slot)))\n            continue;",
-           "ae_store64_release(object, word_cached(kind, seen, slot));",
+           "if (!ae_cas64(object, seen, aei_word_cached(kind, seen, slot)))\n            continue;",
+           "ae_store64_release(object, aei_word_cached(kind, seen, slot));",
            "test_heap.c", "test_taking_beside_a_reaper", more=1),
     Mutant("bits disappear before the claim is noted", "shm/heap.c",
            "    ae_store64_release(&cache->claim, ((uint64_t)page << 32 | word) + 1);",
@@ -561,6 +561,37 @@ MUTANTS = (
     Mutant("a slab is in no register", "shm/heap.c",
            "    ae_store32_release(&cache->growing, page);", "",
            "test_heap.c", "test_growing_and_dying"),
+    # Slabs out of service.
+    Mutant("a slab goes with an object in hand", "shm/drain.c",
+           "            all = ae_heap_is_free_word(kind, seen) &&\n"
+           "                  ae_cas64(object, seen, aei_word_cached(kind, seen, slot));",
+           "            ae_store64_release(object, aei_word_cached(kind, seen, slot));",
+           "test_drain.c", "test_draining_beside_a_reaper"),
+    Mutant("a slab being drained is in no register", "shm/drain.c",
+           "            ae_store32_release(&cache->draining, slab_page(heap, slab));", "",
+           "test_drain.c", "test_draining_and_dying"),
+    Mutant("a drained slab stays in its directory", "shm/drain.c",
+           "            ae_heap_unlist(heap, slab);", "",
+           "test_drain.c", "test_a_slab_is_not_given_back_under_a_taker"),
+    Mutant("a slab is given back at once", "proc/proc.c",
+           "        if ((word & AE_RETIRED_NUMBER) >= horizon)\n            return freed;\n"
+           "        if (slab == NULL) {",
+           "        if (slab != NULL && (word & AE_RETIRED_NUMBER) >= horizon)\n"
+           "            return freed;\n        if (slab == NULL) {",
+           "test_drain.c", "test_a_slab_is_not_given_back_under_a_taker"),
+    Mutant("a slab of the dead is retired twice", "proc/proc.c",
+           "               !ae_limbo_last_is(&at->block_head, &at->block_tail, ref)) {",
+           "               true) {",
+           "test_drain.c", "test_giving_back_and_dying"),
+    Mutant("a slab of the dead is not given back", "proc/proc.c",
+           "    if (word == ae_slab_word_returning(slot)) {", "    if (word == 1) {",
+           "test_drain.c", "test_giving_back_and_dying"),
+    Mutant("a hole is offered with a page too many", "shm/pages.c",
+           "    ae_store32_release(&segment->page_map[page], PAGE_HOLE | count << 8);\n}\n\n"
+           "uint64_t ae_pages_holes",
+           "    ae_store32_release(&segment->page_map[page], PAGE_HOLE | (count + 1) << 8);\n}\n\n"
+           "uint64_t ae_pages_holes",
+           "test_drain.c", "test_giving_back_and_dying"),
 )
 
 

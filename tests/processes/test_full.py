@@ -71,6 +71,37 @@ def test_rows_of_a_full_segment_can_still_be_updated_after_a_delete(small):
     small.verify()
 
 
+TEXTS = {"short": "LSZH", "long": "x" * 60, "none": None}
+
+
+def fill_with(table: aerostore.Table, name: str, text: str | None) -> int:
+    """Insert rows with all four indexes' columns until the segment is full."""
+    for count in range(1_000_000):
+        try:
+            table.insert({"flight_id": f"{name}-{count}", "lat": 1.5, "lon": 2.5,
+                          "updated_at": count, "altitude": count % 400, "typ": f"B{count % 50}",
+                          "dest": text})
+        except aerostore.StorageFull:
+            return count
+    raise AssertionError("it is never full")
+
+
+@pytest.mark.parametrize("texts", [("short",), ("short", "long", "none")], ids=["same", "mixed"])
+def test_a_full_segment_holds_as_many_rows_every_time(small, texts):
+    """Goal: L8.  Method: fill, delete all (each must succeed), fill anew, with other rows, and with
+    rows of other sizes; the first round of a size tells what the others must come to."""
+    table = small.table("FlightState")
+    first: dict[str, int] = {}
+    for turn in range(3 * len(texts)):
+        kind = texts[turn % len(texts)]
+        count = fill_with(table, f"round{turn}", TEXTS[kind])
+        assert len(table) == count
+        assert count >= 0.92 * first.setdefault(kind, count), (turn, kind, first)
+        for number in range(count):
+            assert table.delete(f"round{turn}-{number}")
+    small.verify()
+
+
 def test_a_transaction_that_meets_full_can_be_rolled_back(small):
     """Goal: L10, nothing half done.  Method: fill inside a transaction; roll back; as before."""
     table = small.table("FlightState")

@@ -22,10 +22,13 @@
  * eighth. */
 #define AE_SLAB_PAGES_MAX 128u
 #define AE_SLABS_PER_SIZE 8u
+/* Slabs a pool may have beyond those, where it takes the pages that others gave back: every page of
+ * a small segment, and of a large one some thousands are always side by side. */
+#define AE_SLABS_SMALL 1024u
 
 /* Pages that rows may not take, so that a full segment still has blocks for deleting and for
  * rewriting key shards: one in this many, and at least two. */
-#define AE_RESERVE_SHARE 64u
+#define AE_RESERVE_SHARE 128u
 
 /* Storage is reserved from the file system in steps that grow with the segment. */
 #define AE_EXTENT_MIN ((uint64_t)1 << 20)

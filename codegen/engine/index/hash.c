@@ -11,7 +11,7 @@
  * full. */
 #define PROBE_MAX (6u * AE_HASH_LINE_ENTRIES)
 /* A frozen shard with fewer live entries than this is rewritten, not split: removals filled it. */
-#define SPLIT_ENTRIES_MIN 200u
+#define SPLIT_ENTRIES_MIN 280u
 #endif
 /* Entries that are asked for ahead of being frozen: sixteen lines. */
 #define FREEZE_AHEAD (16u * AE_HASH_LINE_ENTRIES)

@@ -373,6 +373,69 @@ void ae_block_retire(ae_proc *proc, uint32_t slot, ae_ref ref)
     ae_limbo_push(proc, &at->block_head, &at->block_tail, ref, &block->limbo_next);
 }
 
+void ae_slab_retire(ae_proc *proc, uint32_t slot, ae_ref ref)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    ae_store32(&((ae_block *)ae_at(proc->heap->segment, ref))->extra, 0);
+    ae_block_retire(proc, slot, ref);
+    AE_CRASH_POINT("drain.retired");
+    ae_store32_release(&at->cache.draining, 0);
+}
+
+/* Take the head of the list, a slab whose time has come, off it, and give it back. */
+static void slab_return(ae_proc *proc, uint32_t slot, ae_slab *slab)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    const ae_ref ref = ae_ref_of(proc->heap->segment, &slab->block);
+    const ae_ref next = ae_load32(&slab->block.limbo_next);
+    ae_store32_release(&at->cache.draining, ref >> (AE_PAGE_SHIFT - 4));
+    ae_store64_release(&slab->block.word, ae_slab_word_returning(slot));
+    AE_CRASH_POINT("drain.returning");
+    if (ae_load32(&at->block_head) == ref)
+        ae_store32_release(&at->block_head, next);
+    AE_CRASH_POINT("drain.off");
+    ae_heap_return(proc->heap, &at->cache, slot, slab);
+}
+
+void ae_slab_recover(ae_proc *proc, uint32_t slot)
+{
+    ae_slot *at = ae_slot_at(proc, slot);
+    const uint32_t page = ae_load32_acquire(&at->cache.draining);
+    if (page == 0)
+        return;
+    ae_slab *slab = ae_at(proc->heap->segment, page << (AE_PAGE_SHIFT - 4));
+    const ae_ref ref = ae_ref_of(proc->heap->segment, &slab->block);
+    const uint64_t word = ae_load64_acquire(&slab->block.word);
+    if (word == ae_slab_word_returning(slot)) {
+        slab_return(proc, slot, slab);
+    } else if (word == ae_slab_word_drained(slot)) {
+        ae_heap_unlist(proc->heap, slab);
+        atomic_thread_fence(memory_order_seq_cst); /* as in ae_heap_drain */
+        ae_slab_retire(proc, slot, ref);
+    } else if ((word & ~AE_RETIRED_NUMBER) == ae_retired_word(slot, 0) &&
+               ae_load32(&at->block_head) != ref &&
+               !ae_limbo_last_is(&at->block_head, &at->block_tail, ref)) {
+        ae_slab_retire(proc, slot, ref); /* it had its word, but is not in the list */
+    }
+    ae_store32_release(&at->cache.draining, 0);
+}
+
+/* A slab at the head of the list: true when it was given back. */
+static bool slab_reclaim(ae_proc *proc, uint32_t slot, ae_slab *slab)
+{
+    AE_ALWAYS(slab != NULL);
+    if (ae_load32(&slab->block.extra) != 0) {
+        slab_return(proc, slot, slab);
+        return true;
+    }
+    /* The number first: a death in between only makes it wait once more. */
+    ae_store64_release(&slab->block.word,
+                       ae_retired_word(slot, ae_load64_acquire(&proc->shared->clock)));
+    AE_CRASH_POINT("drain.again");
+    ae_store32_release(&slab->block.extra, 1);
+    return false;
+}
+
 uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
 {
     ae_slot *at = ae_slot_at(proc, slot);
@@ -384,9 +447,13 @@ uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
         const uint64_t word = ae_load64(&block->word);
         const ae_ref next = ae_load32(&block->limbo_next);
         const ae_slab *slab = ae_heap_slab(proc->heap, ref);
-        AE_ALWAYS(slab != NULL);
         if ((word & AE_RETIRED_NUMBER) >= horizon)
             return freed;
+        if (slab == NULL) {
+            if (!slab_reclaim(proc, slot, ae_heap_drained(proc->heap, ref)))
+                return freed;
+            continue;
+        }
         /* Off the list first: a block that dies here is found by nobody but is only retired memory,
          * and the direct register below still names it. */
         const uint32_t pool = slab->pool;

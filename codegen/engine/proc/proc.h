@@ -125,7 +125,7 @@ typedef struct ae_slot {
     ae_a32 pruned_from;  /* the younger one that leads to it */
     ae_a32 prune_lock;   /* 1 + the lock that is held, 0 none */
     ae_a64 pruned_begin; /* what it began with */
-    uint64_t _pad4[5];
+    uint64_t _pad4[4];
 } ae_slot;
 _Static_assert(sizeof(ae_slot) == 448, "seven cache lines");
 _Static_assert(offsetof(ae_slot, limbo_head) == 64, "the second line");
@@ -331,6 +331,14 @@ static inline uint64_t ae_retired_word(uint32_t slot, uint64_t clock)
 }
 /* Retire a block: unlinked now, reusable when every snapshot is newer. */
 void ae_block_retire(ae_proc *proc, uint32_t slot, ae_ref ref);
+/* Retire a slab that ae_heap_drain has taken out of service.  It waits for the horizon twice.  A
+ * reference to one of its objects may have been met, by a reader with a newer snapshot than the
+ * retirement's, where a transaction with an older one had put it for a moment (a head that leads to
+ * a freed version until it is undone): once is for the transaction, the second time for the
+ * reader. */
+void ae_slab_retire(ae_proc *proc, uint32_t slot, ae_ref ref);
+/* After a death: go on with the slab that was being retired or given back. */
+void ae_slab_recover(ae_proc *proc, uint32_t slot);
 /* Free retired blocks of the slot that the horizon has passed; returns how many. */
 uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon);
 

@@ -1,5 +1,5 @@
 /* heap.c — pools, slabs and magazines (see heap.h). */
-#include "shm/heap.h"
+#include "shm/heap_private.h"
 
 #include <string.h>
 
@@ -48,14 +48,14 @@ bool ae_heap_is_cached_word(uint32_t kind, uint64_t word, uint32_t *slot)
 }
 
 /* The word of an object that changes hands; an anchor's counter moves so that a stale CAS fails. */
-static uint64_t word_cached(uint32_t kind, uint64_t word, uint32_t slot)
+uint64_t aei_word_cached(uint32_t kind, uint64_t word, uint32_t slot)
 {
     if (kind == AE_POOL_ANCHOR)
         return ((word >> 32) + 1) << 32 | (AE_ANCHOR_CACHED + slot);
     return AE_WORD_CACHED | slot;
 }
 
-static uint64_t word_free(uint32_t kind, uint64_t word)
+uint64_t aei_word_free(uint32_t kind, uint64_t word)
 {
     return kind == AE_POOL_ANCHOR ? ((word >> 32) + 1) << 32 : 0;
 }
@@ -77,7 +77,10 @@ static aero_status pool_create(ae_segment *segment, ae_pool *pool, uint32_t kind
     pool->kind = kind;
     pool->table = table;
     pool->object_size = object_size;
-    pool->directory_size = (uint32_t)(segment->size / largest) + 8 * AE_SLABS_PER_SIZE + 8;
+    /* Slabs may be smaller than they would like to be where pages come back one by one. */
+    const uint64_t all = segment->size >> AE_PAGE_SHIFT;
+    const uint64_t small = all < AE_SLABS_SMALL ? all : AE_SLABS_SMALL;
+    pool->directory_size = (uint32_t)(segment->size / largest + 8 * AE_SLABS_PER_SIZE + 8 + small);
     pool->directory = ae_segment_carve(segment, (uint64_t)pool->directory_size * sizeof(ae_a32));
     if (pool->directory == 0)
         return ae_fail(error, AERO_FULL, "no room for a pool's directory");
@@ -142,21 +145,13 @@ aero_status ae_heap_open(ae_heap *heap, ae_segment *segment, uint32_t tables,
 
 uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool)
 {
-    ae_pool *of = &heap->pools[pool];
-    const uint64_t known = ae_load64(&of->counted);
+    const ae_pool *of = &heap->pools[pool];
     const uint32_t slabs = ae_pool_slab_count(of);
-    uint64_t pages = known >> 32;
-    uint32_t next = (uint32_t)known;
-    bool whole = true;
-    for (uint32_t index = next; index < slabs; index++) {
+    uint64_t pages = 0;
+    for (uint32_t index = 0; index < slabs; index++) {
         const ae_slab *slab = ae_pool_slab(heap, of, index);
-        whole = whole && slab != NULL; /* one that is being added is counted another time */
         pages += slab == NULL ? 0 : slab->pages;
-        next += slab != NULL;
     }
-    /* Slabs are never given back, so what was counted stays true. */
-    if (whole && next > (uint32_t)known)
-        (void)ae_cas64(&of->counted, known, pages << 32 | next);
     return pages << AE_PAGE_SHIFT;
 }
 
@@ -170,12 +165,22 @@ const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
         return NULL;
     const ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
     const uint64_t offset = ((uint64_t)ref << 4) - ((uint64_t)page << AE_PAGE_SHIFT);
-    if (slab->pool >= heap->pool_count || slab->object_size == 0 || offset < slab->first_offset ||
-        slab->object_size != heap->pools[slab->pool].object_size)
+    const uint32_t pool = slab->pool;
+    const uint32_t size = slab->object_size;
+    if (pool >= heap->pool_count || size == 0 || offset < slab->first_offset ||
+        size != heap->pools[pool].object_size)
         return NULL;
-    const uint64_t index = (offset - slab->first_offset) / slab->object_size;
-    const bool starts = (offset - slab->first_offset) % slab->object_size == 0;
-    return starts && index < slab->object_count ? slab : NULL;
+    const uint64_t index = (offset - slab->first_offset) / size;
+    const bool starts = (offset - slab->first_offset) % size == 0;
+    if (!starts || index >= slab->object_count)
+        return NULL;
+    /* Acquire: what was read was the header of a slab in service, if the page still leads to it: it
+     * stops doing so before the header goes; pairs with ae_pages_offer.  It cannot have gone and
+     * come back, since for that another slab would have to be retired and given back after the
+     * caller's snapshot. */
+    if (ae_load64_acquire(&slab->block.word) != 0)
+        return NULL;
+    return ae_page_slab(heap->segment, ref) == page ? slab : NULL;
 }
 
 /* ---- growing -------------------------------------------------------------------------------- */
@@ -208,8 +213,7 @@ static void slab_format(ae_slab *slab, uint32_t pool, uint32_t object_size, uint
     slab->object_size = object_size;
 }
 
-/* Offer every free object of a slab; harmless when some bits were set already. */
-static void slab_offer(ae_heap *heap, ae_slab *slab)
+void aei_slab_offer(ae_heap *heap, ae_slab *slab)
 {
     const uint32_t kind = heap->pools[slab->pool].kind;
     uint32_t offered = 0;
@@ -232,16 +236,25 @@ static void slab_offer(ae_heap *heap, ae_slab *slab)
 /* Pages for a slab.  Rows leave the last ones to blocks: an insert takes its version first, so a
  * segment that is full of rows has blocks left to delete with, to commit with, and to rewrite key
  * shards with. */
-static aero_status run_take(ae_heap *heap, const ae_pool *of, uint32_t slot, uint32_t *pages,
+static aero_status run_take(ae_heap *heap, const ae_pool *of, uint32_t slot, uint32_t pages,
                             uint32_t *page, aero_error *error)
 {
-    const uint64_t total = heap->segment->size >> AE_PAGE_SHIFT;
-    const uint64_t used = ae_load64_acquire(&heap->segment->header->used) >> AE_PAGE_SHIFT;
-    const uint64_t reserve = total / AE_RESERVE_SHARE < 2 ? 2 : total / AE_RESERVE_SHARE;
-    if (of->kind != AE_POOL_BLOCK && used + *pages + reserve > total)
+    /* A row needs up to three times as much in blocks: near the end rows take page by page, or the
+     * last slab of theirs would leave nothing for what belongs to them. */
+    const bool least = pages == slab_pages(of, 0);
+    if (of->kind != AE_POOL_BLOCK && !ae_pages_spare(heap->segment, least ? pages : 4 * pages))
         return ae_fail(error, AERO_FULL, "the segment is full: %llu bytes are its maximum",
                        (unsigned long long)heap->segment->size);
     return ae_pages_take(heap->segment, pages, slot, page, error);
+}
+
+/* The first entry of a directory that has no slab. */
+static uint32_t directory_room(const ae_pool *of, const ae_a32 *directory)
+{
+    uint32_t index = 0;
+    while (index < of->directory_size && ae_load32(&directory[index]) != 0)
+        index++;
+    return index;
 }
 
 static aero_status pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
@@ -249,16 +262,16 @@ static aero_status pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint
 {
     ae_pool *of = &heap->pools[pool];
     ae_a32 *directory = ae_at(heap->segment, of->directory);
-    uint32_t index = ae_load32_acquire(&of->slab_count);
+    uint32_t index = directory_room(of, directory);
     if (index >= of->directory_size)
         return ae_fail(error, AERO_FULL, "a pool has its most slabs (%u)", index);
     uint32_t page = 0;
-    uint32_t pages = slab_pages(of, index);
+    uint32_t pages = slab_pages(of, ae_load32_acquire(&of->slab_count));
     const uint32_t least = slab_pages(of, 0);
-    aero_status status = run_take(heap, of, slot, &pages, &page, error);
+    aero_status status = run_take(heap, of, slot, pages, &page, error);
     while (status == AERO_FULL && pages > least) { /* the last pages of a segment are used too */
         pages = pages / 2 > least ? pages / 2 : least;
-        status = run_take(heap, of, slot, &pages, &page, error);
+        status = run_take(heap, of, slot, pages, &page, error);
     }
     if (status != AERO_OK)
         return status;
@@ -279,7 +292,7 @@ static aero_status pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint
     AE_CRASH_POINT("heap.listed");
     ae_pages_settle(heap->segment, page, pages);
     AE_CRASH_POINT("heap.settled");
-    slab_offer(heap, slab);
+    aei_slab_offer(heap, slab);
     ae_store32(&of->cursor, index);
     ae_store32_release(&cache->growing, 0);
     return AERO_OK;
@@ -349,7 +362,7 @@ static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_sla
         else
             *one = ref;
         /* The word decides who has it, whatever the bitmap said (keeps H1, H2). */
-        if (!ae_cas64(object, seen, word_cached(kind, seen, slot)))
+        if (!ae_cas64(object, seen, aei_word_cached(kind, seen, slot)))
             continue;
         AE_CRASH_POINT("heap.claimed");
         claimed++;
@@ -482,6 +495,8 @@ static void object_hint(ae_heap *heap, uint32_t pool, ae_ref ref)
     ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
     const uint64_t offset = ((uint64_t)ref << 4) - ((uint64_t)page << AE_PAGE_SHIFT);
     const uint32_t index = (uint32_t)((offset - slab->first_offset) / slab->object_size);
+    /* Another may have offered it since, and the slab may be out of service; but it is not given
+     * back while our snapshot is published. */
     AE_ALWAYS(page != 0 && slab->pool == pool && index < slab->object_count);
     ae_or64(&slab->bits[index / 64], (uint64_t)1 << (index % 64));
     ae_add32(&slab->free_hint, 1);
@@ -493,7 +508,7 @@ static void object_release(ae_heap *heap, uint32_t pool, ae_ref ref)
 {
     ae_a64 *word = ae_at(heap->segment, ref);
     /* Release: uses of the object end before it is offered; pairs with the CAS in word_claim. */
-    ae_store64_release(word, word_free(heap->pools[pool].kind, ae_load64(word)));
+    ae_store64_release(word, aei_word_free(heap->pools[pool].kind, ae_load64(word)));
     AE_CRASH_POINT("heap.freed");
     object_hint(heap, pool, ref);
 }
@@ -523,7 +538,7 @@ void ae_heap_give(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, 
     /* The register first, then the word, then the count: a reaper finds the object at each step. */
     ae_store32_release(&magazine->refs[count], ref);
     if (!ae_heap_is_cached(heap, pool, ref, slot))
-        ae_store64_release(word, word_cached(kind, ae_load64(word), slot));
+        ae_store64_release(word, aei_word_cached(kind, ae_load64(word), slot));
     AE_CRASH_POINT("heap.cached");
     ae_store32_release(&magazine->count, count + 1);
 }
@@ -597,6 +612,13 @@ static bool direct_holds(const ae_cache *cache, ae_ref ref)
     return false;
 }
 
+bool aei_cache_holds(const ae_heap *heap, const ae_cache *cache, uint32_t pool, ae_ref ref)
+{
+    if (pool_is_direct(heap, pool))
+        return direct_holds(cache, ref);
+    return ae_load32(&cache->magazines) != 0 && magazine_holds(magazine_of(heap, cache, pool), ref);
+}
+
 /* A large object that was in the dead hand, or was being given back. */
 static void direct_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t index,
                            ae_heap_orphan orphan, void *context)
@@ -628,7 +650,6 @@ static void claim_recover(ae_heap *heap, ae_cache *cache, uint32_t slot)
     ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
     const uint32_t pool = slab->pool;
     const uint32_t kind = heap->pools[pool].kind;
-    const bool direct = pool_is_direct(heap, pool);
     for (uint32_t index = word * 64; index < word * 64 + 64 && index < slab->object_count;
          index++) {
         const ae_ref ref = ae_ref_of(heap->segment, ae_slab_object(slab, index));
@@ -636,8 +657,7 @@ static void claim_recover(ae_heap *heap, ae_cache *cache, uint32_t slot)
         if (ae_heap_is_free_word(kind, ae_load64_acquire(at)))
             ae_or64(&slab->bits[word], (uint64_t)1 << (index % 64));
         else if (ae_heap_is_cached(heap, pool, ref, slot) &&
-                 !(direct ? direct_holds(cache, ref)
-                          : magazine_holds(magazine_of(heap, cache, pool), ref)))
+                 !aei_cache_holds(heap, cache, pool, ref))
             object_release(heap, pool, ref);
     }
     ae_store32(&slab->free_hint, slab->object_count); /* look again */
@@ -651,8 +671,6 @@ static bool page_is_slab(const void *context, uint32_t page)
         const ae_pool *of = &heap->pools[pool];
         const ae_a32 *directory = ae_at(heap->segment, of->directory);
         for (uint32_t index = 0; index < of->directory_size; index++) {
-            if (ae_load32_acquire(&directory[index]) == 0)
-                break;
             if (ae_load32_acquire(&directory[index]) == page) {
                 ae_raise32(&heap->pools[pool].slab_count, index + 1);
                 return true;
@@ -667,10 +685,11 @@ void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref excep
 {
     ae_pages_recover(heap->segment, slot, page_is_slab, heap);
     const uint32_t growing = ae_load32_acquire(&cache->growing);
+    /* Only a slab that is there is in a directory: it has objects yet that nobody offered. */
     if (growing != 0 && page_is_slab(heap, growing)) {
         ae_pages_settle(heap->segment, growing,
                         ((ae_slab *)ae_at(heap->segment, growing << (AE_PAGE_SHIFT - 4)))->pages);
-        slab_offer(heap, ae_at(heap->segment, growing << (AE_PAGE_SHIFT - 4)));
+        aei_slab_offer(heap, ae_at(heap->segment, growing << (AE_PAGE_SHIFT - 4)));
     }
     ae_store32_release(&cache->growing, 0);
     if (ae_load32(&cache->magazines) != 0)
@@ -678,6 +697,7 @@ void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref excep
             magazine_recover(heap, pool, magazine_of(heap, cache, pool), slot, except, orphan,
                              context);
     claim_recover(heap, cache, slot);
+    aei_drain_recover(heap, cache, slot);
     for (uint32_t index = 0; index < 4; index++)
         if (ae_load32_acquire(&cache->direct[index]) != 0 &&
             ae_load32(&cache->direct[index]) != except)

@@ -19,6 +19,7 @@
  *   H1  an object in a magazine has the word "cached by" that slot
  *   H2  an object with a free word is in no structure
  *   H3  a slab is in its pool's directory before one of its objects is handed out
+ *   H4  a slab that is out of service has all its objects in the hand that took it out, for good
  *
  * Concurrency: a cache belongs to the holder of its slot; everything else is open to all,
  * lock-free.
@@ -48,9 +49,7 @@ typedef struct ae_pool {
     ae_a32 slab_count;       /* entries in use */
     ae_a32 cursor;           /* where objects were found last: a hint */
     ae_a32 free_hint;        /* about how many objects have their bit set */
-    uint32_t _pad0;
-    ae_a64 counted; /* pages of the first slabs << 32 | how many: ae_pool_bytes.  CAS by all */
-    uint32_t _pad[4];
+    uint32_t _pad[8];
 } ae_pool;
 _Static_assert(sizeof(ae_pool) == 64, "one cache line");
 
@@ -62,6 +61,7 @@ typedef struct ae_block {
 } ae_block;
 _Static_assert(sizeof(ae_block) == 16, "format");
 
+/* The first 32 bytes are constant, but for the hints, until the pages are given back. */
 typedef struct ae_slab {
     uint32_t pool;
     uint32_t object_count;
@@ -70,10 +70,11 @@ typedef struct ae_slab {
     ae_a32 free_hint;
     ae_a32 high; /* objects at or above were never handed out */
     uint32_t object_size;
-    ae_a32 cursor; /* bitmap word where bits were found last: a hint */
+    ae_a32 cursor;  /* bitmap word where bits were found last: a hint */
+    ae_block block; /* word 0: in service; else see drain.c.  Its taker writes */
     ae_a64 bits[];
 } ae_slab;
-_Static_assert(offsetof(ae_slab, bits) == 32, "format");
+_Static_assert(offsetof(ae_slab, bits) == 48, "format");
 
 typedef struct ae_magazine {
     ae_a32 count;
@@ -86,6 +87,8 @@ typedef struct ae_cache {
     ae_a32 growing;   /* page of a slab being added; 0 none */
     ae_a32 direct[4]; /* objects of large pools taken and not yet linked */
     ae_a32 magazines; /* ae_magazine[pool_count]; 0: none.  Verify reads it racily */
+    ae_a32 draining;  /* page of a slab that is being taken out of service, or given back; 0 none */
+    uint32_t _pad;
 } ae_cache;
 
 /* A process's view of the heap. */
@@ -132,9 +135,21 @@ void ae_heap_register(ae_heap *heap, ae_cache *cache, uint32_t pool, ae_ref ref)
 /* Forget a direct (large) object: it is linked now. */
 void ae_heap_linked(ae_cache *cache, ae_ref ref);
 
-/* Pool and slab of a reference to an object; NULL when it leads nowhere or not to an object's
- * start. */
+/* Pool and slab of a reference to an object; NULL when it leads nowhere, not to an object's start,
+ * or into a slab that is out of service.  Whoever holds a published snapshot may go on reading the
+ * slab that it got. */
 const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref);
+/* Is there a version behind a reference that may be older than the caller's snapshot?  One that was
+ * read from where there is a snapshot to protect it needs no look.  (Of another table, it does not
+ * name an anchor of the row's: anchors keep their places.) */
+static inline bool ae_heap_leads(const ae_heap *heap, ae_ref ref)
+{
+    /* Relaxed: who does not see the first slab go is seen by whoever gives it back (drain.c). */
+    if (ae_load32(&heap->segment->header->returned) == 0)
+        return true;
+    const ae_slab *slab = ae_heap_slab(heap, ref);
+    return slab != NULL && heap->pools[slab->pool].kind == AE_POOL_VERSION;
+}
 
 /* True when the object's word says this slot caches it. */
 bool ae_heap_is_cached(const ae_heap *heap, uint32_t pool, ae_ref ref, uint32_t slot);
@@ -157,6 +172,29 @@ bool ae_heap_cache_check(const ae_heap *heap, const ae_cache *cache, uint32_t sl
 /* Objects in the cache's magazines. */
 uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache);
 
+/* ---- taking slabs out of service: drain.c --------------------------------------------------- */
+
+/* Take a slab out of service all of whose objects are free: of pool *pool from entry *index on,
+ * which move on.  Returns the reference of its block, to be retired with ae_slab_retire, or 0 when
+ * there is none.  REQUIRES: a published snapshot, and nothing in hand. */
+ae_ref ae_heap_drain(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t *pool,
+                     uint32_t *index);
+/* The slab whose block it is, or NULL. */
+ae_slab *ae_heap_drained(const ae_heap *heap, ae_ref ref);
+/* Is it in no directory any more, though it was when its drainer died? Looks, and sees to it. */
+void ae_heap_unlist(ae_heap *heap, ae_slab *slab);
+/* Give back the pages of a slab that is out of service and that nobody can still look at. */
+void ae_heap_return(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab);
+/* Words of a slab's block while it is in no list. */
+static inline uint64_t ae_slab_word_drained(uint32_t slot)
+{
+    return AE_WORD_CACHED | slot;
+}
+static inline uint64_t ae_slab_word_returning(uint32_t slot)
+{
+    return AE_WORD_OF_SLOT(slot);
+}
+
 /* ---- walking -------------------------------------------------------------------------------- */
 
 static inline uint32_t ae_pool_slab_count(const ae_pool *pool)
@@ -174,7 +212,7 @@ static inline void *ae_slab_object(const ae_slab *slab, uint32_t index)
 {
     return (char *)(uintptr_t)slab + slab->first_offset + (size_t)index * slab->object_size;
 }
-/* Bytes of segment pages a pool holds; cheap, only slabs that are new are looked at. */
+/* Bytes of segment pages a pool holds. */
 uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool);
 
 #endif

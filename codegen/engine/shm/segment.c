@@ -7,6 +7,7 @@
 
 #include "base/crc.h"
 #include "base/os.h"
+#include "shm/segment_private.h"
 
 #define SEGMENT_MAGIC 0x3147455345524541ull /* "AERESEG1" */
 #define SEGMENT_FORMAT 1u
@@ -32,9 +33,7 @@ static uint32_t header_checksum(const ae_segment_header *header)
     return ae_crc32c(0, (const uint8_t *)header + 8, offsetof(ae_segment_header, checksum) - 8);
 }
 
-/* Make sure storage lies behind [0, end).  Any process may do it; the work is idempotent, so a
- * death between the call and the raise costs nothing (keeps I2). */
-static aero_status reserve_until(ae_segment *segment, uint64_t end, aero_error *error)
+aero_status aei_segment_reserve(ae_segment *segment, uint64_t end, aero_error *error)
 {
     ae_segment_header *header = segment->header;
     const uint64_t reserved = ae_load64_acquire(&header->reserved);
@@ -63,12 +62,16 @@ static aero_status reserve_until(ae_segment *segment, uint64_t end, aero_error *
             failure = ae_os_reserve(segment->fd, reserved, goal - reserved);
         }
         if (failure == ENOSPC || failure == EDQUOT || failure == ENOMEM)
+            ae_store32(&header->cramped, 1);
+        if (failure == ENOSPC || failure == EDQUOT || failure == ENOMEM)
             return ae_fail_errno(error, AERO_FULL, failure,
                                  "no room to grow the segment from %llu to %llu bytes",
                                  (unsigned long long)reserved, (unsigned long long)goal);
         if (failure != 0)
             return ae_fail_errno(error, AERO_IO, failure, "cannot grow the segment");
     }
+    if (ae_load32(&header->cramped) != 0)
+        ae_store32(&header->cramped, 0);
     AE_CRASH_POINT("segment.reserved");
     /* Release: storage exists before anybody relies on it; pairs with the acquire above. */
     ae_raise64(&header->reserved, goal);
@@ -119,7 +122,7 @@ aero_status ae_segment_create(const ae_segment_spec *spec, ae_segment *segment, 
     ae_os_random(header->store_id, sizeof header->store_id);
     ae_store64(&header->reserved, segment->fd >= 0 ? HEADER_BYTES : 0);
     ae_store64(&header->used, HEADER_BYTES);
-    const aero_status status = reserve_until(segment, HEADER_BYTES, error);
+    const aero_status status = aei_segment_reserve(segment, HEADER_BYTES, error);
     const ae_ref map = status == AERO_OK
                            ? ae_segment_carve(segment, (size >> AE_PAGE_SHIFT) * sizeof(ae_a32))
                            : 0;
@@ -138,7 +141,7 @@ ae_ref ae_segment_carve(ae_segment *segment, uint64_t bytes)
     ae_segment_header *header = segment->header;
     const uint64_t start = (ae_load64(&header->used) + 63) & ~(uint64_t)63;
     AE_ALWAYS(segment->created && header->magic == 0);
-    if (bytes > segment->size || reserve_until(segment, start + bytes, NULL) != AERO_OK)
+    if (bytes > segment->size || aei_segment_reserve(segment, start + bytes, NULL) != AERO_OK)
         return 0;
     ae_store64(&header->used, start + bytes); /* alone until published */
     return (ae_ref)(start >> 4);
@@ -150,7 +153,7 @@ aero_status ae_segment_seal(ae_segment *segment, aero_error *error)
     const uint64_t used = (ae_load64(&header->used) + AE_PAGE_SIZE - 1) &
                           ~(uint64_t)(AE_PAGE_SIZE - 1);
     AE_ALWAYS(segment->created && header->magic == 0);
-    const aero_status status = reserve_until(segment, used, error);
+    const aero_status status = aei_segment_reserve(segment, used, error);
     if (status != AERO_OK)
         return status;
     ae_store64(&header->used, used);
@@ -323,101 +326,4 @@ bool ae_segment_holds(const ae_segment *segment, ae_ref ref, uint64_t bytes)
     const uint64_t start = (uint64_t)ref << 4;
     const uint64_t used = ae_load64_acquire(&segment->header->used);
     return start >= HEADER_BYTES && start <= used && bytes <= used - start;
-}
-
-/* ---- pages ------------------------------------------------------------------------------------
- * A page map word is 0 (never taken), a claim, a hole, or the first page of the slab that covers
- * it.
- *   claim  bit 31, count in bits 8..23, owner in bits 0..7
- *   hole   bit 30, count in bits 8..23 */
-
-#define PAGE_CLAIM 0x80000000u
-#define PAGE_HOLE 0x40000000u
-
-static uint32_t page_word_count(uint32_t word)
-{
-    return word >> 8 & 0xffffu;
-}
-
-/* Take a run that a dead process left, the whole of it: splitting would need a second claim. */
-static bool hole_take(ae_segment *segment, uint32_t *count, uint32_t owner, uint32_t *page)
-{
-    const uint32_t end = (uint32_t)(ae_load64_acquire(&segment->header->used) >> AE_PAGE_SHIFT);
-    for (uint32_t at = segment->header->first_page; at < end; at++) {
-        const uint32_t word = ae_load32_acquire(&segment->page_map[at]);
-        const uint32_t run = page_word_count(word);
-        if ((word & PAGE_HOLE) == 0 || run < *count || run > 2 * *count)
-            continue;
-        /* Acquire-release: the hole's words are ours from here; pairs with ae_pages_recover. */
-        if (ae_cas32(&segment->page_map[at], word, PAGE_CLAIM | run << 8 | owner)) {
-            *page = at;
-            *count = run;
-            return true;
-        }
-    }
-    return false;
-}
-
-aero_status ae_pages_take(ae_segment *segment, uint32_t *pages, uint32_t owner, uint32_t *page,
-                          aero_error *error)
-{
-    ae_segment_header *header = segment->header;
-    const uint32_t count = *pages;
-    AE_ALWAYS(count > 0 && count < 0x8000u && owner < AE_SLOTS);
-    if (ae_load32(&header->holes) != 0 && hole_take(segment, pages, owner, page))
-        return AERO_OK;
-    for (;;) {
-        const uint64_t used = ae_load64_acquire(&header->used);
-        const uint32_t at = (uint32_t)(used >> AE_PAGE_SHIFT);
-        const uint64_t end = used + ((uint64_t)count << AE_PAGE_SHIFT);
-        const aero_status status = reserve_until(segment, end, error);
-        if (status != AERO_OK)
-            return status;
-        const uint32_t claim = PAGE_CLAIM | count << 8 | owner;
-        /* The claim comes first: it tells a reaper whose run this is (keeps I1).  Pairs with the
-         * same operation in other takers. */
-        const bool mine = ae_cas32(&segment->page_map[at], 0, claim);
-        AE_CRASH_POINT("pages.claimed");
-        const uint32_t word = ae_load32_acquire(&segment->page_map[at]);
-        const uint32_t run = word & (PAGE_CLAIM | PAGE_HOLE) ? page_word_count(word) : 0;
-        if (run > 0) /* move `used` for whoever claimed the frontier */
-            (void)ae_cas64(&header->used, used, used + ((uint64_t)run << AE_PAGE_SHIFT));
-        if (mine) {
-            *page = at;
-            return AERO_OK;
-        }
-    }
-}
-
-void ae_pages_settle(ae_segment *segment, uint32_t page, uint32_t count)
-{
-    for (uint32_t at = page + count; at-- > page;) /* the head last: it carries the claim */
-        /* Release: the slab's header is complete before a page leads to it; pairs with
-         * ae_page_slab. */
-        ae_store32_release(&segment->page_map[at], page);
-}
-
-void ae_pages_recover(ae_segment *segment, uint32_t owner,
-                      bool (*is_slab)(const void *context, uint32_t page), const void *context)
-{
-    const uint32_t end = (uint32_t)(segment->size >> AE_PAGE_SHIFT);
-    const uint32_t used = (uint32_t)(ae_load64_acquire(&segment->header->used) >> AE_PAGE_SHIFT);
-    for (uint32_t at = segment->header->first_page; at <= used && at < end; at++) {
-        const uint32_t word = ae_load32_acquire(&segment->page_map[at]);
-        if ((word & PAGE_CLAIM) == 0 || (word & 0xffu) != owner)
-            continue;
-        const uint32_t count = page_word_count(word);
-        if (at < used && is_slab(context, at)) {
-            ae_pages_settle(segment, at, count);
-            continue;
-        }
-        for (uint32_t inner = at + 1; inner < at + count && inner < end; inner++)
-            ae_store32(&segment->page_map[inner], 0);
-        if (at == used)
-            (void)ae_cas64(&segment->header->used, (uint64_t)at << AE_PAGE_SHIFT,
-                           (uint64_t)(at + count) << AE_PAGE_SHIFT);
-        /* Release: the inner words are clean before the run is offered; pairs with hole_take. */
-        ae_store32_release(&segment->page_map[at], PAGE_HOLE | count << 8);
-        ae_add32(&segment->header->holes, 1);
-    }
 }

@@ -4,14 +4,15 @@
  *   4 KiB        page map: one word per 64 KiB page
  *   …            fixed structures carved at creation: processes, commit queue, pools, key
  *   directories
- *   …            pages, taken in runs by pools as slabs, never given back
+ *   …            pages, taken in runs by pools as slabs, and given back when all of one is free
  *
  * How it works.  Nothing here is an address: a reference counts 16-byte units from the start (law
  * L1). Space is reserved from the file system before it is handed out, so that touching it cannot
  * raise SIGBUS (L10).  A run of pages is taken by first claiming its head word in the page map,
  * with the run's length and the taker's number in the claim, and then moving `used` past it;
  * whoever finds a claim at the frontier moves `used` for its owner.  So every page below `used` has
- * an owner that can be found after a crash.
+ * an owner that can be found after a crash.  What is given back becomes a hole, full of zeros;
+ * holes side by side are taken together, and of a long one only what is needed.
  *
  * Invariants
  *   I1  every run below `used` starts with a claim, a hole, or a slab's page number
@@ -63,8 +64,11 @@ typedef struct ae_segment_header {
     ae_a64 used;     /* 128 bytes handed out, whole pages; raised by takers */
     ae_a64 reserved; /* 136 bytes with storage behind them */
     ae_a32 poisoned; /* 144 set once an invariant is seen broken; nothing is written from then on */
-    ae_a32 holes;    /* 148 runs given back by reapers: a hint */
+    ae_a32 holes;    /* 148 runs that became holes: counts up, 0 while there never was one */
     ae_a64 small;    /* 152 up to this size no huge pages are asked for: they were dear.  A hint */
+    ae_a32 returned; /* 160 slabs taken out of service: counts up, 0 while none ever was */
+    ae_a32 given;    /* 164 of them, those whose pages are back: about, where somebody died */
+    ae_a32 cramped;  /* 168 the file system had no room beyond `reserved`, when last asked */
 } ae_segment_header;
 
 typedef struct ae_segment {
@@ -120,12 +124,24 @@ bool ae_segment_holds(const ae_segment *segment, ae_ref ref, uint64_t bytes);
 
 /* ---- pages ---------------------------------------------------------------------------------- */
 
-/* Take a run of at least *count pages for taker number `owner` (a transaction slot); *count becomes
- * its length, which is larger when a hole was taken.  Errors: FULL. */
-aero_status ae_pages_take(ae_segment *segment, uint32_t *count, uint32_t owner, uint32_t *page,
+/* Take a run of `count` zeroed pages for taker number `owner` (a transaction slot).  Errors: FULL,
+ * IO. */
+aero_status ae_pages_take(ae_segment *segment, uint32_t count, uint32_t owner, uint32_t *page,
                           aero_error *error);
 /* The run belongs to a slab now: every page of it names the run's first page. */
 void ae_pages_settle(ae_segment *segment, uint32_t page, uint32_t count);
+/* Give back the run of a slab that nobody refers to; from the first step on it is a claim of
+ * `owner`, so ae_pages_recover finishes it. */
+void ae_pages_unsettle(ae_segment *segment, uint32_t page, uint32_t count, uint32_t owner);
+void ae_pages_offer(ae_segment *segment, uint32_t page, uint32_t count);
+/* Pages in holes; *claimed (may be NULL): those that somebody is about to make a slab of, or a
+ * hole. */
+uint64_t ae_pages_holes(const ae_segment *segment, uint64_t *claimed);
+/* Pages that can be taken as far as is known: in holes, and beyond `used` as far as the file system
+ * has room.  *all: so many could be taken if none were. */
+uint64_t ae_pages_free(const ae_segment *segment, uint64_t *all);
+/* May `count` pages be taken by somebody who has to leave the last ones to others? */
+bool ae_pages_spare(ae_segment *segment, uint32_t count);
 /* First page of the slab that covers a reference, or 0. */
 static inline uint32_t ae_page_slab(const ae_segment *segment, ae_ref ref)
 {

@@ -120,6 +120,8 @@ static enum rival rival_judge(const claim *mine, ae_ref anchor, const ae_version
         bool last = false;
         bool again = false;
         while (ref != 0 && ref != tortoise && !last && !again && found == RIVAL_NONE) {
+            if (ref != ae_head_ref(head) && !ae_heap_leads(&db->heap, ref))
+                break; /* a link that nobody needs */
             *version = ae_at(&db->segment, ref);
             const ae_ref older = ae_load32(&(*version)->older);
             const uint64_t begin = ae_load64_acquire(&(*version)->begin);

@@ -165,6 +165,11 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
         uint32_t lap = 1;
         bool again = false;
         while (ref != 0) {
+            /* A link that nobody needs may lead to where no versions are any more. */
+            if (ref != ae_head_ref(head) && !ae_heap_leads(&db->heap, ref)) {
+                again = ae_load64_acquire(&row->head) != head;
+                break;
+            }
             ae_version *version = ae_at(&db->segment, ref);
             const uint64_t begin = ae_load64_acquire(&version->begin);
             const enum ae_sight sight = ae_version_sight(&db->proc, reader->snapshot, reader->own,
@@ -232,7 +237,8 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
         }
         /* Racy: a stale hint fails one of the three tests below. */
         const ae_ref hint = ae_load32(&entry->hint);
-        ae_version *version = hint == 0 ? NULL : ae_at(&db->segment, hint);
+        const bool leads = hint != 0 && ae_heap_leads(&db->heap, hint);
+        ae_version *version = leads ? ae_at(&db->segment, hint) : NULL;
         /* The second line of the row comes along with the first; and the anchor, where the row may
          * be written next. */
         __builtin_prefetch((const char *)ae_at(&db->segment, hint) + 64);
@@ -330,8 +336,10 @@ uint64_t ae_table_size(const aero_session *session, uint32_t table)
     const uint32_t slabs = ae_pool_slab_count(pool);
     uint64_t size = 0;
     /* Slabs grow every AE_SLABS_PER_SIZE, eight times: one of a size tells for all of it. */
+    const bool regular = ae_load32(&heap->segment->header->returned) == 0;
     for (uint32_t index = 0; index < slabs;) {
-        const uint32_t alike = index < 7 * AE_SLABS_PER_SIZE && slabs - index > AE_SLABS_PER_SIZE
+        const uint32_t alike = !regular ? 1
+                               : index < 7 * AE_SLABS_PER_SIZE && slabs - index > AE_SLABS_PER_SIZE
                                    ? AE_SLABS_PER_SIZE
                                    : slabs - index;
         const ae_slab *slab = ae_pool_slab(heap, pool, index);

@@ -90,18 +90,37 @@ static uint64_t pool_free_bytes(const ae_heap *heap, uint32_t pool)
     return objects < 0 ? 0 : (uint64_t)objects * heap->pools[pool].object_size;
 }
 
+/* Slabs, shards and nodes are looked at under a snapshot, which an open read may have already. */
+static bool look_start(const stat_list *list)
+{
+    ae_a64 *pin = &list->db->proc.shared->members[list->session->member].pin;
+    const bool pinned = ae_load64(pin) != 0;
+    if (!pinned)
+        (void)ae_snapshot_publish(&list->db->proc, pin);
+    return pinned;
+}
+
+static void look_end(const stat_list *list, bool pinned)
+{
+    if (!pinned)
+        /* Release: the looking is over; pairs with ae_horizon_compute. */
+        ae_store64_release(&list->db->proc.shared->members[list->session->member].pin, 0);
+}
+
 static void add_memory(stat_list *list)
 {
     const aero_db *db = list->db;
     const ae_heap *heap = &db->heap;
-    const uint64_t used = ae_load64(&db->segment.header->used);
+    const uint64_t left = db->segment.size - ae_load64(&db->segment.header->used) +
+                          (ae_pages_holes(&db->segment, NULL) << AE_PAGE_SHIFT);
+    const bool pinned = look_start(list);
     uint64_t blocks = 0;
     uint64_t free = 0;
     int32_t item = 0;
     add(list, "segment_size", db->segment.size);
-    add(list, "segment_used", used);
+    add(list, "segment_used", above(db->segment.size, left));
     add(list, "segment_reserved", ae_load64(&db->segment.header->reserved));
-    add(list, "segment_free", above(db->segment.size, used));
+    add(list, "segment_free", left);
     add(list, "bytes_fixed", (uint64_t)db->segment.header->first_page << AE_PAGE_SHIFT);
     add(list, "bytes_queue", (db->queue.mask + 1) * sizeof(ae_queue_entry));
     for (uint32_t pool = 0; pool < heap->pool_count; pool++)
@@ -115,6 +134,7 @@ static void add_memory(stat_list *list)
         put(list, "block_classes.bytes", -1, item, bytes);
         put(list, "block_classes.free", -1, item++, pool_free_bytes(heap, pool));
     }
+    look_end(list, pinned);
     add(list, "bytes_blocks", blocks);
     add(list, "bytes_free", free);
 }
@@ -364,16 +384,10 @@ static void add_tables(stat_list *list, uint64_t dead, uint64_t writes)
         all += rows[table] = ae_rows_counted(db, table);
     add(list, "rows", all);
     add(list, "versions", all + dead + writes);
-    /* Shards and nodes are looked at under a snapshot, which an open read may have already. */
-    ae_a64 *pin = &db->proc.shared->members[list->session->member].pin;
-    const bool pinned = ae_load64(pin) != 0;
-    if (!pinned)
-        (void)ae_snapshot_publish(&db->proc, pin);
+    const bool pinned = look_start(list);
     for (uint32_t table = 0; table < db->schema->table_count; table++)
         add_table(list, table, rows[table]);
-    if (!pinned)
-        /* Release: the looking is over; pairs with ae_horizon_compute. */
-        ae_store64_release(pin, 0);
+    look_end(list, pinned);
 }
 
 aero_status ae_stats_collect(aero_session *session, const aero_stat **stats, uint32_t *count)

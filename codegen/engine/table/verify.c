@@ -34,6 +34,7 @@ typedef struct verify_state {
     uint64_t retired;
     uint64_t objects;
     uint64_t marks; /* versions that a transaction is at */
+    uint64_t pages; /* in slabs, in service or not */
 } verify_state;
 
 static aero_status broken(verify_state *state, const char *what, uint64_t where, uint64_t found)
@@ -62,6 +63,7 @@ static aero_status slab_shape(verify_state *state, uint32_t pool, const ae_slab 
         ae_load32(&slab->high) > slab->object_count)
         return broken(state, "slab header", at, slab->pool);
     const uint32_t page = at >> (AE_PAGE_SHIFT - 4);
+    state->pages += slab->pages;
     for (uint32_t step = 0; step < slab->pages; step++)
         if (ae_page_slab(heap->segment, (page + step) << (AE_PAGE_SHIFT - 4)) != page)
             return broken(state, "page map", at, page + step);
@@ -105,7 +107,9 @@ static aero_status version_check(verify_state *state, uint32_t table, const ae_v
     const uint64_t begin = ae_load64_acquire(&version->begin);
     const ae_ref anchor = ae_load32(&version->anchor);
     const ae_ref older = ae_load32(&version->older);
-    if (older != 0 && slab_in(state, older, ae_heap_version_pool(table)) == NULL)
+    /* A link that nobody needs may lead to where no versions are any more. */
+    if (older != 0 && slab_in(state, older, ae_heap_version_pool(table)) == NULL &&
+        ae_load32(&db->segment.header->returned) == 0)
         return broken(state, "older version", at, older);
     if ((begin & AE_MARK) != 0 || (end & AE_MARK) != 0) {
         uint64_t number = 0;
@@ -219,6 +223,10 @@ static aero_status pools_check(verify_state *state)
             if (slab == NULL)
                 continue;
             status = slab_shape(state, pool, slab);
+            /* One that is just going is in both places for a moment. */
+            const uint64_t word = ae_load64_acquire(&slab->block.word);
+            if (status == AERO_OK && word != 0 && (word & ~(uint64_t)0xff) != AE_WORD_CACHED)
+                status = broken(state, "slab out of service", ae_ref_of(heap->segment, slab), word);
             const uint32_t high = status == AERO_OK ? ae_load32_acquire(&slab->high) : 0;
             for (uint32_t object = 0; object < high && status == AERO_OK; object++)
                 status = object_check(state, pool, ae_slab_object(slab, object));
@@ -229,16 +237,49 @@ static aero_status pools_check(verify_state *state)
 
 /* ---- accounts ------------------------------------------------------------------------------- */
 
+/* A slab that waits to be given back: nothing in it is in use, and no directory has it. */
+static aero_status drained_check(verify_state *state, const ae_slab *slab)
+{
+    const ae_heap *heap = &state->db->heap;
+    const ae_ref at = ae_ref_of(heap->segment, slab);
+    const uint32_t pool = slab->pool;
+    if (pool >= heap->pool_count || heap->pools[pool].kind == AE_POOL_ANCHOR)
+        return broken(state, "pool of a slab out of service", at, pool);
+    const aero_status status = slab_shape(state, pool, slab);
+    if (status != AERO_OK)
+        return status;
+    const ae_pool *of = &heap->pools[pool];
+    uint32_t slot = 0;
+    for (uint32_t index = 0; index < ae_pool_slab_count(of); index++)
+        if (ae_pool_slab(heap, of, index) == slab)
+            return broken(state, "slab out of service in a directory", at, index);
+    for (uint32_t object = 0; object < slab->object_count; object++) {
+        const uint64_t word = ae_load64_acquire((const ae_a64 *)ae_slab_object(slab, object));
+        if (!ae_heap_is_cached_word(of->kind, word, &slot))
+            return broken(state, "object of a slab out of service", at, word);
+    }
+    return AERO_OK;
+}
+
 /* Length of a limbo list; its links and its end are checked. */
 static aero_status limbo_count(verify_state *state, uint32_t slot, const ae_a32 *head,
                                bool versions, uint64_t *count)
 {
     const ae_heap *heap = &state->db->heap;
-    const uint64_t most = state->objects + 1;
+    const uint64_t most = state->objects + state->pages + 1; /* a slab is a page at least */
     uint64_t length = 0;
     for (ae_ref ref = ae_load32_acquire(head); ref != 0; length++) {
         const ae_slab *slab = ref < AE_HEAD_LEAST ? NULL : ae_heap_slab(heap, ref);
         const uint32_t kind = versions ? AE_POOL_VERSION : AE_POOL_BLOCK;
+        const ae_slab *drained = slab == NULL && !versions ? ae_heap_drained(heap, ref) : NULL;
+        if (drained != NULL && length <= most) {
+            const aero_status status = drained_check(state, drained);
+            if (status != AERO_OK)
+                return status;
+            state->retired++;
+            ref = ae_load32(&drained->block.limbo_next);
+            continue;
+        }
         if (slab == NULL || heap->pools[slab->pool].kind != kind || length > most)
             return broken(state, "limbo list of slot", slot, ref);
         const void *object = ae_at(heap->segment, ref);
@@ -324,6 +365,11 @@ static aero_status slots_check(verify_state *state)
     }
     if (dead != state->dead_versions)
         return broken(state, "dead versions outside limbo", dead, state->dead_versions);
+    uint64_t claimed = 0;
+    const uint64_t pages = ae_pages_holes(&db->segment, &claimed) + state->pages;
+    if (pages + claimed + db->segment.header->first_page !=
+        ae_load64_acquire(&db->segment.header->used) >> AE_PAGE_SHIFT)
+        return broken(state, "pages that nothing leads to", pages, claimed);
     if (retired != state->retired)
         return broken(state, "retired blocks outside limbo", retired, state->retired);
     if (shards + others != state->owned_other)
@@ -340,7 +386,8 @@ static bool entry_leads_to_row(void *context, uint32_t tag, ae_ref anchor, ae_re
 {
     const hash_context *hash = context;
     const ae_slab *hinted = hint < AE_HEAD_LEAST ? NULL : ae_heap_slab(&hash->db->heap, hint);
-    if (hint != 0 && (hinted == NULL || hinted->pool != ae_heap_version_pool(hash->table)))
+    if (hint != 0 && (hinted == NULL || hinted->pool != ae_heap_version_pool(hash->table)) &&
+        ae_load32(&hash->db->segment.header->returned) == 0)
         return false;
     const ae_slab *slab = anchor < AE_HEAD_LEAST ? NULL : ae_heap_slab(&hash->db->heap, anchor);
     if (slab == NULL || slab->pool != ae_heap_anchor_pool(hash->table))
@@ -356,17 +403,23 @@ aero_status ae_verify_hash(const aero_db *db, uint32_t table, uint64_t *entries,
     return ae_hash_check(&db->hashes[table], entry_leads_to_row, &context, entries, shards, error);
 }
 
-/* Under a snapshot: replaced shards and nodes stay while they are walked. */
-static aero_status slots_check_pinned(verify_state *state)
+static aero_status accounts_check(verify_state *state)
+{
+    const aero_status status = pools_check(state);
+    return status == AERO_OK ? slots_check(state) : status;
+}
+
+/* Under a snapshot: slabs, replaced shards and nodes stay while they are walked. */
+static aero_status accounts_check_pinned(verify_state *state)
 {
     ae_reader reader;
     if (state->session->txn.open) {
         ae_txn_look(state->session);
-        return slots_check(state);
+        return accounts_check(state);
     }
     aero_status status = ae_reader_open(state->session, false, &reader);
     if (status == AERO_OK) {
-        status = slots_check(state);
+        status = accounts_check(state);
         ae_reader_close(&reader);
     }
     return status;
@@ -407,9 +460,7 @@ aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
             (void)ae_reap_all(session->db, session->member);
         const uint64_t before = ae_load64_acquire(&session->db->proc.shared->clock);
         if (status == AERO_OK)
-            status = pools_check(&state);
-        if (status == AERO_OK)
-            status = slots_check_pinned(&state);
+            status = accounts_check_pinned(&state);
         if (status == AERO_OK)
             status = counts_check(&state, before);
         if (rows != NULL)

@@ -73,6 +73,8 @@ bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shap
         bool again = false;
         bool same = false;
         while (ref != 0 && ref != tortoise && !last && !again && !same) {
+            if (ref != ae_head_ref(head) && !ae_heap_leads(&db->heap, ref))
+                break; /* a link that nobody needs */
             const ae_version *version = ae_at(&db->segment, ref);
             const ae_ref older = ae_load32(&version->older);
             same = version_ask(db, table, shape, anchor, version, &younger, words, &last, &again) ==

@@ -136,6 +136,8 @@ static void row_prune(const aero_db *db, uint32_t slot, ae_ref anchor, ae_snapsh
     uint32_t alike = 0;
     while (before != NULL && version_is(before, anchor, &younger) && alike < ALIKE_MOST) {
         const ae_ref ref = ae_load32_acquire(&before->older);
+        if (!ae_heap_leads(&db->heap, ref))
+            return; /* a link that nobody needs, to where no versions are any more */
         ae_version *version = ae_at(&db->segment, ref);
         const uint64_t end = ae_load64_acquire(&version->end);
         uint64_t begin = 0;
@@ -178,7 +180,8 @@ static void head_take(const aero_db *db, ae_ref anchor, ae_version *version)
     const ae_ref older = ae_load32_acquire(&version->older);
     const uint64_t begin = ae_load64_acquire(&version->begin);
     uint64_t behind = 0;
-    if (older != 0 && version_is(ae_at(&db->segment, older), anchor, &behind))
+    if (older != 0 && ae_heap_leads(&db->heap, older) &&
+        version_is(ae_at(&db->segment, older), anchor, &behind))
         return;
     (void)ae_cas64(&version->begin, begin, AE_STAMP_TAKEN);
     AE_CRASH_POINT("prune.head");

@@ -74,6 +74,7 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     reap_context context = {db, slot};
     ae_heap_recover(&db->heap, &at->cache, slot, ae_load32(&at->limbo_head), block_is_orphan,
                     &context);
+    ae_slab_recover(&db->proc, slot);
     for (uint32_t table = 0; table < db->schema->table_count; table++)
         ae_hash_recover(&db->hashes[table], slot);
     ae_tree_recover(&db->proc, slot);

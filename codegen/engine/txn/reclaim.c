@@ -47,6 +47,17 @@
 /* The same for an idle slot. */
 #define PRUNE_STEPS_IDLE 65536
 
+/* When fewer pages than one in so many can be had, free slabs are looked for before somebody needs
+ * them: the sooner, the fewer of one kind are used here and there, and the fewer are never free as
+ * a whole again. */
+#define RECLAIM_PAGES_SHARE 2u
+
+/* Who found the segment full waits for slabs that go out of service, while the clock moves: twice
+ * for the horizon; where the log's writer is behind, so long. */
+#define RECLAIM_TURNS 64u
+#define RECLAIM_TURNS_AHEAD 4u /* whoever looks before somebody needs it */
+#define RECLAIM_PAUSE_NS 1000000u
+
 bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
 {
     ae_slot *at = ae_slot_at(&db->proc, slot);
@@ -424,6 +435,80 @@ bool ae_reclaim_hard(aero_session *session)
         freed += reclaim_everywhere(session, &stock);
     }
     return freed + stock > 0;
+}
+
+/* Are there few pages left for those who need some? */
+static bool pages_are_few(const aero_db *db)
+{
+    uint64_t all = 0;
+    const uint64_t free = ae_pages_free(&db->segment, &all);
+    return free < all / RECLAIM_PAGES_SHARE;
+}
+
+/* Slabs out of service whose pages are not back yet. */
+static bool slabs_wait(const aero_db *db)
+{
+    const ae_segment_header *header = db->segment.header;
+    return ae_load32(&header->given) != ae_load32(&header->returned);
+}
+
+/* Slabs that are free as a whole go out of service.  Not while somebody holds an older snapshot:
+ * what is out of service is of no use to anybody until the horizon has passed. */
+static void slabs_drain(const aero_session *session)
+{
+    aero_db *db = session->db;
+    uint32_t slot = 0;
+    uint32_t pool = 0;
+    uint32_t index = 0;
+    if (ae_slot_claim(&db->proc, session->member, session->slot_hint, &slot, NULL) != AERO_OK)
+        return;
+    ae_slot *at = ae_slot_at(&db->proc, slot);
+    const uint64_t snapshot = ae_snapshot_publish(&db->proc, &at->snapshot);
+    if (ae_horizon_compute(&db->proc) >= snapshot) {
+        (void)ae_heap_flush(&db->heap, &at->cache, slot);
+        for (ae_ref ref; (ref = ae_heap_drain(&db->heap, &at->cache, slot, &pool, &index)) != 0;)
+            ae_slab_retire(&db->proc, slot, ref);
+    }
+    ae_slot_release(&db->proc, slot);
+}
+
+/* Free slabs become pages that can be used for anything; at once, where nobody holds the horizon.
+ */
+static void slabs_regain(aero_session *session, uint32_t turns)
+{
+    const aero_db *db = session->db;
+    uint64_t stock = 0;
+    slabs_drain(session);
+    for (uint32_t turn = 0; turn < turns && slabs_wait(db); turn++) {
+        const uint64_t horizon = session->horizon;
+        const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+        (void)reclaim_everywhere(session, &stock);
+        if (session->horizon < clock && session->horizon == horizon)
+            break; /* somebody holds it */
+        ae_reclaim_tick(session);
+        if (ae_load64_acquire(&db->proc.shared->clock) == clock)
+            ae_os_sleep_ns(RECLAIM_PAUSE_NS); /* the log's writer is behind */
+        else
+            session->ticks++; /* there may be memory, whoever has moved the clock */
+    }
+}
+
+void ae_reclaim_after(aero_session *session)
+{
+    const bool full = session->full;
+    uint64_t stock = 0;
+    ae_reclaim_tick(session);
+    if (!full)
+        return;
+    (void)reclaim_everywhere(session, &stock);
+    slabs_regain(session, RECLAIM_TURNS);
+}
+
+void ae_reclaim_pages(aero_session *session)
+{
+    AE_ASSERT(!session->txn.open);
+    if (pages_are_few(session->db))
+        slabs_regain(session, RECLAIM_TURNS_AHEAD);
 }
 
 void ae_reclaim_tick(aero_session *session)

@@ -30,7 +30,7 @@ aero_status ae_conflict(aero_session *session, int32_t reason, const char *table
 
 /* Dead owners hold the horizon back even if nobody meets their rows: somebody looks now and
  * then. */
-static void reap_when_due(const aero_session *session)
+static void reap_when_due(aero_session *session)
 {
     ae_a64 *place = &session->db->proc.shared->reap_due_ns;
     const uint64_t due = ae_load64(place);
@@ -44,6 +44,7 @@ static void reap_when_due(const aero_session *session)
     ae_cancel_overdue(session->db);
     ae_member_sweep(&session->db->proc, now / AE_REAP_INTERVAL_NS);
     ae_reclaim_idle(session, now / AE_REAP_INTERVAL_NS);
+    ae_reclaim_pages(session);
 }
 
 /* What asynchronous commits leave in memory, and checkpoints that become due, need a keeper. */
@@ -204,7 +205,7 @@ void ae_txn_rollback(aero_session *session)
     /* The nodes that lost their entries were retired at the present clock, and would wait for the
      * next commit: which may need them. */
     if (session->full || nodes >= ROLLBACK_NODES)
-        ae_reclaim_tick(session);
+        ae_reclaim_after(session);
 }
 
 /* Has the transaction read nothing but rows that it has written?  Each of them was as in its

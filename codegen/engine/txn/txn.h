@@ -132,6 +132,11 @@ bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref);
  * what was retired at the present one, by a rollback perhaps, waits for the snapshots of today and
  * not for a commit that need not come. */
 void ae_reclaim_tick(aero_session *session);
+/* After a transaction that found the segment full, or undid much: tick, and again until what was
+ * taken out of service can be used. */
+void ae_reclaim_after(aero_session *session);
+/* No transaction of the session is open: when pages are few, look for some that can be had. */
+void ae_reclaim_pages(aero_session *session);
 /* Free one version that has been unlinked; `pool` is its pool. */
 void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref);
 /* Take the row's anchor out of the hash for good, if its head is still `head`. */

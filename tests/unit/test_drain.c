@@ -1,0 +1,145 @@
+/* What goes out of service and comes back as something else: references that are older than that
+ * are not followed, and what is freed serves every kind of use.
+ *
+ * variants: plain asan
+ */
+#include "flights.h"
+#include "txn/txn.h"
+
+enum { ROWS = 3000, SEGMENT = 8 << 20 };
+
+static void drain_all(aero_session *session)
+{
+    session->full = true;
+    ae_reclaim_after(session);
+}
+
+static uint64_t pages_free(const test_store *store)
+{
+    uint64_t all = 0;
+    return ae_pages_free(&store->db->segment, &all);
+}
+
+/* Goal: pages come back to the page map.  Method: rows are made and deleted; all pages but those of
+ * anchors and of structures that stay are free again, and full of zeros. */
+static void test_pages_of_deleted_rows_are_free_again(void **state)
+{
+    test_store store;
+    char name[32];
+    (void)state;
+    store_open(&store, SEGMENT);
+    const uint64_t before = pages_free(&store);
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t row = 0; row < ROWS; row++)
+            assert_ok(store.session, flight_put(store.session, flight_name(name, row), row));
+        const uint64_t full = pages_free(&store);
+        for (uint32_t row = 0; row < ROWS; row++)
+            assert_ok(store.session, flight_delete(store.session, flight_name(name, row)));
+        drain_all(store.session);
+        printf("%d pages at first, %d with rows, %d without\n", (int)before, (int)full,
+               (int)pages_free(&store));
+        assert_true(pages_free(&store) > full);
+        /* Its versions take some six pages; anchors and shards stay. */
+        assert_true(pages_free(&store) >= full + 6);
+        store_verify(store.session);
+    }
+    assert_int_not_equal(ae_load32(&store.db->segment.header->given), 0);
+    store_close(&store);
+}
+
+/* Goal: nothing is out of service while somebody reads what is older.  Method: the same with a
+ * reader: nothing comes back until it ends. */
+static void test_a_reader_keeps_slabs_in_service(void **state)
+{
+    test_store store;
+    char name[32];
+    (void)state;
+    store_open(&store, SEGMENT);
+    aero_session *reader = session_new(&store);
+    for (uint32_t row = 0; row < ROWS; row++)
+        assert_ok(store.session, flight_put(store.session, flight_name(name, row), row));
+    assert_ok(reader, aero_begin(reader, AERO_ISOLATION_READ_ONLY));
+    assert_int_equal(flight_get(reader, flight_name(name, 7)), 7);
+    for (uint32_t row = 0; row < ROWS; row++)
+        assert_ok(store.session, flight_delete(store.session, flight_name(name, row)));
+    drain_all(store.session);
+    assert_int_equal(ae_load32(&store.db->segment.header->returned), 0);
+    for (uint32_t row = 0; row < ROWS; row++)
+        assert_int_equal(flight_get(reader, flight_name(name, row)), row);
+    assert_ok(reader, aero_commit(reader));
+    drain_all(store.session);
+    assert_int_not_equal(ae_load32(&store.db->segment.header->given), 0);
+    aero_session_close(reader);
+    store_close(&store);
+}
+
+/* A place in memory of another kind that looks like a version of the row, with another altitude. */
+static ae_ref forge(test_store *store, ae_ref anchor)
+{
+    const ae_heap *heap = &store->db->heap;
+    const ae_anchor *row = ae_at(heap->segment, anchor);
+    const ae_version *version = ae_at(heap->segment, ae_head_ref(ae_load64(&row->head)));
+    const aero_table *of = &store->db->schema->tables[FLIGHTS];
+    const uint32_t pool = ae_heap_class(heap, 256);
+    ae_ref block = 0;
+    uint32_t slot = 0;
+    assert_int_equal(ae_slot_claim(&store->db->proc, store->session->member, 9, &slot, NULL),
+                     AERO_OK);
+    ae_cache *cache = &ae_slot_at(&store->db->proc, slot)->cache;
+    assert_int_equal(ae_heap_take(&store->db->heap, cache, slot, pool, &block, NULL), AERO_OK);
+    ae_version *forged = ae_at(heap->segment, block + 1);
+    memcpy((void *)forged, (const void *)version, ae_version_size(of));
+    const int32_t altitude = 666;
+    memcpy(forged->row + of->columns[FLIGHT_ALTITUDE].offset, &altitude, sizeof altitude);
+    ae_store64(&forged->begin, 1);
+    ae_heap_give(&store->db->heap, cache, slot, pool, block);
+    ae_slot_release(&store->db->proc, slot);
+    return block + 1;
+}
+
+static bool any(void *context, ae_ref anchor)
+{
+    *(ae_ref *)context = anchor;
+    return true;
+}
+
+/* Goal: a stale hint, and a stale link to an older version, are not followed to where there are no
+ * versions any more.  Method: they are led into other memory, which looks like a version. */
+static void test_stale_references_are_not_followed(void **state)
+{
+    test_store store;
+    (void)state;
+    store_open(&store, SEGMENT);
+    assert_ok(store.session, flight_put(store.session, "one", 1));
+    ae_hash *hash = &store.db->hashes[FLIGHTS];
+    ae_ref anchor = 0;
+    ae_hash_entry *entry = NULL;
+    /* The row's own version tells its tag. */
+    const ae_heap *heap = &store.db->heap;
+    const ae_slab *anchors = ae_pool_slab(heap, &heap->pools[ae_heap_anchor_pool(FLIGHTS)], 0);
+    uint32_t tag = 0;
+    for (uint32_t index = 0; index < ae_load32(&anchors->high) && tag == 0; index++) {
+        const ae_anchor *row = ae_slab_object(anchors, index);
+        tag = ae_head_is_row(ae_load64(&row->head)) ? ae_load32(&row->tag) : 0;
+    }
+    assert_ok(store.session, ae_hash_put(hash, 0, tag, any, &anchor, 0, 0, &anchor, &entry, NULL));
+    assert_non_null(entry);
+    const ae_ref forged = forge(&store, anchor);
+    const ae_ref hint = ae_load32(&entry->hint);
+    ae_store32(&entry->hint, forged);
+    /* It would be believed if it could be a version: the forgery is a good one. */
+    assert_int_equal(flight_get(store.session, "one"), 666);
+    ae_add32(&heap->segment->header->returned, 1);
+    ae_add32(&heap->segment->header->given, 1);
+    assert_int_equal(flight_get(store.session, "one"), 1);
+    ae_store32(&entry->hint, hint);
+    store_close(&store);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_pages_of_deleted_rows_are_free_again),
+    cmocka_unit_test(test_a_reader_keeps_slabs_in_service),
+    cmocka_unit_test(test_stale_references_are_not_followed),
+};
+
+AE_TEST_MAIN(tests)
