@@ -11,7 +11,12 @@
 
 #include "flights.h"
 
-enum { SEGMENT = 8 << 20, ROWS = 200, WRITES_MOST = 2000000, AFTERWARDS = 20000 };
+enum {
+    SEGMENT = 8 << 20,
+    ROWS = 20000, /* more than half of the segment: a reader holds back the versions it sees */
+    WRITES_MOST = 200000,
+    AFTERWARDS = 20000
+};
 
 static void rows_make(aero_session *session)
 {
@@ -59,8 +64,8 @@ static void goes_on(aero_session *session)
 static void test_a_reader_holds_back_no_more_than_the_segment(void **state)
 {
     test_store store;
-    int64_t newest[ROWS];
-    int64_t first[ROWS];
+    static int64_t newest[ROWS];
+    static int64_t first[ROWS];
     (void)state;
     store_open(&store, SEGMENT);
     aero_session *reader = session_new(&store);
@@ -94,7 +99,7 @@ static void test_a_reader_holds_back_no_more_than_the_segment(void **state)
 static void test_room_comes_back_from_a_dead_reader(void **state)
 {
     test_store store;
-    int64_t newest[ROWS];
+    static int64_t newest[ROWS];
     int gate[2];
     char byte = 0;
     (void)state;
@@ -132,7 +137,7 @@ static void test_a_transaction_that_fills_the_segment_rolls_back(void **state)
 {
     test_store store;
     char name[32];
-    int64_t first[ROWS];
+    static int64_t first[ROWS];
     (void)state;
     store_open(&store, SEGMENT);
     aero_session *s = store.session;
@@ -147,17 +152,17 @@ static void test_a_transaction_that_fills_the_segment_rolls_back(void **state)
         assert_ok(s, aero_savepoint(s, "full", 4));
         aero_status status = AERO_OK;
         for (; status == AERO_OK && count < WRITES_MOST; count++)
-            status = flight_put(s, flight_name(name, 1000 + count), count);
+            status = flight_put(s, flight_name(name, ROWS + count), count);
         assert_status(s, AERO_FULL, status);
-        assert_true(count > 1000);
-        assert_int_equal(flight_get(s, flight_name(name, 1001)), 1);
+        assert_true(count > 100);
+        assert_int_equal(flight_get(s, flight_name(name, ROWS + 1)), 1);
         assert_int_equal(flight_get(s, "kept"), round);
         rows_check(other, first);
         if (round == 0) {
             assert_ok(s, aero_rollback(s));
         } else {
             assert_ok(s, aero_rollback_to(s, "full", 4));
-            assert_int_equal(flight_get(s, flight_name(name, 1000)), FLIGHT_NONE);
+            assert_int_equal(flight_get(s, flight_name(name, ROWS)), FLIGHT_NONE);
             assert_ok(s, flight_delete(s, "kept"));
             assert_ok(s, aero_commit(s));
         }

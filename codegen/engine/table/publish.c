@@ -230,16 +230,24 @@ static aero_status parts_take(const row_write *write, const void *image, bool an
     return status;
 }
 
-/* Bytes that weigh as much as a small version, where waiting for the horizon is counted. */
+/* Bytes that weigh as much as a small version, where waiting for the horizon is counted; and what a
+ * version weighs that replaces one which is as recent: the row's chain is to stay short. */
 #define DEBT_BYTES 256u
+#define DEBT_HOT 8u
 
 /* What one of this size that is replaced will keep until the horizon passes it. */
-static void debt_note(const row_write *write, const row_parts *parts)
+static void debt_note(const row_write *write, const row_parts *parts, ae_ref replaced)
 {
-    const ae_pool *pools = write->session->db->heap.pools;
+    aero_session *session = write->session;
+    const ae_pool *pools = session->db->heap.pools;
     uint32_t bytes = pools[ae_heap_version_pool(write->table)].object_size;
     bytes += parts->overflow == 0 ? 0 : pools[parts->overflow_pool].object_size;
-    write->session->reclaim_debt += bytes / DEBT_BYTES;
+    session->reclaim_debt += bytes / DEBT_BYTES;
+    if (replaced != 0) {
+        const ae_version *before = ae_at(&session->db->segment, replaced);
+        if (ae_load64(&before->begin) > session->horizon)
+            session->reclaim_debt += DEBT_HOT;
+    }
 }
 
 /* Fill the version, note the intent, and mark the version as ours.  Until the last store all parts
@@ -269,7 +277,7 @@ static aero_status version_write(const row_write *write, const row_parts *parts,
         ae_store64_release(&block->word, AE_WORD_OWNED | parts->version);
         AE_CRASH_POINT("write.overflow");
     }
-    debt_note(write, parts);
+    debt_note(write, parts, replaced);
     /* Release: the row before the mark; pairs with ae_version_sight. */
     ae_store64_release(&version->begin, mark);
     AE_CRASH_POINT("write.marked");
