@@ -51,11 +51,12 @@
  * them: the sooner, the fewer of one kind are used here and there, and the fewer are never free as
  * a whole again. */
 #define RECLAIM_PAGES_SHARE 2u
+/* One page in so many goes out of service then, and no more before they are back. */
+#define RECLAIM_PAGES_PART 8u
 
 /* Who found the segment full waits for slabs that go out of service, while the clock moves: twice
  * for the horizon; where the log's writer is behind, so long. */
 #define RECLAIM_TURNS 64u
-#define RECLAIM_TURNS_AHEAD 4u /* whoever looks before somebody needs it */
 #define RECLAIM_PAUSE_NS 1000000u
 
 bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
@@ -437,13 +438,6 @@ bool ae_reclaim_hard(aero_session *session)
     return freed + stock > 0;
 }
 
-/* Are there few pages left for those who need some? */
-static bool pages_are_few(const aero_db *db)
-{
-    uint64_t all = 0;
-    const uint64_t free = ae_pages_free(&db->segment, &all);
-    return free < all / RECLAIM_PAGES_SHARE;
-}
 
 /* Slabs out of service whose pages are not back yet. */
 static bool slabs_wait(const aero_db *db)
@@ -452,33 +446,39 @@ static bool slabs_wait(const aero_db *db)
     return ae_load32(&header->given) != ae_load32(&header->returned);
 }
 
-/* Slabs that are free as a whole go out of service.  Not while somebody holds an older snapshot:
- * what is out of service is of no use to anybody until the horizon has passed. */
-static void slabs_drain(const aero_session *session)
+/* Slabs that are free as a whole go out of service, until it is `most` pages.  Not while somebody
+ * holds an older snapshot: what is out of service is of no use to anybody until the horizon has
+ * passed. */
+static void slabs_drain(const aero_session *session, uint64_t most)
 {
     aero_db *db = session->db;
     uint32_t slot = 0;
     uint32_t pool = 0;
     uint32_t index = 0;
-    if (ae_slot_claim(&db->proc, session->member, session->slot_hint, &slot, NULL) != AERO_OK)
+    uint64_t out = 0;
+    if (most == 0 ||
+        ae_slot_claim(&db->proc, session->member, session->slot_hint, &slot, NULL) != AERO_OK)
         return;
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint64_t snapshot = ae_snapshot_publish(&db->proc, &at->snapshot);
     if (ae_horizon_compute(&db->proc) >= snapshot) {
         (void)ae_heap_flush(&db->heap, &at->cache, slot);
-        for (ae_ref ref; (ref = ae_heap_drain(&db->heap, &at->cache, slot, &pool, &index)) != 0;)
+        for (ae_ref ref = 0; out < most && (ref = ae_heap_drain(&db->heap, &at->cache, slot, &pool,
+                                                                &index)) != 0;) {
+            out += ((const ae_slab *)ae_at(&db->segment, ref))->pages;
             ae_slab_retire(&db->proc, slot, ref);
+        }
     }
     ae_slot_release(&db->proc, slot);
 }
 
 /* Free slabs become pages that can be used for anything; at once, where nobody holds the horizon.
  */
-static void slabs_regain(aero_session *session, uint32_t turns)
+static void slabs_regain(aero_session *session, uint64_t most, uint32_t turns)
 {
     const aero_db *db = session->db;
     uint64_t stock = 0;
-    slabs_drain(session);
+    slabs_drain(session, most);
     for (uint32_t turn = 0; turn < turns && slabs_wait(db); turn++) {
         const uint64_t horizon = session->horizon;
         const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
@@ -501,14 +501,18 @@ void ae_reclaim_after(aero_session *session)
     if (!full)
         return;
     (void)reclaim_everywhere(session, &stock);
-    slabs_regain(session, RECLAIM_TURNS);
+    slabs_regain(session, UINT64_MAX, RECLAIM_TURNS);
 }
 
 void ae_reclaim_pages(aero_session *session)
 {
+    const aero_db *db = session->db;
+    uint64_t all = 0;
     AE_ASSERT(!session->txn.open);
-    if (pages_are_few(session->db))
-        slabs_regain(session, RECLAIM_TURNS_AHEAD);
+    if (ae_pages_free(&db->segment, &all) >= all / RECLAIM_PAGES_SHARE)
+        return;
+    /* A part at a time: a transaction that begins before they are back must not meet FULL for it. */
+    slabs_regain(session, slabs_wait(db) ? 0 : all / RECLAIM_PAGES_PART, RECLAIM_TURNS);
 }
 
 void ae_reclaim_tick(aero_session *session)
