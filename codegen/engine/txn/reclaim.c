@@ -511,7 +511,7 @@ void ae_reclaim_pages(aero_session *session)
     AE_ASSERT(!session->txn.open);
     if (ae_pages_free(&db->segment, &all) >= all / RECLAIM_PAGES_SHARE)
         return;
-    /* A part at a time: a transaction that begins before they are back must not meet FULL for it. */
+    /* A part at a time: who begins before the pages are back must not meet FULL for it. */
     slabs_regain(session, slabs_wait(db) ? 0 : all / RECLAIM_PAGES_PART, RECLAIM_TURNS);
 }
 
