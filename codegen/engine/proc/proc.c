@@ -420,20 +420,26 @@ void ae_slab_recover(ae_proc *proc, uint32_t slot)
     ae_store32_release(&at->cache.draining, 0);
 }
 
-/* A slab at the head of the list: true when it was given back. */
-static bool slab_reclaim(ae_proc *proc, uint32_t slot, ae_slab *slab)
+/* The head of the list, a slab, waits once more, at the end: what is behind it has waited long
+ * enough. */
+static void slab_wait_again(ae_proc *proc, uint32_t slot, ae_slab *slab)
 {
-    AE_ALWAYS(slab != NULL);
-    if (ae_load32(&slab->block.extra) != 0) {
-        slab_return(proc, slot, slab);
-        return true;
-    }
-    /* The number first: a death in between only makes it wait once more. */
+    ae_slot *at = ae_slot_at(proc, slot);
+    const ae_ref ref = ae_ref_of(proc->heap->segment, &slab->block);
+    const ae_ref next = ae_load32(&slab->block.limbo_next);
+    ae_store32_release(&at->cache.draining, ref >> (AE_PAGE_SHIFT - 4));
+    /* The number before it counts as the second one: a death in between only makes it wait more. */
     ae_store64_release(&slab->block.word,
                        ae_retired_word(slot, ae_load64_acquire(&proc->shared->clock)));
     AE_CRASH_POINT("drain.again");
+    if (next != 0) {
+        ae_store32_release(&at->block_head, next);
+        AE_CRASH_POINT("drain.moved");
+    }
     ae_store32_release(&slab->block.extra, 1);
-    return false;
+    if (next != 0)
+        ae_limbo_push(proc, &at->block_head, &at->block_tail, ref, &slab->block.limbo_next);
+    ae_store32_release(&at->cache.draining, 0);
 }
 
 uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
@@ -450,8 +456,12 @@ uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
         if ((word & AE_RETIRED_NUMBER) >= horizon)
             return freed;
         if (slab == NULL) {
-            if (!slab_reclaim(proc, slot, ae_heap_drained(proc->heap, ref)))
-                return freed;
+            ae_slab *drained = ae_heap_drained(proc->heap, ref);
+            AE_ALWAYS(drained != NULL);
+            if (ae_load32(&drained->block.extra) != 0)
+                slab_return(proc, slot, drained);
+            else
+                slab_wait_again(proc, slot, drained);
             continue;
         }
         /* Off the list first: a block that dies here is found by nobody but is only retired memory,
