@@ -53,9 +53,7 @@ static void rows_check(aero_session *session, const int64_t *wanted)
 static void goes_on(aero_session *session)
 {
     char name[32];
-    /* What is in use may just be low: pages come back in slabs, and are taken again. */
-    const uint64_t before = stat_value(session, "segment_used");
-    const uint64_t used = before > SEGMENT / 8 * 7 ? before : SEGMENT / 8 * 7;
+    const uint64_t used = stat_value(session, "segment_used");
     for (uint32_t count = 0; count < AFTERWARDS; count++)
         assert_ok(session, flight_put(session, flight_name(name, count % ROWS), count));
     assert_true(stat_value(session, "segment_used") <= used);
@@ -80,18 +78,15 @@ static void test_a_reader_holds_back_no_more_than_the_segment(void **state)
         rows_check(reader, first);
         const uint32_t writes = write_until_full(store.session, newest);
         printf("full after %u updates\n", writes);
-        /* Later readers may begin while pages are on their way back, and keep them there. */
-        assert_true(writes > 1000 || round > 0);
+        assert_true(writes > 1000);
         assert_true(stat_value(store.session, "segment_used") <= SEGMENT);
         rows_check(reader, first);
         rows_check(store.session, newest);
         /* It stays full, but for the few that fit into what kinds of use have left over. */
-        assert_in_range(write_until_full(store.session, newest), 0, writes / 8 + 1000);
+        assert_in_range(write_until_full(store.session, newest), 0, writes / 8);
         rows_check(reader, first);
         assert_ok(reader, aero_commit(reader));
-        /* Room comes back while nobody holds it: what is on its way waits for the next reader. */
-        for (uint32_t again = 0; again < 1000; again++)
-            assert_ok(store.session, flight_put(store.session, "f0000000", newest[0]));
+        assert_ok(store.session, flight_put(store.session, "f0000000", newest[0]));
         rows_check(store.session, newest);
     }
     aero_session_close(reader);

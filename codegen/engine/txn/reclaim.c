@@ -447,16 +447,20 @@ static bool slabs_wait(const aero_db *db)
 }
 
 /* Slabs that are free as a whole go out of service, until it is `most` pages.  Not while somebody
- * holds an older snapshot: what is out of service is of no use to anybody until the horizon has
- * passed. */
-static void slabs_drain(const aero_session *session, uint64_t most)
+ * holds a snapshot: what is out of service is of no use to anybody until the horizon has passed.
+ * The clock moves first, so that whoever is here already has an older snapshot than ours. */
+static void slabs_drain(aero_session *session, uint64_t most)
 {
     aero_db *db = session->db;
     uint32_t slot = 0;
     uint32_t pool = 0;
     uint32_t index = 0;
     uint64_t out = 0;
-    if (most == 0 ||
+    const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+    if (most == 0)
+        return;
+    ae_reclaim_tick(session);
+    if (ae_load64_acquire(&db->proc.shared->clock) == clock ||
         ae_slot_claim(&db->proc, session->member, session->slot_hint, &slot, NULL) != AERO_OK)
         return;
     ae_slot *at = ae_slot_at(&db->proc, slot);
