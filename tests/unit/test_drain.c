@@ -3,6 +3,7 @@
  *
  * variants: plain asan
  */
+#include "base/os.h"
 #include "flights.h"
 #include "txn/txn.h"
 
@@ -73,6 +74,86 @@ static void test_a_reader_keeps_slabs_in_service(void **state)
     store_close(&store);
 }
 
+/* Nobody looks for free slabs during the next calls. */
+static void nothing_is_due(const test_store *store)
+{
+    ae_store64(&store->db->proc.shared->reap_due_ns, ae_os_coarse_ns() + AE_REAP_INTERVAL_NS);
+}
+
+/* Fill more than half of the segment with rows, delete them, and free what they took. */
+static void fill_and_delete(const test_store *store)
+{
+    enum { MANY = 14000 };
+    char name[32];
+    for (uint32_t row = 0; row < MANY; row++)
+        assert_ok(store->session, flight_put(store->session, flight_name(name, row), row));
+    for (uint32_t row = 0; row < MANY; row++) {
+        nothing_is_due(store);
+        assert_ok(store->session, flight_delete(store->session, flight_name(name, row)));
+    }
+    (void)ae_reclaim_hard(store->session);
+}
+
+/* Goal: the same for a reader that has only begun, and when slabs are looked for ahead of time: what
+ * it would keep from coming back stays in service.  Method: its snapshot is as new as the clock. */
+static void test_a_new_reader_keeps_slabs_in_service(void **state)
+{
+    test_store store;
+    (void)state;
+    store_open(&store, SEGMENT);
+    const ae_segment_header *header = store.db->segment.header;
+    aero_session *reader = session_new(&store);
+    fill_and_delete(&store);
+    const uint32_t before = ae_load32(&header->returned);
+    assert_ok(reader, aero_begin(reader, AERO_ISOLATION_READ_ONLY));
+    assert_int_equal(row_count(reader, FLIGHTS), 0);
+    ae_reclaim_pages(store.session);
+    assert_int_equal(ae_load32(&header->returned), before);
+    assert_ok(reader, aero_commit(reader));
+    ae_reclaim_pages(store.session);
+    assert_true(ae_load32(&header->returned) > before); /* there was something to take */
+    assert_int_equal(ae_load32(&header->given), ae_load32(&header->returned));
+    aero_session_close(reader);
+    store_close(&store);
+}
+
+/* Goal: a slab that waits for the horizon a second time holds nothing up that was retired after it.
+ * Method: a slab and a block, retired one after the other; the clock moves once. */
+static void test_a_waiting_slab_holds_nothing_up(void **state)
+{
+    test_store store;
+    uint32_t slot = 0;
+    uint32_t pool = 0;
+    uint32_t index = 0;
+    ae_ref block = 0;
+    (void)state;
+    store_open(&store, SEGMENT);
+    ae_proc *proc = &store.db->proc;
+    ae_heap *heap = &store.db->heap;
+    fill_and_delete(&store);
+    const uint32_t given = ae_load32(&heap->segment->header->given);
+    assert_int_equal(ae_slot_claim(proc, store.session->member, 9, &slot, NULL), AERO_OK);
+    ae_slot *at = ae_slot_at(proc, slot);
+    ae_cache *cache = &at->cache;
+    const ae_ref slab = ae_heap_drain(heap, cache, slot, &pool, &index);
+    assert_int_not_equal(slab, 0);
+    ae_slab_retire(proc, slot, slab);
+    assert_int_equal(ae_heap_take(heap, cache, slot, ae_heap_class(heap, 256), &block, NULL),
+                     AERO_OK);
+    ae_block_retire(proc, slot, block);
+    ae_heap_linked(cache, block);
+    ae_reclaim_tick(store.session);
+    assert_int_equal(ae_block_reclaim(proc, slot, ae_load64(&proc->shared->clock)), 1);
+    assert_int_equal(ae_load32(&at->block_head), slab);
+    assert_int_equal(ae_load32(&heap->segment->header->given), given);
+    ae_reclaim_tick(store.session);
+    assert_int_equal(ae_block_reclaim(proc, slot, ae_load64(&proc->shared->clock)), 1);
+    assert_int_equal(ae_load32(&at->block_head), 0);
+    assert_int_equal(ae_load32(&heap->segment->header->given), given + 1);
+    ae_slot_release(proc, slot);
+    store_close(&store);
+}
+
 /* A place in memory of another kind that looks like a version of the row, with another altitude. */
 static ae_ref forge(test_store *store, ae_ref anchor)
 {
@@ -139,6 +220,8 @@ static void test_stale_references_are_not_followed(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_pages_of_deleted_rows_are_free_again),
     cmocka_unit_test(test_a_reader_keeps_slabs_in_service),
+    cmocka_unit_test(test_a_new_reader_keeps_slabs_in_service),
+    cmocka_unit_test(test_a_waiting_slab_holds_nothing_up),
     cmocka_unit_test(test_stale_references_are_not_followed),
 };
 

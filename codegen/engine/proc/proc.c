@@ -445,7 +445,7 @@ static void slab_wait_again(ae_proc *proc, uint32_t slot, ae_slab *slab)
 uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
 {
     ae_slot *at = ae_slot_at(proc, slot);
-    for (uint64_t freed = 0;; freed++) {
+    for (uint64_t freed = 0;;) {
         const ae_ref ref = ae_load32(&at->block_head);
         if (ref == 0)
             return freed;
@@ -458,10 +458,9 @@ uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
         if (slab == NULL) {
             ae_slab *drained = ae_heap_drained(proc->heap, ref);
             AE_ALWAYS(drained != NULL);
-            if (ae_load32(&drained->block.extra) != 0)
-                slab_return(proc, slot, drained);
-            else
-                slab_wait_again(proc, slot, drained);
+            const bool twice = ae_load32(&drained->block.extra) != 0;
+            (twice ? slab_return : slab_wait_again)(proc, slot, drained);
+            freed += twice;
             continue;
         }
         /* Off the list first: a block that dies here is found by nobody but is only retired memory,
@@ -472,5 +471,6 @@ uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
         AE_CRASH_POINT("limbo.block_off");
         ae_heap_give(proc->heap, &at->cache, slot, pool, ref);
         ae_heap_linked(&at->cache, ref);
+        freed++;
     }
 }
