@@ -14,14 +14,15 @@
 enum {
     SEGMENT = 8 << 20,
     ROWS = 20000, /* more than half of the segment: a reader holds back the versions it sees */
+    FEW = 200,
     WRITES_MOST = 200000,
     AFTERWARDS = 20000
 };
 
-static void rows_make(aero_session *session)
+static void rows_make(aero_session *session, uint32_t rows)
 {
     char name[32];
-    for (uint32_t row = 0; row < ROWS; row++)
+    for (uint32_t row = 0; row < rows; row++)
         assert_ok(session, flight_insert(session, flight_name(name, row), row));
 }
 
@@ -41,21 +42,21 @@ static uint32_t write_until_full(aero_session *session, int64_t *newest)
     return 0;
 }
 
-static void rows_check(aero_session *session, const int64_t *wanted)
+static void rows_check(aero_session *session, const int64_t *wanted, uint32_t rows)
 {
     char name[32];
-    for (uint32_t row = 0; row < ROWS; row++)
+    for (uint32_t row = 0; row < rows; row++)
         assert_int_equal(flight_get(session, flight_name(name, row)), wanted[row]);
-    assert_int_equal(row_count(session, FLIGHTS), ROWS);
+    assert_int_equal(row_count(session, FLIGHTS), rows);
 }
 
 /* Many more writes than the segment could hold versions for. */
-static void goes_on(aero_session *session)
+static void goes_on(aero_session *session, uint32_t rows)
 {
     char name[32];
     const uint64_t used = stat_value(session, "segment_used");
     for (uint32_t count = 0; count < AFTERWARDS; count++)
-        assert_ok(session, flight_put(session, flight_name(name, count % ROWS), count));
+        assert_ok(session, flight_put(session, flight_name(name, count % rows), count));
     assert_true(stat_value(session, "segment_used") <= used);
 }
 
@@ -69,28 +70,28 @@ static void test_a_reader_holds_back_no_more_than_the_segment(void **state)
     (void)state;
     store_open(&store, SEGMENT);
     aero_session *reader = session_new(&store);
-    rows_make(store.session);
+    rows_make(store.session, ROWS);
     for (uint32_t row = 0; row < ROWS; row++)
         first[row] = newest[row] = row;
     for (int round = 0; round < 3; round++) {
         memcpy(first, newest, sizeof first);
         assert_ok(reader, aero_begin(reader, AERO_ISOLATION_READ_ONLY));
-        rows_check(reader, first);
+        rows_check(reader, first, ROWS);
         const uint32_t writes = write_until_full(store.session, newest);
         printf("full after %u updates\n", writes);
         assert_true(writes > 1000);
         assert_true(stat_value(store.session, "segment_used") <= SEGMENT);
-        rows_check(reader, first);
-        rows_check(store.session, newest);
+        rows_check(reader, first, ROWS);
+        rows_check(store.session, newest, ROWS);
         /* It stays full, but for the few that fit into what kinds of use have left over. */
         assert_in_range(write_until_full(store.session, newest), 0, writes / 8);
-        rows_check(reader, first);
+        rows_check(reader, first, ROWS);
         assert_ok(reader, aero_commit(reader));
         assert_ok(store.session, flight_put(store.session, "f0000000", newest[0]));
-        rows_check(store.session, newest);
+        rows_check(store.session, newest, ROWS);
     }
     aero_session_close(reader);
-    goes_on(store.session);
+    goes_on(store.session, ROWS);
     store_close(&store);
 }
 
@@ -104,7 +105,7 @@ static void test_room_comes_back_from_a_dead_reader(void **state)
     char byte = 0;
     (void)state;
     store_open(&store, SEGMENT);
-    rows_make(store.session);
+    rows_make(store.session, ROWS);
     for (uint32_t row = 0; row < ROWS; row++)
         newest[row] = row;
     assert_int_equal(pipe(gate), 0);
@@ -123,8 +124,8 @@ static void test_room_comes_back_from_a_dead_reader(void **state)
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_ok(store.session, flight_put(store.session, "f0000000", newest[0]));
-    rows_check(store.session, newest);
-    goes_on(store.session);
+    rows_check(store.session, newest, ROWS);
+    goes_on(store.session, ROWS);
     close(gate[0]);
     close(gate[1]);
     store_close(&store);
@@ -137,13 +138,13 @@ static void test_a_transaction_that_fills_the_segment_rolls_back(void **state)
 {
     test_store store;
     char name[32];
-    static int64_t first[ROWS];
+    int64_t first[FEW];
     (void)state;
     store_open(&store, SEGMENT);
     aero_session *s = store.session;
     aero_session *other = session_new(&store);
-    rows_make(s);
-    for (uint32_t row = 0; row < ROWS; row++)
+    rows_make(s, FEW);
+    for (uint32_t row = 0; row < FEW; row++)
         first[row] = row;
     for (int round = 0; round < 3; round++) {
         uint32_t count = 0;
@@ -152,24 +153,24 @@ static void test_a_transaction_that_fills_the_segment_rolls_back(void **state)
         assert_ok(s, aero_savepoint(s, "full", 4));
         aero_status status = AERO_OK;
         for (; status == AERO_OK && count < WRITES_MOST; count++)
-            status = flight_put(s, flight_name(name, ROWS + count), count);
+            status = flight_put(s, flight_name(name, 1000 + count), count);
         assert_status(s, AERO_FULL, status);
-        assert_true(count > 100);
-        assert_int_equal(flight_get(s, flight_name(name, ROWS + 1)), 1);
+        assert_true(count > 1000);
+        assert_int_equal(flight_get(s, flight_name(name, 1001)), 1);
         assert_int_equal(flight_get(s, "kept"), round);
-        rows_check(other, first);
+        rows_check(other, first, FEW);
         if (round == 0) {
             assert_ok(s, aero_rollback(s));
         } else {
             assert_ok(s, aero_rollback_to(s, "full", 4));
-            assert_int_equal(flight_get(s, flight_name(name, ROWS)), FLIGHT_NONE);
+            assert_int_equal(flight_get(s, flight_name(name, 1000)), FLIGHT_NONE);
             assert_ok(s, flight_delete(s, "kept"));
             assert_ok(s, aero_commit(s));
         }
-        rows_check(other, first);
+        rows_check(other, first, FEW);
     }
     aero_session_close(other);
-    goes_on(s);
+    goes_on(s, FEW);
     store_close(&store);
 }
 

@@ -268,7 +268,7 @@ static void hot_row_run(bool held, uint64_t few)
 static void test_a_hot_row_keeps_few_versions(void **state)
 {
     (void)state;
-    hot_row_run(false, 80);
+    hot_row_run(false, 64);
 }
 
 /* Goal: also beside an open transaction, which has seen it as it was at first. */

@@ -203,6 +203,19 @@ static bool die_once(const death *how, ledger *of)
     return reached;
 }
 
+/* As die_once.  What is cleaned up by the clock is not passed equally often in each run: a passage
+ * that this run does not come to is looked for earlier. */
+static bool die_about(const death *how, ledger *of)
+{
+    death earlier = *how;
+    while (!die_once(&earlier, of)) {
+        if (earlier.passage == 1)
+            return false;
+        earlier.passage /= 2;
+    }
+    return true;
+}
+
 static const scenario *scenario_named(const char *name)
 {
     const scenario *what = scenarios;
@@ -220,8 +233,6 @@ static void die_everywhere(const char *name)
     ledger *points = ledger_new();
     uint64_t random = test_seed(name);
     death how = {.what = scenario_named(name)};
-    /* What is cleaned up by the clock is not passed equally often in each run, the less so the
-     * busier the machine. */
     uint32_t missed = 0;
     failures = deaths = 0;
     assert_false(die_once(&how, of)); /* left alone: counts */
@@ -238,10 +249,10 @@ static void die_everywhere(const char *name)
             how.passage = passages[pick];
             if (how.passage != 0 && how.passage <= count &&
                 (pick == 0 || pick > 3 || how.passage > passages[pick - 1]))
-                missed += !die_once(&how, of);
+                missed += !die_about(&how, of);
         }
         for (how.passage = 1; how.passage <= count && how.passage <= 200 && thorough; how.passage++)
-            missed += !die_once(&how, of);
+            missed += !die_about(&how, of);
         for (uint32_t pick = 0; pick < (how.what->slow ? 2 : SECOND_DEATHS); pick++) {
             how.passage = 1 + (uint32_t)(next_random(&random) % count);
             how.second = 1 + (uint32_t)(next_random(&random) % 12);
@@ -254,7 +265,7 @@ static void die_everywhere(const char *name)
     munmap(of, sizeof *of);
     munmap(points, sizeof *points);
     assert_int_equal(failures, 0);
-    assert_true(missed * 5 < deaths);
+    assert_true(missed * 20 < deaths);
 }
 
 /* ---- making and attaching ------------------------------------------------------------------- */

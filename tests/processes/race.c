@@ -17,7 +17,7 @@
 
 #include "probe.h"
 
-enum { SEGMENT_SIZE = 32 << 20 }; /* two hundred hold a stock of each kind at once */
+enum { SEGMENT_SIZE = 16 << 20 };
 
 static uint64_t now_ms(void)
 {

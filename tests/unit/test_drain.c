@@ -94,8 +94,9 @@ static void fill_and_delete(const test_store *store)
     (void)ae_reclaim_hard(store->session);
 }
 
-/* Goal: the same for a reader that has only begun, and when slabs are looked for ahead of time: what
- * it would keep from coming back stays in service.  Method: its snapshot is as new as the clock. */
+/* Goal: the same for a reader that has only begun, and when slabs are looked for ahead of time:
+ * what it would keep from coming back stays in service.  Method: its snapshot is as new as the
+ * clock. */
 static void test_a_new_reader_keeps_slabs_in_service(void **state)
 {
     test_store store;
