@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.paths import ROOT, memory_folder
+from support.patience import until
 
 LINES = [
     f"F{n % 50}\t{n % 90}.5\t{n % 180}.25\t{n}\t100.5\t{1_533_099_600 + n / 10:.3f}\tB738\t\n"
@@ -117,14 +118,6 @@ def children(parent: int) -> set[int]:
     return found
 
 
-def wait_for(condition, seconds: float = 20.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def alive(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -138,7 +131,7 @@ def test_a_signal_ends_it_in_order(number, status):
     before = leftovers()
     process = subprocess.Popen(command("--seconds", "60", "--writers", "2"), env=environment(),
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(lambda: len(children(process.pid)) == 2)
+    until(lambda: len(children(process.pid)) == 2)
     writers = children(process.pid)
     process.send_signal(number)
     said = process.communicate(timeout=20)[0]
@@ -152,10 +145,10 @@ def test_writers_end_when_their_parent_is_killed():
     before = leftovers()
     process = subprocess.Popen(command("--seconds", "60", "--writers", "2"), env=environment(),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(children(process.pid)) == 2)
+    until(lambda: len(children(process.pid)) == 2)
     writers = children(process.pid)
     process.kill()
     process.wait()
-    wait_for(lambda: not any(alive(writer) for writer in writers))
+    until(lambda: not any(alive(writer) for writer in writers))
     for folder in leftovers() - before:
         subprocess.run(["rm", "-r", str(folder)], check=True)

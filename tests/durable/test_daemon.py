@@ -14,16 +14,7 @@ import pytest
 
 import aerostore
 from durable import stores
-
-PATIENCE_S = 90
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition; a loaded machine may take its time."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from support.patience import until
 
 
 def alive(pid: int) -> bool:

@@ -4,16 +4,9 @@ import time
 
 import aerostore
 from durable import stores
+from support.patience import until
 
 ROWS = 150_000
-
-
-def wait(what, seconds=60.0):
-    """Wait until it is true."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_a_checkpoint_by_itself_rests_and_commits_are_flushed_meanwhile(place):
@@ -28,7 +21,7 @@ def test_a_checkpoint_by_itself_rests_and_commits_are_flushed_meanwhile(place):
         db.set_config("aerostore.checkpoint_interval_secs", "0")
         db.set_config("aerostore.checkpoint_wal_bytes", "0")
         table.upsert_many(stores.row(f"F{number}", number) for number in range(ROWS))
-        wait(lambda: db.stats()["log_lag_commits"] == 0)
+        until(lambda: db.stats()["log_lag_commits"] == 0)
         began = time.monotonic()
         assert db.checkpoint().rows == ROWS
         on_demand = time.monotonic() - began
@@ -40,10 +33,11 @@ def test_a_checkpoint_by_itself_rests_and_commits_are_flushed_meanwhile(place):
         began = time.monotonic()
         db.set_config("aerostore.checkpoint_wal_bytes", "1")
         new = place / "s" / "checkpoint.dat.new"
-        wait(new.exists)
+        until(new.exists, 0.001)
         while db.stats()["checkpoints"] == taken:
             table.upsert(stores.row(f"N{flushed}", flushed))
-            wait(lambda: db.stats()["log_lag_commits"] == 0 or db.stats()["checkpoints"] != taken)
+            until(lambda: db.stats()["log_lag_commits"] == 0 or db.stats()["checkpoints"] != taken,
+                  0.001)
             flushed += db.stats()["checkpoints"] == taken
         by_itself = time.monotonic() - began
         db.set_config("aerostore.checkpoint_wal_bytes", "0")

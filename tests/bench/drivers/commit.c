@@ -36,13 +36,6 @@ typedef struct board {
 static board *common;
 static uint64_t span_ns;
 
-static uint64_t wall_ns(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
-}
-
 static int scratch_file(const char *disk)
 {
     char path[4096];

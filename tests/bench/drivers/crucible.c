@@ -197,13 +197,6 @@ typedef struct worker {
     uint64_t upserts;
 } worker;
 
-static uint64_t wall_ns(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
-}
-
 static uint64_t cpu_ns(void)
 {
     struct timespec at;

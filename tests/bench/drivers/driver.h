@@ -10,6 +10,7 @@
 #define BENCH_DRIVER_H
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "aerostore/descriptor.h"
 
@@ -58,6 +60,31 @@ static inline _Noreturn void die(const char *format, ...)
     va_end(arguments);
     fputc('\n', stderr);
     exit(1);
+}
+
+/* For what several processes time together, where a process's own clock says nothing. */
+static inline uint64_t wall_ns(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
+}
+
+static inline void wait_ms(uint64_t milliseconds)
+{
+    const struct timespec pause = {(time_t)(milliseconds / 1000),
+                                   (long)(milliseconds % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+/* Run on all cores: run.py has pinned us to one. */
+static inline void unpin(void)
+{
+    cpu_set_t all;
+    CPU_ZERO(&all);
+    for (long core = 0; core < sysconf(_SC_NPROCESSORS_CONF); core++)
+        CPU_SET((size_t)core, &all);
+    (void)sched_setaffinity(0, sizeof all, &all);
 }
 
 /* Wall time; with BENCH_CLOCK=cpu the processor time of this process, kernel included, which a busy

@@ -29,13 +29,6 @@ enum {
     ALTITUDES = 45000
 };
 
-static uint64_t wall_ns(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
-}
-
 static void row_add(aero_session *session, uint64_t number, int64_t altitude)
 {
     static const uint32_t columns[] = {COLUMN_ID, COLUMN_LAT, COLUMN_LON, COLUMN_ALTITUDE,

@@ -275,14 +275,6 @@ static void child_wait(pid_t child)
         die("a child ended with status %x", (unsigned)status);
 }
 
-/* Other processes' times are compared, so never a process's own clock. */
-static uint64_t wall_ns(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
-}
-
 /* Workers may run on any processor, whatever the benchmark itself is bound to. */
 static void spread(void)
 {

@@ -18,22 +18,6 @@
 enum { WRITTEN = 10000, UPDATES_MOST = 4000000, ALONE_MS = 500 };
 #define HOUR_US 3600000000ll
 
-static uint64_t wall_ns(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
-}
-
-static void unpin(void)
-{
-    cpu_set_t all;
-    CPU_ZERO(&all);
-    for (long core = 0; core < sysconf(_SC_NPROCESSORS_CONF); core++)
-        CPU_SET((size_t)core, &all);
-    (void)sched_setaffinity(0, sizeof all, &all);
-}
-
 static void writers_rows(aero_session *session, uint64_t rows)
 {
     static const uint32_t columns[] = {COLUMN_ID, COLUMN_LAT, COLUMN_LON, COLUMN_ALTITUDE,

@@ -56,22 +56,6 @@ static void board_tell(board *shared, uint32_t state)
     atomic_store_explicit(&shared->state, state, memory_order_release);
 }
 
-static void wait_ms(uint64_t milliseconds)
-{
-    const struct timespec pause = {(time_t)(milliseconds / 1000),
-                                   (long)(milliseconds % 1000) * 1000000};
-    nanosleep(&pause, NULL);
-}
-
-static void unpin(void)
-{
-    cpu_set_t all;
-    CPU_ZERO(&all);
-    for (long core = 0; core < sysconf(_SC_NPROCESSORS_CONF); core++)
-        CPU_SET((size_t)core, &all);
-    (void)sched_setaffinity(0, sizeof all, &all);
-}
-
 static uint64_t cpu_ns(void)
 {
     struct timespec at;
@@ -295,13 +279,6 @@ static void hot(const bench *of, int round)
 }
 
 /* ---- a long scan beside a writer ------------------------------------------------------------ */
-
-static uint64_t wall_ns(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
-}
 
 static void update_any_row(worker *work)
 {

@@ -48,13 +48,6 @@ static void board_tell(board *shared, uint32_t state)
     atomic_store_explicit(&shared->state, state, memory_order_release);
 }
 
-static void wait_ms(uint64_t milliseconds)
-{
-    const struct timespec pause = {(time_t)(milliseconds / 1000),
-                                   (long)(milliseconds % 1000) * 1000000};
-    nanosleep(&pause, NULL);
-}
-
 static void wait_ready(const board *shared, uint32_t count)
 {
     while (atomic_load_explicit(&shared->ready, memory_order_acquire) < count)
