@@ -559,7 +559,7 @@ MUTANTS = (
            "ae_load64(&slab->bits[word]) & wanted;\n"
            "    ae_store64(&slab->bits[word], ae_load64(&slab->bits[word]) & ~wanted);",
            "test_heap.c", "test_magazines"),
-    Mutant("a slab is in no register", "shm/heap.c",
+    Mutant("a slab is in no register", "shm/pools.c",
            "    ae_store32_release(&cache->growing, page);", "",
            "test_heap.c", "test_growing_and_dying"),
     # Slabs out of service.

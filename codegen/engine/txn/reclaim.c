@@ -54,8 +54,8 @@
 /* One page in so many goes out of service then, and no more before they are back. */
 #define RECLAIM_PAGES_PART 8u
 
-/* Who found the segment full waits for slabs that go out of service, while the clock moves: twice
- * for the horizon; where the log's writer is behind, so long. */
+/* Slabs that go out of service are waited for, while the clock moves: twice for the horizon, more
+ * often where others hold it for a moment; and where the log's writer is behind, so long. */
 #define RECLAIM_TURNS 64u
 #define RECLAIM_PAUSE_NS 1000000u
 
@@ -438,7 +438,6 @@ bool ae_reclaim_hard(aero_session *session)
     return freed + stock > 0;
 }
 
-
 /* Slabs out of service whose pages are not back yet. */
 static bool slabs_wait(const aero_db *db)
 {
@@ -476,24 +475,26 @@ static void slabs_drain(aero_session *session, uint64_t most)
     ae_slot_release(&db->proc, slot);
 }
 
-/* Free slabs become pages that can be used for anything; at once, where nobody holds the horizon.
- */
-static void slabs_regain(aero_session *session, uint64_t most, uint32_t turns)
+/* Slabs that are free become pages for anything: at once, where nobody holds the horizon.  `waits`:
+ * for the log's writer too, when it is behind, without whom the clock cannot move. */
+static void slabs_regain(aero_session *session, uint64_t most, bool waits)
 {
     const aero_db *db = session->db;
     uint64_t stock = 0;
     slabs_drain(session, most);
-    for (uint32_t turn = 0; turn < turns && slabs_wait(db); turn++) {
+    for (uint32_t turn = 0; turn < RECLAIM_TURNS && slabs_wait(db); turn++) {
         const uint64_t horizon = session->horizon;
         const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
         (void)reclaim_everywhere(session, &stock);
         if (session->horizon < clock && session->horizon == horizon)
-            break; /* somebody holds it */
+            return; /* somebody holds it */
         ae_reclaim_tick(session);
-        if (ae_load64_acquire(&db->proc.shared->clock) == clock)
-            ae_os_sleep_ns(RECLAIM_PAUSE_NS); /* the log's writer is behind */
-        else
+        if (ae_load64_acquire(&db->proc.shared->clock) != clock)
             session->ticks++; /* there may be memory, whoever has moved the clock */
+        else if (waits)
+            ae_os_sleep_ns(RECLAIM_PAUSE_NS);
+        else
+            return;
     }
 }
 
@@ -505,7 +506,7 @@ void ae_reclaim_after(aero_session *session)
     if (!full)
         return;
     (void)reclaim_everywhere(session, &stock);
-    slabs_regain(session, UINT64_MAX, RECLAIM_TURNS);
+    slabs_regain(session, UINT64_MAX, true);
 }
 
 void ae_reclaim_pages(aero_session *session)
@@ -516,7 +517,7 @@ void ae_reclaim_pages(aero_session *session)
     if (ae_pages_free(&db->segment, &all) >= all / RECLAIM_PAGES_SHARE)
         return;
     /* A part at a time: who begins before the pages are back must not meet FULL for it. */
-    slabs_regain(session, slabs_wait(db) ? 0 : all / RECLAIM_PAGES_PART, RECLAIM_TURNS);
+    slabs_regain(session, slabs_wait(db) ? 0 : all / RECLAIM_PAGES_PART, false);
 }
 
 void ae_reclaim_tick(aero_session *session)
