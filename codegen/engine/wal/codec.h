@@ -34,8 +34,8 @@ typedef struct ae_image {
 } ae_image;
 
 /* Encode one write.  `before` is used by updates (what differs), and `after` by inserts and
- * updates; a delete and an expiry take their key from `before`.  Returns the bytes it takes, which may exceed
- * `capacity`: then nothing of use was written. */
+ * updates; a delete and an expiry take their key from `before`.  Returns the bytes it takes, which
+ * may exceed `capacity`: then nothing of use was written. */
 size_t ae_codec_encode(enum ae_stack stack, const aero_table *table, uint32_t table_number,
                        enum ae_op_kind kind, const ae_image *before, const ae_image *after,
                        uint8_t *out, size_t capacity);
