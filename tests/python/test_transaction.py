@@ -53,6 +53,25 @@ def test_commit_and_rollback(db, fs):
         assert "B" not in fs
 
 
+def test_another_thread_cannot_leave_a_transaction(db, fs):
+    """Goal: leaving it elsewhere is refused, whatever the way, and its own thread still leaves it:
+    nothing stays open."""
+    for error in (None, KeyError("x")):
+        block = db.transaction()
+        with block:
+            put(fs, "A")
+            arguments = (None, None, None) if error is None else (KeyError, error, None)
+            if error is None:
+                with pytest.raises(aerostore.StaleHandle):
+                    elsewhere(lambda given=arguments: block.__exit__(*given))
+            else:
+                elsewhere(lambda given=arguments: block.__exit__(*given))
+            put(fs, "B")
+        assert elsewhere(lambda: "A" in fs and "B" in fs)
+        assert db.stats()["slots_in_use"] == 0
+        fs.clear()
+
+
 def test_nested_blocks_are_savepoints(db, fs):
     """Goal: an inner rollback keeps the outer writes; nests three deep, with equal siblings."""
     with db.transaction():
