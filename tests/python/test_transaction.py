@@ -1,5 +1,6 @@
 """Transactions: commit, rollback, nesting, conflicts and repetition."""
 
+import functools
 import threading
 import time
 
@@ -63,9 +64,9 @@ def test_another_thread_cannot_leave_a_transaction(db, fs):
             arguments = (None, None, None) if error is None else (KeyError, error, None)
             if error is None:
                 with pytest.raises(aerostore.StaleHandle):
-                    elsewhere(lambda given=arguments: block.__exit__(*given))
+                    elsewhere(functools.partial(block.__exit__, *arguments))
             else:
-                elsewhere(lambda given=arguments: block.__exit__(*given))
+                elsewhere(functools.partial(block.__exit__, *arguments))
             put(fs, "B")
         assert elsewhere(lambda: "A" in fs and "B" in fs)
         assert db.stats()["slots_in_use"] == 0
