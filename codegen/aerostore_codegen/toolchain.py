@@ -85,6 +85,12 @@ def variant_flags(variant: str) -> tuple[str, ...]:
     return VARIANTS[variant]
 
 
+def _runtime_flags(variant: str) -> list[str]:
+    """Return the flags of a variant that bring a runtime library along: linking needs them too."""
+    return [flag for flag in variant_flags(variant)
+            if flag.startswith(("-fsanitize", "-fprofile"))]
+
+
 def compile_units(units: Sequence[Unit], cache: Path, variant: str, strict: bool) -> list[Path]:
     """Compile sources, two at a time, reusing what is unchanged.
 
@@ -124,7 +130,7 @@ def compile_units(units: Sequence[Unit], cache: Path, variant: str, strict: bool
 
 def link(objects: Sequence[Path], libraries: Sequence[str], target: Path, variant: str) -> None:
     """Link a shared library; it replaces the old one at once."""
-    sanitize = [flag for flag in variant_flags(variant) if flag.startswith(("-fsanitize", "-fprofile"))]
+    sanitize = _runtime_flags(variant)
     # Sanitizers leave their own symbols to the program; nothing else may stay open.
     defined = [] if sanitize else ["-Wl,-z,defs"]
     command = [*compiler(variant).split(), *LINK_FLAGS, *defined, *sanitize]
@@ -142,7 +148,7 @@ def link(objects: Sequence[Path], libraries: Sequence[str], target: Path, varian
 
 def link_program(objects: Sequence[Path], library: Path, target: Path, variant: str) -> None:
     """Link a program that lies beside its library and finds it there."""
-    sanitize = [flag for flag in variant_flags(variant) if flag.startswith(("-fsanitize", "-fprofile"))]
+    sanitize = _runtime_flags(variant)
     command = [
         *compiler(variant).split(), "-pie", "-Wl,-z,relro,-z,now", "-Wl,-rpath,$ORIGIN", *sanitize,
     ]

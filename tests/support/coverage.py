@@ -67,8 +67,8 @@ def merge() -> Path:
     listing = BUILD / "coverage" / "raw.txt"
     raw = [path for path in sorted(RAW.glob("*.profraw")) if path.stat().st_size]
     listing.write_text("".join(f"{path}\n" for path in raw))
-    subprocess.run(["llvm-profdata", "merge", "-sparse", "-failure-mode=all", f"-input-files={listing}",
-                    "-o", str(output)], check=True)
+    subprocess.run(["llvm-profdata", "merge", "-sparse", "-failure-mode=all",
+                    f"-input-files={listing}", "-o", str(output)], check=True)
     return output
 
 
@@ -132,9 +132,10 @@ def report(missing: Sequence[str]) -> None:
             lines = (ENGINE / name).read_text().splitlines()
             for place, seen in sorted(files[name].outcomes.items()):
                 if not all(seen):
-                    lacks = " and ".join(word for word, one in zip(("true", "false"), seen) if not one)
-                    print(f"{(ENGINE / name).relative_to(ROOT)}:{place[0]}: never {lacks}: "
-                          f"{text_at(lines, place)}")
+                    lacks = [word for word, one in zip(("true", "false"), seen, strict=True)
+                             if not one]
+                    print(f"{(ENGINE / name).relative_to(ROOT)}:{place[0]}: never "
+                          f"{' and '.join(lacks)}: {text_at(lines, place)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Assertions: there are enough of them, they only look, and a release build keeps the cheap ones.
 
-A line of code counts when it ends a statement or a declaration; prototypes do not.  The bar is what has been
-reached; whoever adds code adds what must be true of it.
+A line of code counts when it ends a statement or a declaration; prototypes do not.  The bar is
+what has been reached; whoever adds code adds what must be true of it.
 """
 
 import re

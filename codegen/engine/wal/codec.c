@@ -46,7 +46,7 @@ static void mask_fill(const aero_table *table, uint64_t *mask)
 enum ae_op_kind aei_op_mask(const aero_table *table, enum ae_op_kind kind, const ae_image *before,
                             const ae_image *after, uint64_t *mask)
 {
-    AE_ASSERT(kind <= AE_OP_DELETE && table->key_column < table->column_count);
+    AE_ASSERT(kind <= AE_OP_EXPIRE && table->key_column < table->column_count);
     const uint32_t words = (table->column_count + 63) / 64;
     AE_ALWAYS(words <= AEI_MASK_WORDS);
     mask[0] = 0; /* most tables need but one: no loop for that */
@@ -74,7 +74,7 @@ size_t ae_codec_encode(enum ae_stack stack, const aero_table *table, uint32_t ta
     AE_ASSERT(stack == AE_STACK_ROW || stack == AE_STACK_LOGICAL);
     uint64_t mask[AEI_MASK_WORDS];
     const enum ae_op_kind what = aei_op_mask(table, kind, before, after, mask);
-    const ae_image *image = what == AE_OP_DELETE ? before : after;
+    const ae_image *image = what == AE_OP_DELETE || what == AE_OP_EXPIRE ? before : after;
     AE_ASSERT(image != NULL && image->row != NULL);
     const bool row = stack == AE_STACK_ROW;
     const uint32_t head = row ? (uint32_t)what | table_number << KIND_BITS : (uint32_t)what;
@@ -119,8 +119,6 @@ aero_status ae_ops_next(ae_ops *ops, ae_op *op, aero_error *error)
     const size_t left = ops->left - 1 - prefix;
     if (length > left)
         return aei_op_corrupt(error, "it is longer than what holds it");
-    if ((head & KIND_MASK) > AE_OP_DELETE)
-        return aei_op_corrupt(error, "it is of no known kind");
     op->kind = (enum ae_op_kind)(head & KIND_MASK);
     op->table = head >> KIND_BITS;
     op->data = body;
