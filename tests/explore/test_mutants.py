@@ -226,6 +226,9 @@ MUTANTS = (
     Mutant("a dropped index is not waited for", "index/catalog.c",
            "(state & STATE_REST) >= horizon", "horizon == 0",
            "test_index.c", "test_dropping_beside_a_writer"),
+    Mutant("what was ended and not stamped is taken for good", "table/index_build.c",
+           "((begin | end) & AE_MARK) != 0 ? KEY_PENDING", "marked ? KEY_PENDING",
+           "test_index.c", "test_making_beside_a_delete"),
     Mutant("a dropped index is counted late", "index/catalog.c",
            "    (void)ae_add64(&catalog->shared->untidy, 1);\n"
            "    AE_CRASH_POINT(\"index.untidy\");\n"
