@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -254,3 +255,32 @@ def test_handles_end_well(store, aerostore_library):
         left.poll()
     with pytest.raises(aerostore.StaleHandle):
         left.poll()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("rows", (1, 3))
+def test_the_log_tells_what_expired(profile, rows, store, aerostore_library):
+    """Goal: an expired row is told as "expire" from the log too, alone and with others, and a
+    deleted one as "delete"; both are gone after a recovery."""
+    with opened(store, profile) as db:
+        fs = db.table("FlightState")
+        for number in range(rows):
+            fs.upsert(flight(f"old{number}", number))
+        fs.upsert(flight("deleted"))
+        position = db.stats().commit_clock
+        fs.delete("deleted")
+        fs.set_ttl(0.001)
+        deadline = time.monotonic() + 20
+        while len(fs) > 0 and time.monotonic() < deadline:
+            fs.sweep()
+        fs.set_ttl(None)
+        fs.upsert(flight("old0", 7))
+    forget(store)
+    with opened(store, profile) as db:
+        fs = db.table("FlightState")
+        with fs.watch(start=position, timeout=0) as watch:
+            events = [(each.kind, each.key) for each in watch]
+        assert events[0] == ("delete", "deleted")
+        assert sorted(events[1:-1]) == [("expire", f"old{number}") for number in range(rows)]
+        assert events[-1] == ("insert", "old0")
+        assert [row.flight_id for row in fs] == ["old0"]

@@ -106,7 +106,7 @@ static aero_status change_row(void *context, void *row, bool is_new)
     return ae_op_apply(change->sink->schema, change->op, row, &change->sink->session->error);
 }
 
-/* An update or a delete; the row must be there. */
+/* An update, a delete or an expiry; the row must be there. */
 static aero_status sink_change_one(ae_sink *sink, const ae_op *op)
 {
     const aero_table *table = &sink->schema->tables[op->table];
@@ -122,8 +122,9 @@ static aero_status sink_change_one(ae_sink *sink, const ae_op *op)
     bool found = false;
     int32_t outcome = 0;
     sink_change change = {sink, op};
-    if (op->kind == AE_OP_DELETE) {
-        status = ae_table_delete(sink->session, op->table, sink->images, &found);
+    if (op->kind == AE_OP_DELETE || op->kind == AE_OP_EXPIRE) {
+        status = ae_table_remove(sink->session, op->table, sink->images, op->kind == AE_OP_EXPIRE,
+                                 &found);
     } else {
         status = ae_table_change(sink->session, op->table, sink->images, false, change_row, &change,
                                  &outcome);

@@ -303,6 +303,7 @@ aero_status ae_table_change(aero_session *session, uint32_t table, const void *k
 typedef struct delete_body {
     uint32_t table;
     const void *key_row;
+    bool expired;
     bool found;
 } delete_body;
 
@@ -311,15 +312,28 @@ static aero_status delete_one(aero_session *session, void *context)
     delete_body *body = context;
     row_write write;
     ae_write_start(&write, session, body->table, body->key_row);
+    if (body->expired) {
+        /* A single one takes a block as several do. */
+        const aero_status status = ae_writes_reserve(session);
+        if (status != AERO_OK)
+            return status;
+        write.what = AE_INTENT_EXPIRED;
+    }
     return row_delete(&write, &body->found);
+}
+
+aero_status ae_table_remove(aero_session *session, uint32_t table, const void *key_row,
+                            bool expired, bool *found)
+{
+    delete_body body = {table, key_row, expired, false};
+    const aero_status status = statement(session, delete_one, &body);
+    *found = status == AERO_OK && body.found;
+    return status;
 }
 
 aero_status ae_table_delete(aero_session *session, uint32_t table, const void *key_row, bool *found)
 {
-    delete_body body = {table, key_row, false};
-    const aero_status status = statement(session, delete_one, &body);
-    *found = status == AERO_OK && body.found;
-    return status;
+    return ae_table_remove(session, table, key_row, false, found);
 }
 
 typedef struct reset_body {

@@ -70,7 +70,7 @@ size_t ae_codec_encode(enum ae_stack stack, const aero_table *table, uint32_t ta
 {
     uint64_t mask[AEI_MASK_WORDS];
     const enum ae_op_kind what = aei_op_mask(table, kind, before, after, mask);
-    const ae_image *image = what == AE_OP_DELETE ? before : after;
+    const ae_image *image = what == AE_OP_DELETE || what == AE_OP_EXPIRE ? before : after;
     const bool row = stack == AE_STACK_ROW;
     const uint32_t head = row ? (uint32_t)what | table_number << KIND_BITS : (uint32_t)what;
     /* The length comes before what it counts.  Most operations are shorter than 128 bytes: leave
@@ -113,8 +113,6 @@ aero_status ae_ops_next(ae_ops *ops, ae_op *op, aero_error *error)
     const size_t left = ops->left - 1 - prefix;
     if (length > left)
         return aei_op_corrupt(error, "it is longer than what holds it");
-    if ((head & KIND_MASK) > AE_OP_DELETE)
-        return aei_op_corrupt(error, "it is of no known kind");
     op->kind = (enum ae_op_kind)(head & KIND_MASK);
     op->table = head >> KIND_BITS;
     op->data = body;

@@ -63,8 +63,8 @@ static aero_status first_read(ae_log_file *file, aero_error *error)
     if (!ae_frame_check_sum(&first.frame))
         return first_corrupt(file, ae_frame_fault_text(AE_FRAME_CHECKSUM_BAD), error);
     memcpy(&file->head, first.bytes + AE_FRAME_HEADER, sizeof file->head);
-    if (file->head.format != AE_LOG_FORMAT)
-        return ae_fail(error, AERO_MISMATCH, "%s: the log has format %u, this engine reads %u",
+    if (file->head.format == 0 || file->head.format > AE_LOG_FORMAT)
+        return ae_fail(error, AERO_MISMATCH, "%s: the log has format %u, this engine reads 1 to %u",
                        file->path, file->head.format, AE_LOG_FORMAT);
     if (file->head.base != first.frame.lsn || file->head.after > file->head.base ||
         file->head.base % AE_FRAME_ALIGN != 0)

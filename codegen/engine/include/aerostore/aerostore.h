@@ -499,9 +499,8 @@ typedef struct aero_event {
  * transaction's rows once, with their state before and after all of it.  `position` counts for
  * AERO_WATCH_POSITION only: what memory no longer keeps is read from the log, back to the newest
  * checkpoint (all of it under the setting aerostore.keep_log), which takes private memory for the
- * table and the time of a recovery; an expired row is told as a DELETE then.  A watch never holds a
- * writer up: when it falls behind by most of the commit queue, or is stopped that long, it is told
- * OVERFLOW.
+ * table and the time of a recovery.  A watch never holds a writer up: when it falls behind by most
+ * of the commit queue, or is stopped that long, it is told OVERFLOW.
  * Errors: USAGE (inside a transaction), LIMIT (64 watches), NOT_FOUND (the position is not kept),
  * NO_SLOT, NO_MEMORY. */
 aero_status aero_watch_open(aero_query *query, int32_t start, uint64_t position,
