@@ -1,5 +1,5 @@
-/* Indexes of a table under several hands: unique values that two bring at once, and indexes that go,
- * and come, beside writers and the dead.
+/* Indexes of a table under several hands: unique values that two bring at once, and indexes that
+ * go, and come, beside writers and the dead.
  *
  * variants: explore
  * links: tests/explore * generated/aerostore

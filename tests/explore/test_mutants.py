@@ -232,8 +232,10 @@ MUTANTS = (
     Mutant("a dropped index is counted late", "index/catalog.c",
            "    (void)ae_add64(&catalog->shared->untidy, 1);\n"
            "    AE_CRASH_POINT(\"index.untidy\");\n"
-           "    (void)ae_cas64(&at->places[number].state, state, STATE(AE_INDEX_DROPPING, clock));\n",
-           "    (void)ae_cas64(&at->places[number].state, state, STATE(AE_INDEX_DROPPING, clock));\n"
+           "    (void)ae_cas64(&at->places[number].state, state, "
+           "STATE(AE_INDEX_DROPPING, clock));\n",
+           "    (void)ae_cas64(&at->places[number].state, state, "
+           "STATE(AE_INDEX_DROPPING, clock));\n"
            "    (void)ae_add64(&catalog->shared->untidy, 1);\n",
            "test_index.c", "test_dropping_and_dying"),
     # Reclaiming.
