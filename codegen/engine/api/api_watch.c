@@ -57,6 +57,7 @@ static void let_go(aero_watch *watch)
         ae_notify_free(watch->notify);
     else if (watch->notify != NULL)
         ae_notify_forget(watch->notify);
+    AE_ALWAYS(watch->feed != NULL && watch->matcher != NULL);
     ae_watch_close(watch->feed);
     ae_matcher_free(watch->matcher);
     ae_session_disown(&watch->child);
@@ -101,6 +102,7 @@ static aero_status snapshot_open(aero_query *query, ae_watch *feed, aero_cursor 
  * feed, which is opened first, goes on. */
 static aero_status past_open(aero_watch *watch, aero_session *session, uint64_t position)
 {
+    AE_ALWAYS(watch->history == NULL && watch->past == NULL);
     const uint32_t table = ae_query_table(watch->query);
     const aero_error not_kept = session->error;
     aero_status status = ae_watch_open(session, table, ae_matcher_match, watch->matcher,
@@ -156,6 +158,7 @@ static aero_status feed_open(aero_watch *watch, aero_session *session, int32_t s
 static aero_status watch_open(aero_session *session, aero_query *query, int32_t start,
                               uint64_t position, aero_watch *watch)
 {
+    AE_ALWAYS(watch->session == NULL && watch->feed == NULL);
     watch->query = query;
     watch->of = ae_session_table(session, ae_query_table(query));
     for (uint32_t column = 0; column < watch->of->column_count; column++)
@@ -215,6 +218,7 @@ void aero_watch_close(aero_watch *watch)
 /* The next row of the snapshot; at its end, LIVE. */
 static aero_status snapshot_next(aero_watch *watch, aero_event *event)
 {
+    AE_ASSERT(watch->cursor != NULL);
     aero_status status = ae_cursor_check(watch->cursor);
     const aero_row *row = status == AERO_OK ? ae_cursor_next(watch->cursor) : NULL;
     if (status != AERO_OK)
@@ -233,6 +237,7 @@ static aero_status snapshot_next(aero_watch *watch, aero_event *event)
  * not, the goal is moved, and more is read from the log. */
 static aero_status past_end(aero_watch *watch, bool *over)
 {
+    AE_ASSERT(watch->history != NULL);
     const ae_proc_shared *shared = watch->session->db->proc.shared;
     const uint64_t lag = ae_load64_acquire(&shared->clock) - watch->goal;
     *over = ae_watch_holds(watch->feed) && lag <= shared->queue_size / 4;
@@ -247,6 +252,7 @@ static aero_status past_end(aero_watch *watch, bool *over)
 /* The next event of the log.  Kind NONE: the feed goes on. */
 static aero_status past_next(aero_watch *watch, ae_watch_event *next)
 {
+    AE_ASSERT(watch->past != NULL && watch->history != NULL);
     for (;;) {
         aero_status status = ae_watch_next(watch->past, next);
         if (status != AERO_OK) {

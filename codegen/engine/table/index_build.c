@@ -39,9 +39,11 @@ typedef aei_build build;
 
 static aero_status piece_put(build *of, const uint64_t *items, size_t count)
 {
+    AE_ASSERT(count > 0 && count <= AEI_BUILD_PIECE);
     aero_session *session = of->session;
     const uint32_t slot = session->txn.slot;
     const size_t packed = ae_key_pack(items, count, of->shape.width, of->words, of->anchors);
+    AE_ASSERT(packed > 0 && packed <= count);
     aero_status status = ae_tree_put_sorted(&of->tree, slot, of->words, of->anchors, packed,
                                             &session->error);
     if (status == AERO_FULL && ae_reclaim_hard(session))
@@ -67,6 +69,7 @@ static void pending_check(const build *of, const uint64_t *item)
 
 static aero_status keys_put(build *of)
 {
+    AE_ASSERT(of->count <= AE_BUILD_KEYS);
     const size_t stride = of->shape.width + 1;
     const uint64_t *items = ae_key_sort(of->items, of->scratch, of->count, of->shape.width);
     aero_status status = AERO_OK;
@@ -104,6 +107,7 @@ static void version_take(build *of, const ae_version *version)
             continue;
         if (!read)
             return; /* it was undone and written anew by the same transaction, who enters it */
+        AE_ASSERT(of->count < AE_BUILD_KEYS);
         uint64_t *item = of->items + of->count++ * (of->shape.width + 1);
         memcpy(item, words, of->shape.width * sizeof *item);
         item[of->shape.width] = anchor | (((begin | end) & AE_MARK) != 0 ? KEY_PENDING : 0);
@@ -129,6 +133,7 @@ static aero_status slab_take(build *of, const ae_slab *slab)
 
 aero_status aei_build_read(aei_build *of)
 {
+    AE_ALWAYS(of->full != NULL && of->table < of->db->schema->table_count);
     const ae_pool *pool = &of->db->heap.pools[ae_heap_version_pool(of->table)];
     const uint32_t slabs = ae_pool_slab_count(pool);
     aero_status status = AERO_OK;
@@ -149,6 +154,7 @@ enum holder { HOLDER_NONE, HOLDER_IS, HOLDER_MAY_BE };
 static enum holder holder_judge(const build *of, ae_ref anchor, const uint64_t *words,
                                 const ae_version **version)
 {
+    AE_ASSERT(anchor != 0);
     const ae_anchor *row = ae_at(&of->db->segment, anchor);
     for (;;) {
         uint64_t own[AE_KEY_WORDS_MAX];
@@ -192,6 +198,7 @@ static bool group_add(group *equal, ae_ref anchor)
         equal->anchors = more;
         equal->capacity = capacity;
     }
+    AE_ASSERT(equal->count < equal->capacity);
     equal->anchors[equal->count++] = anchor;
     return true;
 }
@@ -288,6 +295,7 @@ void aei_build_give(const aei_build *of, uint64_t *items)
 
 aero_status aei_build_open(aei_build *of)
 {
+    AE_ALWAYS(of->items == NULL && of->words == NULL);
     aero_session *session = of->session;
     ae_index_place *place = ae_catalog_place(&of->db->catalog, of->table, of->number);
     if (!ae_catalog_tree(&of->db->catalog, place, &of->shape, &of->tree))
@@ -328,6 +336,7 @@ static aero_status build_fill(build *of, bool unique)
  * who may be in them: often at once. */
 void aei_build_tidy(aero_session *session)
 {
+    AE_ALWAYS(session->txn.open && session->txn.intent_count == 0);
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
     ae_slot *at = ae_slot_at(&db->proc, slot);
@@ -392,6 +401,7 @@ static aero_status columns_check(aero_session *session, uint32_t table, const ui
                                of->columns[columns[index]].name);
         shape->columns[index] = columns[index];
     }
+    AE_ALWAYS(shape->column_count > 0 && shape->column_count <= AE_KEY_COLUMNS_MAX);
     return AERO_OK;
 }
 

@@ -34,6 +34,7 @@ aero_status ae_txn_cancelled(aero_session *session)
 
 aero_status ae_txn_wake(aero_session *session)
 {
+    AE_ASSERT(session->txn.open);
     ae_txn *txn = &session->txn;
     if (!txn->explicit || txn->awake++ > 0)
         return AERO_OK;
@@ -47,6 +48,7 @@ aero_status ae_txn_wake(aero_session *session)
 
 void ae_txn_rest(aero_session *session)
 {
+    AE_ASSERT(session->txn.open);
     ae_txn *txn = &session->txn;
     if (!txn->explicit || txn->awake == 0 || --txn->awake > 0)
         return;
@@ -56,6 +58,7 @@ void ae_txn_rest(aero_session *session)
 
 void ae_txn_take_back(aero_session *session)
 {
+    AE_ASSERT(session->txn.open && session->txn.explicit);
     ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);
     if (!ae_slot_wake(&session->db->proc, session->txn.slot, session->txn.generation) &&
         ae_cancel_over(slot))
@@ -76,6 +79,7 @@ bool ae_cancel_over(ae_slot *slot)
 /* One slot: the step that is due.  Returns whether a transaction was cancelled. */
 static bool slot_cancel(const ae_proc *proc, ae_slot *slot, uint64_t now, uint64_t limit_ns)
 {
+    AE_ASSERT(limit_ns > 0);
     const uint64_t generation = ae_load64_acquire(&slot->generation);
     const uint64_t began = ae_load64_acquire(&slot->began_ns);
     const uint64_t cancel = ae_load64_acquire(&slot->cancel);

@@ -25,6 +25,7 @@ typedef struct reap_context {
 /* A block that was in the dead hand: does anything lead to it? */
 static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
 {
+    AE_ALWAYS(ref != 0);
     const reap_context *reap = context;
     aero_db *db = reap->db;
     ae_slot *at = ae_slot_at(&db->proc, reap->slot);
@@ -50,6 +51,7 @@ static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
 
 bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
 {
+    AE_ALWAYS(slot < AE_SLOTS && member < AE_MEMBERS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint64_t owner = ae_load64_acquire(&at->owner);
     if (!ae_slot_seize(&db->proc, slot, member))
