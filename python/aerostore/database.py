@@ -289,8 +289,12 @@ class Database:
         rows, size, number, elapsed_ms = self._session().backup(os.fspath(target))
         return CheckpointReport(rows, size, number, elapsed_ms / 1000)
 
-    def set_config(self, key: str, value: str) -> None:
-        """Change a setting of this process.
+    def set_config(self, key: str, value: str | int) -> None:
+        """Change a setting.
+
+        Args:
+            key: its name.
+            value: as text; a number or a bool is taken for its text.
 
         Raises:
             UnknownName: there is no such setting.
@@ -299,7 +303,11 @@ class Database:
         Example:
             >>> db.set_config("aerostore.synchronous_commit", "off")
         """
-        self._session().config_set(key, value)
+        if isinstance(value, bool):
+            value = "on" if value else "off"
+        if not isinstance(value, (str, int)):
+            raise UsageError(f"a setting is a text, a number or a bool, not {value!r}")
+        self._session().config_set(key, str(value))
 
     def get_config(self, key: str) -> str:
         """Return a setting as text.
