@@ -118,8 +118,8 @@ def test_positions_of_original_and_copy_do_not_mix(place, profile):
 
 
 def test_copies_of_a_backup_differ(place, profile):
-    """Goal: a backup may be used more than once.  Method: two copies of one, whose first files of
-    the log are exchanged with the checkpoint that they both go on from, and then with each other."""
+    """Goal: a backup may be used more than once.  Method: two copies of one, and a file of one's
+    log among those of the other's."""
     write(place / "s", profile, ("a",))
     with opened(place / "s", profile) as db:
         db.backup(place / "backup")
