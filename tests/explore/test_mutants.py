@@ -291,7 +291,7 @@ MUTANTS = (
            "(begin & ~(uint64_t)0xff) == AE_WORD_CACHED",
            "test_prune.c", "test_dying_at_a_row_that_went"),
     Mutant("undoing does not look for the freed", "txn/intent.c",
-           "if (!there || ae_load32(&version->anchor) != anchor)", "if (false && !there)",
+           "    if (!older_is_there(db, anchor, older))", "    if (head == 0)",
            "test_reclaim.c", "test_revival_undone_while_reclaiming"),
     Mutant("a freed version is on no list", "txn/reclaim.c",
            "    ae_heap_register(&db->heap, &at->cache, pool, ref);", "",
