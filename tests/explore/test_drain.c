@@ -246,7 +246,47 @@ static void test_a_slab_is_not_given_back_under_a_taker(void **state)
     assert_true(given_runs > 0);
 }
 
+/* Take an object, for which a slab must be made, if there is room for one more. */
+static void body_take_last(uint32_t thread)
+{
+    ae_heap *heap = &world.db->heap;
+    const uint32_t slot = slot_take(thread);
+    ae_cache *cache = &ae_slot_at(&world.db->proc, slot)->cache;
+    ae_ref ref = 0;
+    const aero_status status = ae_heap_take(heap, cache, slot, large_pool(), &ref, NULL);
+    explore_assert(status == AERO_OK || status == AERO_FULL);
+    if (status == AERO_OK)
+        ae_heap_give(heap, cache, slot, large_pool(), ref);
+    ae_slot_release(&world.db->proc, slot);
+}
+
+static void end_unclaimed(void)
+{
+    uint64_t claimed = 0;
+    end_drained();
+    (void)ae_pages_holes(&world.db->segment, &claimed);
+    explore_assert(claimed == 0);
+}
+
+/* Goal: pages for a slab that finds no place in its directory are not lost.  Method: two need the
+ * last place. */
+static void test_the_last_place_of_a_directory(void **state)
+{
+    (void)state;
+    flights_open();
+    ae_pool *of = &world.db->heap.pools[large_pool()];
+    of->directory_size = ae_pool_slab_count(of) + 1;
+    flights_search(&(explore_model){.name = "drain: last place",
+                                    .threads = 2,
+                                    .body = {body_take_last, body_take_last},
+                                    .begin = begin,
+                                    .end = end_unclaimed,
+                                    .interruptions = 2,
+                                    .deaths = 1});
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_the_last_place_of_a_directory),
     cmocka_unit_test(test_draining_what_others_take),
     cmocka_unit_test(test_draining_beside_a_reaper),
     cmocka_unit_test(test_draining_and_dying),

@@ -1,6 +1,7 @@
 /* api_watch.c — the exported functions on watches: a query's conditions, a cursor for the snapshot,
  * and the feed of changes after it, as one stream of events.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,6 +206,72 @@ aero_status aero_watch_open(aero_query *query, int32_t start, uint64_t position,
     ae_session_adopt(session, &fresh->child);
     *watch = fresh;
     return AERO_OK;
+}
+
+/* ---- positions as texts --------------------------------------------------------------------- */
+
+#define STORE_DIGITS 16u
+#define NUMBER_DIGITS 20u
+_Static_assert(AERO_POSITION_SIZE == STORE_DIGITS + 1 + NUMBER_DIGITS + 1, "a digit each");
+
+static uint64_t store_of(const aero_session *session)
+{
+    uint64_t store = 0;
+    for (uint32_t index = 0; index < sizeof store; index++)
+        store = store << 8 | session->db->segment.header->store_id[index];
+    return store;
+}
+
+aero_status aero_watch_position_text(aero_watch *watch, uint64_t position, char *text, size_t size)
+{
+    const aero_status status = enter(watch);
+    if (status != AERO_OK)
+        return status;
+    if (text == NULL || size < AERO_POSITION_SIZE)
+        return ae_fail(&watch->session->error, AERO_USAGE, "a position's text takes %d bytes",
+                       AERO_POSITION_SIZE);
+    (void)snprintf(text, size, "%016llx-%020llu", (unsigned long long)store_of(watch->session),
+                   (unsigned long long)position);
+    return AERO_OK;
+}
+
+/* Digits of one base, all `count` of them.  False: another character, or too large a number. */
+static bool digits_read(const char *text, uint32_t count, uint32_t base, uint64_t *number)
+{
+    static const char digits[] = "0123456789abcdef";
+    *number = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        const char *digit = text[index] != '\0' ? memchr(digits, text[index], base) : NULL;
+        if (digit == NULL || __builtin_mul_overflow(*number, (uint64_t)base, number) ||
+            __builtin_add_overflow(*number, (uint64_t)(digit - digits), number))
+            return false;
+    }
+    return true;
+}
+
+aero_status aero_watch_open_at(aero_query *query, const char *position, aero_watch **watch)
+{
+    if (watch != NULL)
+        *watch = NULL;
+    aero_session *session = query == NULL ? NULL : ae_query_session(query);
+    if (session == NULL)
+        return query == NULL ? AERO_USAGE : AERO_STALE;
+    const aero_status status = ae_session_enter(session);
+    if (status != AERO_OK)
+        return status;
+    uint64_t store = 0;
+    uint64_t number = 0;
+    if (position == NULL || strnlen(position, AERO_POSITION_SIZE) != AERO_POSITION_SIZE - 1 ||
+        !digits_read(position, STORE_DIGITS, 16, &store) || position[STORE_DIGITS] != '-' ||
+        !digits_read(position + STORE_DIGITS + 1, NUMBER_DIGITS, 10, &number))
+        return ae_fail(&session->error, AERO_USAGE, "%s%.60s%s is no position of a watch",
+                       position == NULL ? "" : "\"", position == NULL ? "nothing" : position,
+                       position == NULL ? "" : "\"");
+    if (store != store_of(session))
+        return ae_fail(&session->error, AERO_MISMATCH,
+                       "position %s is of another store: this one's begin with %016llx", position,
+                       (unsigned long long)store_of(session));
+    return aero_watch_open(query, AERO_WATCH_POSITION, number, watch);
 }
 
 void aero_watch_close(aero_watch *watch)

@@ -358,6 +358,9 @@ aero_status ae_history_open(aero_session *session, uint32_t table, uint64_t numb
     history->table = table;
     history->checkpoint.fd = -1;
     aero_status status = ae_log_is_on(&session->db->log) ? AERO_OK : not_kept(history, number);
+    /* Asynchronous commits may not have made the first file yet. */
+    if (status == AERO_OK)
+        status = ae_history_reach(history, number);
     if (status == AERO_OK)
         status = files_find(history, number);
     for (uint32_t round = 1; status == AERO_NOT_FOUND && round < OPEN_ROUNDS; round++) {

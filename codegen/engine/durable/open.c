@@ -196,10 +196,11 @@ static aero_status opening_alone(aero_db *db, bool *exists, aero_error *error)
             return AERO_OK;
         const bool late = ae_os_monotonic_ns() >= until;
         if (failure == EAGAIN && late && ae_os_directory_lock(fd, false) == 0)
-            return ae_fail(error, AERO_MISMATCH,
-                           "segment %.400s is gone, but other processes are still attached to it; "
-                           "end them first",
-                           db->shm_path);
+            return ae_fail(
+                error, AERO_MISMATCH,
+                "%.400s is in use, but not through the segment %.400s: that was removed, "
+                "or the others have another package or shm_path; end them first",
+                db->data_dir, db->shm_path);
         if (failure != EAGAIN)
             return ae_fail_errno(error, AERO_IO, failure, "cannot lock the directory %.500s",
                                  db->data_dir);

@@ -243,8 +243,10 @@ static void place_close(const ae_catalog *catalog, uint32_t table, uint32_t numb
     barrier(catalog);
     /* Whoever saw the bit holds a snapshot no newer than this (C2). */
     const uint64_t clock = ae_load64_acquire(&catalog->proc->shared->clock);
-    (void)ae_cas64(&at->places[number].state, state, STATE(AE_INDEX_DROPPING, clock));
+    /* Before the place has no owner any more, who is found when he dies. */
     (void)ae_add64(&catalog->shared->untidy, 1);
+    AE_CRASH_POINT("index.untidy");
+    (void)ae_cas64(&at->places[number].state, state, STATE(AE_INDEX_DROPPING, clock));
     AE_CRASH_POINT("index.dropping");
 }
 
@@ -290,6 +292,7 @@ uint32_t ae_catalog_tend(const ae_catalog *catalog, uint32_t slot, uint64_t hori
 {
     AE_ASSERT(slot < AE_SLOTS);
     const uint64_t destroying = STATE(AE_INDEX_DESTROYING, owner_of(catalog, slot));
+    const uint64_t tidied = ae_load64_acquire(&catalog->shared->tidied);
     const uint64_t untidy = ae_load64_acquire(&catalog->shared->untidy);
     uint32_t waiting = 0;
     for (uint32_t table = 0; table < catalog->table_count; table++)
@@ -309,14 +312,19 @@ uint32_t ae_catalog_tend(const ae_catalog *catalog, uint32_t slot, uint64_t hori
             }
             AE_CRASH_POINT("index.destroying");
             if (ae_catalog_shape(catalog, table, place, &shape) &&
-                ae_catalog_tree(catalog, place, &shape, &tree))
-                (void)ae_tree_destroy(&tree, slot, NULL);
+                ae_catalog_tree(catalog, place, &shape, &tree) &&
+                ae_tree_destroy(&tree, slot, NULL) == AERO_FULL) {
+                /* A step that a writer had begun needs a node: the rest another time. */
+                ae_store64_release(&place->state, state);
+                waiting++;
+                continue;
+            }
             AE_CRASH_POINT("index.destroyed");
             /* Release: nobody works on the tree before the place is claimed again. */
             ae_store64_release(&place->state, STATE(AE_INDEX_ABSENT, 0));
         }
-    if (waiting == 0) /* unless one was dropped meanwhile */
-        (void)ae_cas64(&catalog->shared->untidy, untidy, 0);
+    if (waiting == 0) /* what was dropped meanwhile is counted beyond this; neither goes back */
+        (void)ae_cas64(&catalog->shared->tidied, tidied, untidy);
     return waiting;
 }
 
@@ -331,10 +339,9 @@ void ae_catalog_recover(const ae_catalog *catalog, uint32_t slot)
             const enum ae_index_phase phase = ae_index_phase_of(state);
             if ((state & STATE_REST) != owner)
                 continue;
-            if (phase == AE_INDEX_CLAIMED)
-                (void)ae_cas64(&place->state, state, STATE(AE_INDEX_ABSENT, 0));
-            else if (phase == AE_INDEX_BUILDING || phase == AE_INDEX_CLOSING ||
-                     phase == AE_INDEX_DESTROYING)
+            if (phase == AE_INDEX_CLAIMED || phase == AE_INDEX_BUILDING)
+                ae_catalog_abandon(catalog, slot, table, number);
+            else if (phase == AE_INDEX_CLOSING || phase == AE_INDEX_DESTROYING)
                 place_close(catalog, table, number, state);
         }
 }

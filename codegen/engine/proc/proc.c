@@ -275,12 +275,14 @@ static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
     if (!ae_cas64(&at->owner, 0, owner))
         return false;
     AE_CRASH_POINT("slot.claimed");
+    /* Before the generation: who cancels looks at it first, and must not take the age and the rest
+     * of an earlier owner for this one's; pairs with slot_cancel. */
+    ae_store64(&at->began_ns, 0);
+    ae_store32(&at->resting, AE_REST_NONE);
     ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);
     ae_store32(&at->intent_count, 0);
     ae_store32(&at->stamped, 0);
-    ae_store32(&at->resting, AE_REST_NONE);
     ae_store32(&at->plain, 0);
-    ae_store64(&at->began_ns, 0);
     /* Release: the generation is new before the state says active; readers of marks look at
      * both. */
     ae_store64_release(&at->state, AE_STATE(AE_STATE_ACTIVE, 0));

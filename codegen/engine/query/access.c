@@ -133,20 +133,18 @@ static void find_order(laying *lay)
     }
 }
 
-bool aei_access_sorts(const aero_table *table, const aei_access *access, const uint64_t *words)
+uint32_t aei_access_group(const aero_table *table, const aei_access *access, const uint64_t *words)
 {
     if (access->exact)
-        return false;
-    if (!access->covers)
-        return true;
+        return 0;
     AE_ASSERT(access->group_to <= access->info.column_count);
     for (uint32_t i = access->group_from; i < access->group_to; i++) {
         const uint32_t at = access->info.word_at[i];
-        if (!aei_words_exact(&table->columns[access->info.columns[i]],
-                             access->info.word_at[i + 1] - at, words + at))
-            return true;
+        const uint32_t end = access->info.word_at[i + 1];
+        if (!aei_words_exact(&table->columns[access->info.columns[i]], end - at, words + at))
+            return end;
     }
-    return false;
+    return access->covers ? 0 : access->group_words;
 }
 
 /* ---- ranges --------------------------------------------------------------------------------- */

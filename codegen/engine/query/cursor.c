@@ -167,14 +167,14 @@ static bool stream_ready(aei_stream *stream)
     return stream->at < stream->count || aei_stream_next(stream);
 }
 
-/* Words by which the next row's group is told from others. */
-static bool group_words(const aero_cursor *cursor, const aei_access *access, uint64_t *words)
+/* The words of the next row, and how many of them tell its group from others. */
+static uint32_t group_words(const aero_cursor *cursor, const aei_access *access, uint64_t *words)
 {
     AE_ASSERT(cursor->stream.at < cursor->stream.count);
     const aei_stream *stream = &cursor->stream;
     const ae_view *view = &stream->views[stream->selection[stream->at]];
     ae_index_words(cursor->query->table, &access->info, view->row, view->base, words);
-    return aei_access_sorts(cursor->query->table, access, words);
+    return aei_access_group(cursor->query->table, access, words);
 }
 
 /* Bring the next rows in order: one group that has to be sorted, or as many rows of the batch as
@@ -193,17 +193,15 @@ static aero_status load_group(aero_cursor *cursor, aero_error *error)
     if (!stream_ready(stream))
         return AERO_OK;
     const aei_access *access = stream->source.plan->accesses;
-    const bool sorts = group_words(cursor, access, first);
+    const uint32_t group = group_words(cursor, access, first);
     do {
-        const bool other = group_words(cursor, access, words) != sorts ||
-                           (sorts && memcmp(first, words, access->group_words * 8) != 0);
-        if (other)
+        if (group_words(cursor, access, words) != group || memcmp(first, words, 8 * group) != 0)
             break;
         status = aei_order_add(&cursor->order, stream->views, &stream->selection[stream->at], 1,
                                error);
         stream->at++;
-    } while (status == AERO_OK && (sorts ? stream_ready(stream) : stream->at < stream->count));
-    return status == AERO_OK && sorts ? aei_order_finish(&cursor->order, error) : status;
+    } while (status == AERO_OK && (group > 0 ? stream_ready(stream) : stream->at < stream->count));
+    return status == AERO_OK && group > 0 ? aei_order_finish(&cursor->order, error) : status;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */

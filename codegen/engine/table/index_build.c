@@ -4,9 +4,10 @@
  * what they publish (index/catalog.h).  What was published before is found by streaming the slabs
  * of versions: a version that has ended for our snapshot is left out, because only snapshots from
  * ours on will use the index; the others stay where they are while our snapshot is published, but
- * for those of transactions that roll back.  These may be undone before their entry is put, so it
- * is looked at once more afterwards: either whoever undoes the version finds the entry, or we find
- * the version gone.  Keys are sorted in large pieces and put in order.
+ * for those with a mark.  What a transaction made may be undone before its entry is put, and what
+ * it ended be freed, if it has committed and was held up before it stamped; so these are looked at
+ * once more afterwards: either whoever undoes or frees the version finds the entry, or we find the
+ * version gone.  Keys are sorted in large pieces and put in order.
  *
  * A unique index is checked at the end, entry by entry: writers enter first and look afterwards,
  * and so do we.
@@ -29,7 +30,7 @@
 /* Entries of a unique index looked at in one go. */
 #define BUILD_LOOK 64u
 
-/* In the caller's bits of a key: its version was not committed when it was read. */
+/* In the caller's bits of a key: its version had a mark when it was read. */
 #define KEY_PENDING ((uint64_t)1 << 32)
 
 typedef aei_build build;
@@ -52,7 +53,7 @@ static aero_status piece_put(build *of, const uint64_t *items, size_t count)
     return status;
 }
 
-/* An entry of a version that was not committed: is it still there? */
+/* An entry of a version that had a mark: is it still there? */
 static void pending_check(const build *of, const uint64_t *item)
 {
     ae_tree_key key = {.anchor = ae_key_item_anchor(item, of->shape.width)};
@@ -109,7 +110,7 @@ static void version_take(build *of, const ae_version *version)
         AE_ASSERT(of->count < AE_BUILD_KEYS);
         uint64_t *item = of->items + of->count++ * (of->shape.width + 1);
         memcpy(item, words, of->shape.width * sizeof *item);
-        item[of->shape.width] = anchor | (marked ? KEY_PENDING : 0);
+        item[of->shape.width] = anchor | (((begin | end) & AE_MARK) != 0 ? KEY_PENDING : 0);
         return;
     }
 }

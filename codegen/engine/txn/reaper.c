@@ -61,11 +61,10 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
      * ae_snapshots_take. */
     ae_store32_release(&at->resting, AE_REST_NONE);
     atomic_thread_fence(memory_order_seq_cst);
-    /* It may have died before it had one, or while giving it up; cleaning walks the hash. */
-    const bool cancelled = ae_slot_void(at);
-    if (cancelled)
-        ae_store64_release(&at->cancel, 0);
-    if (cancelled || ae_load64(&at->snapshot) == 0)
+    /* It may have died before it had one, or while giving it up; cleaning walks the hash.  (Where a
+     * reaper died before it had replaced a void one, that will do: what is met from now on is
+     * retired from now on.) */
+    if (ae_cancel_over(at) || ae_load64(&at->snapshot) == 0)
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
     const bool worked = ae_state_of(ae_load64_acquire(&at->state)) != AE_STATE_IDLE;
     const uint64_t number = worked ? ae_queue_settle(&db->queue, slot) : 0;
