@@ -7,8 +7,9 @@ refused with a sentence that names the file, and changes nothing.
 
 from __future__ import annotations
 
+import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,7 @@ FIRST: dict[str, tuple[Edit, str]] = {
     "of a format to come": (put(HEADER, "I", 9), "has format 9"),
     "of another base": (put(HEADER + 24, "Q", 8), "contradict each other"),
     "after what follows": (put(HEADER + 32, "Q", 1 << 50), "contradict each other"),
+    "between two places": (both(add(32, "Q", 4), add(HEADER + 24, "Q", 4)), "contradict"),
     "of another stack": (put(HEADER + 4, "I", 9), "another profile"),
     "of another package": (put(HEADER + 40, "4B", *b"fool"), "is of package"),
 }
@@ -210,14 +212,71 @@ def numbers(edit: Edit) -> Callable[[list[bytearray]], None]:
 
 
 @pytest.mark.parametrize("edit", [
-    add(HEADER, "Q", 1), put(HEADER + 8, "Q", 0), add(40, "Q", 8), add(32, "Q", 8),
-    put(12, "I", 9)], ids=["after", "upto", "previous", "lsn", "kind"])
+    add(HEADER, "Q", 1), add(HEADER, "Q", -1), put(HEADER + 8, "Q", 0), add(40, "Q", 8),
+    add(32, "Q", 8), put(12, "I", 9)], ids=["after", "before", "upto", "previous", "lsn", "kind"])
 def test_a_frame_that_does_not_follow_is_refused(store, edit):
     """Goal: frames are good in their places only.  Later ones tell that it was durable."""
     parts = Parts(file_of(store, False), 8)
     numbers(edit)(parts.parts)
     parts.save()
     refused(store, "offset")
+
+
+def test_a_first_frame_in_the_middle_ends_the_stream(store):
+    """Goal: only the first frame of a file begins one; what follows is not read."""
+    parts = Parts(file_of(store, False), 8)
+    middle = len(parts.parts) // 2
+    first = bytearray(parts.parts[0])
+    first[32:56] = parts.parts[middle][32:56]
+    parts.parts[middle:] = [first]
+    parts.save()
+    with store.open() as db:
+        assert stores.contents(db) in store.states[12:-2]
+
+
+def test_files_with_similar_names_are_left_alone(store):
+    """Goal: a log's parts are named by a point and twenty digits, and nothing else is read."""
+    for name in ("wal.logs", "wal.log.1", "wal.log." + "1" * 19 + "x", "wal.log." + "1" * 21):
+        (store.directory / name).write_bytes(b"not ours")
+    with store.open() as db:
+        assert stores.contents(db) == store.states[-1]
+
+
+def spoilt(store: stores.History) -> Iterator[None]:
+    """Spoil a store in each way of this file, one after the other."""
+    checkpoint, log = file_of(store, True), file_of(store, False)
+    whole = {path: path.read_bytes() for path in (checkpoint, log)}
+    edits = [(checkpoint, 1, index, edit) for index, edit, _ in CHECKPOINT.values()]
+    edits += [(log, 8, 0, edit) for edit, _ in FIRST.values()]
+    for payload, _ in COMMIT.values():
+        def replace(part: bytearray, payload: bytes = payload) -> None:
+            part[HEADER + COMMITS_HEAD:] = payload
+
+        edits.append((log, 8, -1, replace))
+    edits += [(log, 8, 4, edit) for edit in (add(HEADER, "Q", 1), put(12, "I", 9))]
+    for path, align, index, edit in edits:
+        shutil.rmtree(store.directory)
+        store.directory.mkdir()
+        for name, data in whole.items():
+            name.write_bytes(data)
+        parts = Parts(path, align)
+        edit(parts.parts[index])
+        parts.save()
+        yield
+
+
+def test_a_repair_takes_what_is_good(store):
+    """Goal: whatever is wrong, a repair leaves a state that was, or says why it cannot."""
+    repaired = 0
+    for _ in spoilt(store):
+        try:
+            aerostore.repair(store.directory)
+        except aerostore.Error:
+            continue
+        with store.open() as db:
+            assert stores.contents(db) in store.states
+        repaired += 1
+    assert repaired > 10
 
 
 def test_files_of_two_stores_or_of_one_base_are_refused(store):

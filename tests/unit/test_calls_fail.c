@@ -230,7 +230,8 @@ static void every_call(const test_store *store, bool warm, int failure, bool las
 
 static void each_call_fails(bool warm)
 {
-    static const int failures[] = {EIO, EINTR, ENOSPC, EACCES, ENOMEM, ENOENT};
+    static const int failures[] = {EIO,    EINTR,  ENOSPC, EACCES, ENOMEM,
+                                   ENOENT, EDQUOT, EPERM,  ELOOP,  ENXIO};
     test_store store;
     store_make(&store);
     for (size_t index = 0; index < sizeof failures / sizeof failures[0]; index++)
