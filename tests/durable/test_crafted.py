@@ -286,8 +286,8 @@ def test_files_of_two_stores_or_of_one_base_are_refused(store):
     twin.write_bytes(log.read_bytes())
     refused(store, "both hold the log")
     parts = Parts(twin, 8)
-    for frame in parts.parts:
-        flip(16)(frame)
+    del parts.parts[1:]
+    both(flip(16), add(32, "Q", 4096), add(HEADER + 24, "Q", 4096))(parts.parts[0])
     parts.save()
     refused(store, "different stores")
 
