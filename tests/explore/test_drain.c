@@ -285,7 +285,60 @@ static void test_the_last_place_of_a_directory(void **state)
                                     .deaths = 1});
 }
 
+/* Runs of pages, without slabs: each page in one hand at a time. */
+static uint32_t run_take(uint32_t thread, uint32_t count)
+{
+    uint32_t first = 0;
+    explore_assert(ae_pages_take(&world.db->segment, count, thread, &first, NULL) == AERO_OK);
+    for (uint32_t page = first; page < first + count; page++)
+        explore_assert(run.hands[page]++ == 0);
+    return first;
+}
+
+static void run_offer(uint32_t first, uint32_t count)
+{
+    for (uint32_t page = first; page < first + count; page++)
+        explore_assert(run.hands[page]-- == 1);
+    ae_pages_offer(&world.db->segment, first, count);
+}
+
+static void body_pages_one(uint32_t thread)
+{
+    (void)run_take(thread, 1);
+}
+
+/* Two runs that are given up, as those of the dead are, and taken as one; perhaps given up again. */
+static void body_pages_join(uint32_t thread)
+{
+    const uint32_t first = run_take(thread, 1);
+    const uint32_t second = run_take(thread, 1);
+    run_offer(first, 1);
+    run_offer(second, 1);
+    const uint32_t both = run_take(thread, 2);
+    ae_pause();
+    run_offer(both, 2);
+}
+
+static void end_of_pages(void)
+{
+}
+
+/* Goal: who claims pages at the end of what is used, and is held up, gets none that have become the
+ * inside of another run. */
+static void test_a_late_claim_at_the_frontier(void **state)
+{
+    (void)state;
+    flights_open();
+    flights_search(&(explore_model){.name = "pages: frontier",
+                                    .threads = 2,
+                                    .body = {body_pages_one, body_pages_join},
+                                    .begin = begin,
+                                    .end = end_of_pages,
+                                    .interruptions = 2});
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_a_late_claim_at_the_frontier),
     cmocka_unit_test(test_the_last_place_of_a_directory),
     cmocka_unit_test(test_draining_what_others_take),
     cmocka_unit_test(test_draining_beside_a_reaper),
