@@ -53,6 +53,7 @@ bool ae_entries_foresee(const row_write *write, const ae_row_given *given, ae_en
     aero_session *session = write->session;
     const ae_catalog *catalog = &session->db->catalog;
     uint64_t mask = session->moved_table == write->table ? session->moved : 0;
+    AE_ASSERT(ae_load64(&ae_slot_at(&session->db->proc, session->txn.slot)->snapshot) != 0);
     ahead->count = 0;
     if (mask == 0)
         return false;
@@ -83,6 +84,7 @@ bool ae_entries_foresee(const row_write *write, const ae_row_given *given, ae_en
 
 ae_ref ae_entry_near(const ae_entries_ahead *ahead, uint32_t number, const ae_tree_key *key)
 {
+    AE_ASSERT(key->anchor != 0 && (ahead == NULL || ahead->count <= AE_AHEAD_MOST));
     for (uint32_t at = 0; ahead != NULL && at < ahead->count; at++)
         if (ahead->numbers[at] == number && ahead->keys[at].anchor == key->anchor &&
             ae_key_words_equal(ahead->keys[at].words, key->words))
