@@ -286,7 +286,7 @@ void ae_tree_fetch(ae_tree_want *wants, uint32_t count)
 {
     ae_ref refs[AE_TREE_WANTS_MAX];
     const uint32_t some = count < AE_TREE_WANTS_MAX ? count : AE_TREE_WANTS_MAX;
-    if (some < 2)
+    if (some == 0)
         return;
     for (uint32_t at = 0; at < some; at++) {
         aei_bound high;
