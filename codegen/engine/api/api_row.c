@@ -298,6 +298,7 @@ static aero_status row_write(aero_session *session, uint32_t table, uint32_t cou
     converted.must_be_new = must_be_new;
     converted.replace = replace;
     of->columns[of->key_column].set(session->key_row, key);
+    AE_ASSERT(converted.count == count && converted.raw != NULL);
     const ae_row_given given = {count, columns, converted.raw};
     status = ae_table_change(session, table, session->key_row, true, values_apply, &converted,
                              &given, &outcome);
@@ -346,6 +347,7 @@ aero_status aero_update(aero_session *session, uint32_t table, const aero_value 
     if (status == AERO_OK)
         status = values_convert(session, of, count, columns, values, &converted);
     if (status == AERO_OK) {
+        AE_ASSERT(converted.count == count && (converted.raw != NULL || count == 0));
         const ae_row_given given = {count, columns, converted.raw};
         status = ae_table_change(session, table, session->key_row, false, values_apply, &converted,
                                  &given, &outcome);
