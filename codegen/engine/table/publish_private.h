@@ -79,8 +79,8 @@ aero_status ae_publish_insert(const row_write *write, const void *image, bool *a
  * caller undoes the write then. */
 aero_status ae_entries_put(const row_write *write, ae_ref anchor, const void *image,
                            const ae_version *replaced);
-/* Values that the row will be given are known, the row is not: fetch what its new keys need.  False:
- * nothing was found. */
+/* Values that the row will be given are known, the row is not: fetch what its new keys need.
+ * False: nothing was found. */
 bool ae_entries_foresee(const row_write *write, const ae_row_given *given, ae_entries_ahead *ahead);
 /* The leaf of a key that was foreseen, for ae_tree_put_near; 0 when it was not. */
 ae_ref ae_entry_near(const ae_entries_ahead *ahead, uint32_t number, const ae_tree_key *key);
