@@ -105,6 +105,7 @@ static bool keeper_turn(keeping *of)
     keeper_flush(of);
     if (of->flushed_ns != flushed_ns) {
         (void)ae_reap_all(db, session->member);
+        ae_cancel_overdue(db); /* who works looks for them, too; here nobody may */
         /* One slot a turn: what its last user has replaced waits there for whoever comes by. */
         ae_reclaim_idle(session, of->flushed_ns / ms_ns(1));
     }

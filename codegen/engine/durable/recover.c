@@ -284,7 +284,7 @@ static aero_status judge_end(recovery *of)
     ae_log_reader *reader = &of->reader;
     aero_error *error = &of->session->error;
     const ae_log_file *at = &of->files.files[reader->file];
-    const uint64_t good = reader->lsn - at->base;
+    const uint64_t good = reader->lsn > at->base ? reader->lsn - at->base : 0;
     const aero_status status = ae_log_reader_beyond(reader, error);
     if (status != AERO_OK)
         return status;
