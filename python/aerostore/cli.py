@@ -240,7 +240,7 @@ def watch(
     shm_path: ShmPath = None,
 ) -> None:
     """Print a table's changes as they are committed, one JSON object a line."""
-    position = int(start) if start.isascii() and start.isdigit() else start
+    position = int(start) if start.isascii() and start.isdigit() else start  # a commit's number
     with _existing(data_dir, package, shm_path) as db:
         events = db.table(table).watch(compare or (), start=position, timeout=timeout)
         with contextlib.suppress(KeyboardInterrupt), events:
@@ -394,6 +394,43 @@ def checkpoint(
     typer.echo(f"checkpoint rows={report.rows} bytes={report.bytes} number={report.number}")
 
 
+def bench(
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 100_000,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where its files lie meanwhile; else a temporary folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object a line.")] = False,
+) -> None:
+    """Measure how fast it is on this machine, on rows of its own that are gone afterwards."""
+    from aerostore._bench import measure  # by few needed, as in make_app
+
+    if folder is not None and not folder.is_dir():
+        raise aerostore.UsageError(f"there is no folder {folder}")
+    for each in measure(rows, folder):
+        if as_json:
+            figures = {"what": each.what, "unit": each.unit, "count": each.count,
+                       "seconds": round(each.seconds, 6), "per_second": round(each.rate, 1)}
+            typer.echo(json.dumps(figures))
+        else:
+            typer.echo(f"{each.what:42} {each.rate:14,.0f} {each.unit} a second")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aerostore {aerostore.__version__}")
+        raise typer.Exit
+
+
+def _aerostore(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True,
+                     help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Aerostore: transactional tables in shared memory."""
+
+
 def make_app() -> typer.Typer:
     """Assemble the commands."""
     # The compiler and the demo are needed by few runs; importing them here keeps the API light.
@@ -401,11 +438,11 @@ def make_app() -> typer.Typer:
     from aerostore_codegen.cli import compile_command
 
     app = typer.Typer(
-        help="Aerostore: transactional tables in shared memory.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
     )
+    app.callback()(_aerostore)
     app.command("compile")(compile_command)
     commands = (
         ingest,
@@ -419,6 +456,7 @@ def make_app() -> typer.Typer:
         backup,
         restore,
         repair,
+        bench,
         demo,
     )
     for command in commands:

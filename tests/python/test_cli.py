@@ -4,8 +4,14 @@ import gzip
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+import aerostore
+import aerostore_codegen
+from support.paths import ROOT
 
 LINES = "".join(f"F{i}\t{i}.5\t-7\t{i * 1000}\t\t15330{i:05}\tB738\n" for i in range(20))
 
@@ -98,10 +104,37 @@ def test_control_characters_do_not_reach_the_terminal(cli, loaded):
     assert status == 0 and "\x1b[31m" not in out and "\\x1b[31m" in out and "x\\ny" in out
 
 
+def test_bench_measures_and_leaves_nothing(cli, tmp_path):
+    """Goal: figures of every kind, and neither files nor memory afterwards."""
+    def segments():
+        return {path.name for path in Path("/dev/shm").glob("aerostore-bench-*")}
+
+    before = segments()
+    folder = tmp_path / "files"
+    folder.mkdir()
+    status, out, err = cli("bench", "--rows", 2000, "--folder", folder, "--json")
+    assert status == 0, err
+    figures = {each["what"]: each for each in map(json.loads, out.splitlines())}
+    assert len(figures) == 8
+    assert figures["ingest, four indexes"]["count"] == 2000
+    assert all(each["count"] > 0 and each["per_second"] > 0 for each in figures.values())
+    assert not list(folder.iterdir())
+    assert segments() <= before
+    assert cli("bench", "--rows", 0)[0] != 0
+    assert cli("bench", "--folder", tmp_path / "none")[0] == 1
+
+
+def test_the_version_is_the_packages(cli):
+    """Goal: people and programs can ask which version this is; three places name it, alike."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert declared["version"] == aerostore.__version__ == aerostore_codegen.__version__
+    assert cli("--version")[:2] == (0, f"aerostore {aerostore.__version__}\n")
+
+
 def test_help_lists_the_commands(cli):
     """Goal: every command of this release is there and has help."""
     out = cli("--help")[1]
     for command in ("compile", "ingest", "query", "stats", "verify", "checkpoint", "backup",
-                    "restore", "repair", "demo"):
+                    "restore", "repair", "bench", "demo"):
         assert command in out
         assert cli(command, "--help")[0] == 0

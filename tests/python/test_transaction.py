@@ -1,5 +1,6 @@
 """Transactions: commit, rollback, nesting, conflicts and repetition."""
 
+import functools
 import threading
 import time
 
@@ -51,6 +52,25 @@ def test_commit_and_rollback(db, fs):
             put(fs, "B")
             raise way_out
         assert "B" not in fs
+
+
+def test_another_thread_cannot_leave_a_transaction(db, fs):
+    """Goal: leaving it elsewhere is refused, whatever the way, and its own thread still leaves it:
+    nothing stays open."""
+    for error in (None, KeyError("x")):
+        block = db.transaction()
+        with block:
+            put(fs, "A")
+            arguments = (None, None, None) if error is None else (KeyError, error, None)
+            if error is None:
+                with pytest.raises(aerostore.StaleHandle):
+                    elsewhere(functools.partial(block.__exit__, *arguments))
+            else:
+                elsewhere(functools.partial(block.__exit__, *arguments))
+            put(fs, "B")
+        assert elsewhere(lambda: "A" in fs and "B" in fs)
+        assert db.stats()["slots_in_use"] == 0
+        fs.clear()
 
 
 def test_nested_blocks_are_savepoints(db, fs):
@@ -242,6 +262,22 @@ def test_lock_for_update_returns_the_row_and_others_wait(db, fs):
     other.join(60)
     assert fs.get("A").altitude == 12
     assert db.stats()["conflicts_lock"] == 0
+
+
+def test_a_transaction_open_too_long_is_cancelled_while_nobody_works(store, aerostore_library):
+    """Goal: the keeper sees to it where nobody else commits.  Method: nothing but waiting."""
+    with aerostore.open(store.data_dir, size="64MiB", shm_path=store.shm_path,
+                        synchronous_commit=False) as db:
+        fs = db.table("FlightState")
+        put(fs, "A")  # which starts the keeper
+        db.set_config("aerostore.transaction_timeout_secs", "1")
+        with pytest.raises(aerostore.TransactionCancelled), db.transaction():
+            put(fs, "B")
+            end = time.monotonic() + 60
+            while db.stats()["cancelled"] == 0 and time.monotonic() < end:
+                time.sleep(0.01)
+            assert "B" in fs
+        assert "B" not in fs
 
 
 def test_a_transaction_open_too_long_is_cancelled(db, fs):

@@ -22,14 +22,19 @@ static const ae_file_names names[AE_PROFILES] = {
 
 /* How often a lock is tried again. */
 #define LOCK_PAUSE_NS 2000000u
+/* Somebody may remove the lock file while it is taken, and make another one; not so often, unless
+ * the system cannot tell which file has the name. */
+#define EXCHANGED_MOST 100u
 
 const ae_file_names *aei_durable_names(enum ae_profile profile)
 {
+    AE_ALWAYS(profile < AE_PROFILES);
     return &names[profile];
 }
 
 enum ae_stack aei_durable_stack(enum ae_profile profile)
 {
+    AE_ALWAYS(profile < AE_PROFILES);
     return profile == AE_PROFILE_LOGICAL ? AE_STACK_LOGICAL : AE_STACK_ROW;
 }
 
@@ -68,6 +73,7 @@ aero_status aei_durable_profile(const char *directory, enum ae_profile *profile,
         return ae_fail(error, AERO_MISMATCH, "%.500s holds files of several stores", directory);
     if (seen != 0)
         *profile = (enum ae_profile)__builtin_ctz(seen);
+    AE_ALWAYS(*profile <= AE_PROFILES);
     return AERO_OK;
 }
 
@@ -93,14 +99,17 @@ aero_status aei_repair_pending(const char *directory, aero_error *error)
 bool aei_durable_path(const char *directory, const char *name, const char *ending, char *out,
                       size_t size)
 {
+    AE_ALWAYS(directory != NULL && size > 0);
     const int length = snprintf(out, size, "%s/%s%s", directory, name, ending);
     return length > 0 && (size_t)length < size;
 }
 
 int aei_lock_take(const char *directory, enum ae_lock_place place, uint64_t wait_ms, int *fd)
 {
+    AE_ALWAYS(place <= AE_LOCK_KEEPER);
     char path[PATH_MAX];
     const uint64_t until = ae_os_monotonic_ns() + wait_ms * 1000000u;
+    uint32_t exchanged = 0;
     *fd = -1;
     if (!aei_durable_path(directory, AE_LOCK_NAME, "", path, sizeof path))
         return ENAMETOOLONG;
@@ -114,6 +123,8 @@ int aei_lock_take(const char *directory, enum ae_lock_place place, uint64_t wait
         if (failure == 0) { /* the name leads to another file by now, and that is the lock */
             ae_os_close(*fd);
             *fd = -1;
+            if (++exchanged == EXCHANGED_MOST)
+                return ESTALE;
             continue;
         }
         if (failure != EAGAIN || ae_os_monotonic_ns() >= until) {

@@ -47,15 +47,22 @@ static aero_status not_kept(const ae_history *history, uint64_t number)
                    (unsigned long long)number);
 }
 
-/* Files of this store and of this schema?  Others of the same store are what an older program
+/* Files of this schema?  Others of the same store are what an older program
  * wrote: the row stack's cannot be read. */
-static bool origin_fits(const ae_history *history, const uint8_t *store, uint32_t stack,
-                        uint64_t schema)
+static bool origin_fits(const ae_history *history, uint32_t stack, uint64_t schema)
 {
     const aero_db *db = history->owner->db;
-    return memcmp(store, db->segment.header->store_id, 16) == 0 &&
-           stack == (uint32_t)db->log.stack &&
+    return stack == (uint32_t)db->log.stack &&
            (stack != AE_STACK_ROW || schema == db->schema->fingerprint);
+}
+
+/* Is it the store of one of the log's files, or does the first of them go on from it? */
+static bool store_known(const ae_history *history, const uint8_t *store)
+{
+    for (uint32_t index = 0; index < history->files.count; index++)
+        if (memcmp(store, history->files.files[index].store, 16) == 0)
+            return true;
+    return ae_store_follows(store, history->files.files[0].store);
 }
 
 /* The newest checkpoint that holds no commit above the number; fd is -1 when there is none. */
@@ -82,6 +89,7 @@ static aero_status checkpoint_find(ae_history *history, uint64_t number)
 
 static void files_close(ae_history *history)
 {
+    AE_ASSERT(history->checkpoint.fd >= -1);
     ae_log_reader_end(&history->reader);
     ae_log_files_close(&history->files);
     if (history->checkpoint.fd >= 0)
@@ -104,12 +112,15 @@ static aero_status files_find(ae_history *history, uint64_t number)
         return not_kept(history, number);
     for (uint32_t index = 0; index < history->files.count; index++) {
         const ae_log_file *log = &history->files.files[index];
-        if (!origin_fits(history, log->store, log->head.stack, log->head.schema))
+        if (!origin_fits(history, log->head.stack, log->head.schema))
             return not_kept(history, number);
     }
-    const bool whole = file->fd >= 0
-                           ? origin_fits(history, file->store, file->head.stack, file->head.schema)
-                           : history->files.files[0].head.after == 0;
+    if (!ae_store_follows(history->files.files[history->files.count - 1].store,
+                          db->segment.header->store_id))
+        return not_kept(history, number);
+    const bool whole = file->fd >= 0 ? origin_fits(history, file->head.stack, file->head.schema) &&
+                                           store_known(history, file->store)
+                                     : history->files.files[0].head.after == 0;
     if (!whole)
         return not_kept(history, number);
     return ae_log_reader_start(&history->reader, &history->files,
@@ -119,6 +130,7 @@ static aero_status files_find(ae_history *history, uint64_t number)
 /* The files again, to go on where the reader stands. */
 static aero_status files_again(ae_history *history)
 {
+    AE_ALWAYS(history->owner != NULL);
     const aero_db *db = history->owner->db;
     aero_error *error = &history->owner->error;
     const ae_log_reader before = history->reader;
@@ -155,6 +167,7 @@ static aero_status piece_apply(void *context, const uint8_t *data, size_t size, 
 
 static aero_status commit_apply(ae_history *history, const ae_commit *commit)
 {
+    AE_ALWAYS(history->sunk && commit->data != NULL);
     aero_status status = AERO_OK;
     history->sink.file = history->files.files[history->reader.file].path;
     if (commit->pieces > 0)
@@ -171,6 +184,7 @@ static aero_status commit_apply(ae_history *history, const ae_commit *commit)
 /* The next frame of commits; *end: there is none below the end of the log. */
 static aero_status frame_next(ae_history *history, bool *end)
 {
+    AE_ASSERT(!history->framed);
     aero_error *error = &history->owner->error;
     ae_log_reader *reader = &history->reader;
     *end = false;
@@ -217,6 +231,7 @@ static aero_status commit_next(ae_history *history, ae_commit *commit)
             return status;
         history->framed = commit->data != NULL;
     }
+    AE_ASSERT(commit->data == NULL || commit->number > history->number);
     return AERO_OK;
 }
 
@@ -224,6 +239,7 @@ aero_status ae_history_next(ae_history *history, uint64_t upto, uint64_t *number
 {
     ae_commit commit;
     *number = 0;
+    AE_ALWAYS(history->sunk && history->session != NULL);
     aero_status status = commit_next(history, &commit);
     if (status != AERO_OK || commit.data == NULL)
         return status;
@@ -236,6 +252,7 @@ aero_status ae_history_next(ae_history *history, uint64_t upto, uint64_t *number
         status = passed(history, ae_sink_commit(&history->sink));
     if (status != AERO_OK)
         return status;
+    AE_ALWAYS(commit.number > history->number && commit.number <= upto);
     history->number = *number = commit.number;
     return AERO_OK;
 }
@@ -290,6 +307,7 @@ static aero_status indexes_drop(ae_history *history)
 /* The table as it was after commit `number`. */
 static aero_status tables_fill(ae_history *history, uint64_t number)
 {
+    AE_ALWAYS(history->session != NULL && !history->sunk);
     aero_status status = passed(
         history, ae_sink_open(&history->sink, history->session, history->owner->db->log.stack));
     if (status != AERO_OK)
@@ -350,6 +368,9 @@ aero_status ae_history_open(aero_session *session, uint32_t table, uint64_t numb
     history->table = table;
     history->checkpoint.fd = -1;
     aero_status status = ae_log_is_on(&session->db->log) ? AERO_OK : not_kept(history, number);
+    /* Asynchronous commits may not have made the first file yet. */
+    if (status == AERO_OK)
+        status = ae_history_reach(history, number);
     if (status == AERO_OK)
         status = files_find(history, number);
     for (uint32_t round = 1; status == AERO_NOT_FOUND && round < OPEN_ROUNDS; round++) {

@@ -104,6 +104,7 @@ static enum put_result slot_fill(const ae_tree *tree, ae_tree_node *leaf, uint32
 
 static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const ae_tree_key *key)
 {
+    AE_ASSERT(leaf->level == 0);
     const uint32_t width = tree->width;
     const uint64_t *keys = aei_leaf_keys(leaf);
     ae_a64 *words = aei_leaf_words(leaf, width);
@@ -131,8 +132,19 @@ static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const a
     return PUT_REPLACE;
 }
 
+aero_status ae_tree_put_near(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae_ref near,
+                             aero_error *error)
+{
+    ae_tree_node *leaf = aei_leaf_near(tree, near);
+    AE_ASSERT(key->anchor != 0 && key->anchor != UINT32_MAX);
+    return leaf != NULL && leaf_put(tree, leaf, key) == PUT_DONE
+               ? AERO_OK
+               : ae_tree_put(tree, slot, key, error);
+}
+
 aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const aei_bound bound = aei_bound_of(key);
     const aei_batch one = {key->words, &key->anchor, 1};
     aei_way way;
@@ -174,6 +186,7 @@ aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae
 static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint64_t *words,
                              const ae_ref *anchors, size_t count, uint32_t most)
 {
+    AE_ASSERT(count > 0 && most > 0);
     const uint32_t width = tree->width;
     uint32_t high = count < most ? (uint32_t)count : most;
     uint32_t low = 1; /* the first one led here */
@@ -187,6 +200,7 @@ static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint
         else
             high = middle;
     }
+    AE_ASSERT(low >= 1 && low <= count);
     return low;
 }
 
@@ -243,6 +257,7 @@ static inline __attribute__((always_inline)) uint32_t leaves_guess(
     const ae_tree *tree, const uint32_t width, const uint64_t *words, const ae_ref *anchors,
     size_t count, ae_ref refs[GUESS_KEYS])
 {
+    AE_ASSERT(count > 0);
     const uint32_t some = count < GUESS_KEYS ? (uint32_t)count : GUESS_KEYS;
     aei_bound high = {.words = NULL};
     for (uint32_t at = 0; at < some; at++) {
@@ -267,15 +282,17 @@ static inline __attribute__((always_inline)) uint32_t leaves_guess(
     return some;
 }
 
-void ae_tree_fetch(const ae_tree_want *wants, uint32_t count)
+void ae_tree_fetch(ae_tree_want *wants, uint32_t count)
 {
     ae_ref refs[AE_TREE_WANTS_MAX];
     const uint32_t some = count < AE_TREE_WANTS_MAX ? count : AE_TREE_WANTS_MAX;
-    if (some < 2)
+    if (some == 0)
         return;
     for (uint32_t at = 0; at < some; at++) {
         aei_bound high;
-        refs[at] = inner_guess(wants[at].tree, aei_bound_of(wants[at].key), &high);
+        refs[at] = wants[at].near != 0
+                       ? 0
+                       : inner_guess(wants[at].tree, aei_bound_of(wants[at].key), &high);
     }
     nodes_fetch(wants[0].tree, refs, some, aei_inner_bytes(1));
     for (uint32_t at = 0; at < some; at++) {
@@ -287,6 +304,7 @@ void ae_tree_fetch(const ae_tree_want *wants, uint32_t count)
         const uint32_t child = aei_inner_search(node, tree->width, aei_bound_of(wants[at].key),
                                                 false);
         refs[at] = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[child]);
+        wants[at].near = refs[at];
     }
     nodes_fetch(wants[0].tree, refs, some, aei_leaf_bytes(1));
 }
@@ -295,9 +313,9 @@ void ae_tree_fetch(const ae_tree_want *wants, uint32_t count)
 static enum put_result guess_put(const ae_tree *tree, ae_ref ref, const uint64_t *words,
                                  ae_ref anchor)
 {
-    ae_tree_node *leaf = ref == 0 ? NULL : aei_tree_node(tree, ref);
+    ae_tree_node *leaf = aei_leaf_near(tree, ref);
     ae_tree_key key = {.anchor = anchor};
-    if (leaf == NULL || leaf->level != 0 || ae_load64_acquire(&leaf->successor) != 0)
+    if (leaf == NULL)
         return PUT_AGAIN;
     for (uint32_t word = 0; word < tree->width; word++)
         key.words[word] = words[word];
@@ -310,6 +328,7 @@ static aero_status batch_put(ae_tree *tree, uint32_t slot, const uint64_t *words
                              const ae_ref *anchors, size_t count, uint32_t *added,
                              aero_error *error)
 {
+    AE_ASSERT(count > 0 && slot < AE_SLOTS);
     aei_batch batch = {words, anchors, 0};
     const aei_bound bound = {words, anchors[0]};
     aei_way way;
@@ -333,6 +352,7 @@ static aero_status batch_put(ae_tree *tree, uint32_t slot, const uint64_t *words
 aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *words,
                                const ae_ref *anchors, size_t count, aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const uint32_t width = tree->width;
     ae_ref leaves[GUESS_KEYS];
     size_t first = 0;
@@ -351,6 +371,7 @@ aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *wor
                        ? leaves_guess(tree, 1, key, anchors + done, count - done, leaves)
                        : leaves_guess(tree, width, key, anchors + done, count - done, leaves));
         }
+        AE_ASSERT(done >= first && done < end && end - first <= GUESS_KEYS);
         const ae_ref leaf = leaves[done - first];
         const bool crowd = done + BATCH_FEW < end && leaves[done + BATCH_FEW - first] == leaf;
         if (!crowd && guess_put(tree, leaf, key, anchors[done]) == PUT_DONE) {
@@ -362,6 +383,7 @@ aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *wor
                                              error);
         if (status != AERO_OK)
             return status;
+        AE_ASSERT(added <= count - done);
         done += added;
         turn = added > 0 ? 0 : turn;
     }

@@ -12,18 +12,21 @@
 
 static ae_feed_line *line_at(const ae_proc *proc, uint32_t line)
 {
+    AE_ASSERT(line < AE_FEEDS);
     return &proc->shared->feeds[line];
 }
 
 /* Of an owner that is not 0. */
 static bool owner_dead(const ae_proc *proc, uint64_t owner)
 {
+    AE_ASSERT((uint32_t)owner != 0);
     return (uint32_t)owner == ORPHAN || !ae_member_alive(proc, (uint32_t)owner - 1);
 }
 
 /* Make the line the member's, if its owner still is `seen`. */
 static bool line_take(ae_proc *proc, uint32_t index, uint64_t seen, uint32_t member)
 {
+    AE_ASSERT(member < AE_MEMBERS);
     ae_feed_line *line = line_at(proc, index);
     ae_raise32(&proc->shared->feed_high, index + 1);
     /* The word differs from every earlier one of the line, so a slow rival's CAS fails. */
@@ -103,9 +106,11 @@ bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *
             return false;
         if (!line_take(proc, *line, owner, member))
             continue; /* somebody else took it */
+        AE_CRASH_POINT("feed.adopting");
         ae_feed_line *at = line_at(proc, *line);
         /* The dead may have told more than its user remembers. */
         ae_store64_release(&at->told, position);
+        AE_CRASH_POINT("feed.adopted");
         *pin = ae_load64_acquire(&at->pin);
         if (*pin != 0 && ae_feed_holds(proc, *line, position))
             return true;
@@ -123,6 +128,7 @@ bool ae_feed_holds(const ae_proc *proc, uint32_t line, uint64_t position)
 
 bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t to, uint64_t *pin)
 {
+    AE_ASSERT(to != AE_PIN_REVOKED);
     ae_feed_line *at = line_at(proc, line);
     for (;;) {
         const uint64_t seen = ae_load64_acquire(&at->pin);
@@ -157,6 +163,7 @@ void ae_feed_release(ae_proc *proc, uint32_t line)
 
 void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity)
 {
+    AE_ALWAYS(member < AE_MEMBERS && identity != 0);
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
     for (uint32_t index = 0; index < high; index++) {
         ae_feed_line *line = line_at(proc, index);
@@ -172,6 +179,7 @@ void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity)
 
 uint64_t ae_feed_horizon(ae_proc *proc, uint64_t clock, uint64_t horizon)
 {
+    AE_ASSERT(horizon <= clock);
     const uint64_t most = (uint64_t)proc->shared->queue_size / 8 * LAG_EIGHTHS;
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
     for (uint32_t index = 0; index < high; index++) {
@@ -198,8 +206,8 @@ void ae_feed_squeeze(ae_proc *proc)
         /* After the pin: what a later owner of the line told goes with a later pin, and then the
          * compare-and-swap fails. */
         const uint64_t told = ae_load64_acquire(&line->told);
-        if (pin != 0 && told > pin)
-            (void)ae_cas64(&line->pin, pin, told);
+        if (pin != 0 && told > pin && ae_cas64(&line->pin, pin, told))
+            AE_CRASH_POINT("feed.squeezed");
     }
 }
 

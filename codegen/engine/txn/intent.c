@@ -10,6 +10,7 @@
 
 ae_intent *ae_intent_at(const aero_db *db, ae_slot *slot, uint32_t index)
 {
+    AE_ASSERT(index < AE_WRITES_MAX);
     if (index < AE_INTENTS_INLINE)
         return &slot->intents[index];
     index -= AE_INTENTS_INLINE;
@@ -113,6 +114,8 @@ aero_status ae_txn_reserve(aero_session *session)
 aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, ae_ref replaced,
                           uint32_t what)
 {
+    AE_ASSERT(session->txn.open && anchor != 0 && (created != 0 || replaced != 0));
+    AE_ASSERT((what & 0xffu) < AE_TABLES_MAX);
     ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);
     const uint32_t index = session->txn.intent_count;
     AE_ALWAYS(ae_intent_chunks(index + 1) <= session->txn.chunk_count);
@@ -133,21 +136,31 @@ aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, 
     return AERO_OK;
 }
 
+/* Is the older version of the row, to which a write was linked that is being undone, still there?
+ * A cancelled transaction has kept nothing: not even a slab may be there any more. */
+static bool older_is_there(const aero_db *db, ae_ref anchor, ae_ref older)
+{
+    if (!ae_heap_leads(&db->heap, older))
+        return false;
+    const ae_version *version = ae_at(&db->segment, older);
+    const uint64_t begin = ae_load64_acquire(&version->begin);
+    const bool there = (begin & AE_MARK) != 0 || (begin != 0 && begin < AE_STAMP_TAKEN);
+    return there && ae_load32(&version->anchor) == anchor;
+}
+
 /* After a rollback the head leads to a dead older version again, unless that has been freed: then
  * the anchor goes.  The freer makes `begin` invisible before it looks at the head, we set the head
  * before we look at `begin`: one of the two sees the other. */
 static void head_restore_dead(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor,
                               ae_ref older)
 {
+    AE_ASSERT(anchor != 0 && table < db->schema->table_count);
     ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
-    const ae_version *version = ae_at(&db->segment, older);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with version_reclaim */
     if (ae_head_ref(head) != older)
         return; /* never published, or closed already */
-    const uint64_t begin = ae_load64_acquire(&version->begin);
-    const bool there = (begin & AE_MARK) != 0 || (begin != 0 && begin < AE_STAMP_TAKEN);
-    if (!there || ae_load32(&version->anchor) != anchor)
+    if (!older_is_there(db, anchor, older))
         (void)ae_anchor_close(db, slot, table, anchor, head);
 }
 
@@ -165,7 +178,10 @@ static void intent_undo(aero_db *db, uint32_t slot, uint64_t mark, const ae_inte
         const uint64_t head = ae_load64_acquire(&row->head);
         const ae_ref older = ae_load32(&version->older);
         if (ae_head_ref(head) == created) {
-            if ((what & AE_INTENT_NEW_ANCHOR) != 0) {
+            /* A head is followed without a look at where it leads: if what it led to is gone, it
+             * must not do so for a moment. */
+            if ((what & AE_INTENT_NEW_ANCHOR) != 0 ||
+                (replaced == 0 && !older_is_there(db, anchor, older))) {
                 (void)ae_anchor_close(db, slot, table, anchor, head);
             } else {
                 (void)ae_cas64(&row->head, head, ae_head_next(head, older));
@@ -190,6 +206,7 @@ static void intent_undo(aero_db *db, uint32_t slot, uint64_t mark, const ae_inte
 
 void ae_intents_undo(aero_db *db, uint32_t slot, uint32_t from, uint32_t to)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_intent_walk walk;
     if (from <= to)
@@ -213,6 +230,7 @@ void ae_intents_undo(aero_db *db, uint32_t slot, uint32_t from, uint32_t to)
 
 void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint32_t pool = ae_heap_class(&db->heap, sizeof(ae_intent_chunk) - sizeof(ae_block));
     const uint32_t keep = ae_intent_chunks(count);
@@ -238,6 +256,7 @@ void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count)
                 last = next;
             }
         }
+        AE_ASSERT(last != 0 && last != before);
         ae_heap_register(&db->heap, &at->cache, pool, last);
         ae_store32_release(&at->chunk_last, before);
         if (before == 0)
@@ -253,6 +272,7 @@ void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count)
  * one reaper, changes a word that has its mark, so a look and a store will do. */
 static void stamp_set(ae_a64 *stamp, uint64_t mark, uint64_t number)
 {
+    AE_ASSERT((mark & AE_MARK) != 0 && (number & AE_MARK) == 0);
     /* Release: pairs with the acquire in ae_version_sight; what it says was decided before. */
     if (ae_load64(stamp) == mark)
         ae_store64_release(stamp, number);
@@ -260,6 +280,7 @@ static void stamp_set(ae_a64 *stamp, uint64_t mark, uint64_t number)
 
 void ae_intents_stamp(aero_db *db, uint32_t slot, uint64_t number)
 {
+    AE_ASSERT(slot < AE_SLOTS && number != 0 && number < AE_STAMP_TAKEN);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint32_t count = ae_load32(&at->intent_count);
     const uint32_t start = ae_load32(&at->stamped);

@@ -41,6 +41,7 @@ static aero_status first_corrupt(const ae_log_file *file, const char *why, aero_
 
 static aero_status first_read(ae_log_file *file, aero_error *error)
 {
+    AE_ALWAYS(file->fd >= 0 && file->path != NULL);
     union {
         ae_frame frame;
         uint8_t bytes[FIRST_FRAME];
@@ -118,18 +119,22 @@ static int by_base(const void *left, const void *right)
 
 static aero_status files_order(ae_log_files *files, aero_error *error)
 {
+    AE_ALWAYS(files->count > 0);
     qsort(files->files, files->count, sizeof *files->files, by_base);
     for (uint32_t index = 1; index < files->count; index++) {
         ae_log_file *before = &files->files[index - 1];
         const ae_log_file *file = &files->files[index];
-        if (memcmp(before->store, file->store, sizeof file->store) != 0)
-            return ae_fail(error, AERO_MISMATCH, "%s and %s belong to different stores",
-                           before->path, file->path);
+        AE_ALWAYS(before->base <= file->base);
         if (before->base == file->base)
             return ae_fail(error, AERO_CORRUPT, "%s and %s both hold the log from position %llu on",
                            before->path, file->path, (unsigned long long)file->base);
         /* One that ends where it begins, or before, was left by a writer that was replaced. */
         before->end = file->head.after;
+        while (before > files->files && before->end <= before->base)
+            before--;
+        if (!ae_store_follows(before->store, file->store))
+            return ae_fail(error, AERO_MISMATCH, "%s and %s belong to different stores",
+                           before->path, file->path);
     }
     return AERO_OK;
 }
