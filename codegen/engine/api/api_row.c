@@ -337,8 +337,10 @@ aero_status aero_update(aero_session *session, uint32_t table, const aero_value 
         }
     if (status == AERO_OK)
         status = key_image(session, of, key);
-    if (status == AERO_OK)
+    if (status == AERO_OK) {
+        ae_table_approach(session, table, session->key_row);
         status = values_convert(session, of, count, columns, values, &converted);
+    }
     if (status == AERO_OK)
         status = ae_table_change(session, table, session->key_row, false, values_apply, &converted,
                                  &outcome);

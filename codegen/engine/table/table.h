@@ -100,6 +100,10 @@ typedef aero_status (*ae_row_change)(void *context, void *row, bool is_new);
 aero_status ae_table_change(aero_session *session, uint32_t table, const void *key_row, bool create,
                             ae_row_change change, void *context, int32_t *outcome);
 
+/* A change of the row with this key follows, after some other work: ask for the line of its entry
+ * already. */
+void ae_table_approach(const aero_session *session, uint32_t table, const void *key_row);
+
 aero_status ae_table_delete(aero_session *session, uint32_t table, const void *key_row,
                             bool *found);
 /* Lock a row for the rest of the open transaction: other writers of it queue.  Errors: USAGE

@@ -114,6 +114,8 @@ struct aero_session {
     uint64_t in_use;        /* likewise, of blocks (ae_snapshots) */
     ae_snapshots snapshots; /* what is needed beyond the horizon; recent 0: it does not lag */
     uint32_t reclaim_debt;  /* weight of what was retired since the horizon was computed */
+    uint32_t reclaim_waits; /* versions that waited when the horizon was computed ... */
+    uint32_t reclaim_freed; /* ... and freed since */
     uint32_t tree_retired;  /* of the slot's count of tree nodes, seen so far */
     bool full;              /* the transaction found the segment full */
     uint32_t ticks;         /* times the clock was moved for what was retired: ae_reclaim_tick */

@@ -24,6 +24,11 @@
  * second-level cache. */
 #define RECLAIM_BATCH 512u
 
+/* Up to so many writes a transaction frees, behind it, at the pace at which versions come to wait: what
+ * it gives back the next ones take again from the slot's magazine.  All at once would overflow that,
+ * and every object would go to its slab and be claimed from there again. */
+#define RECLAIM_PACED 16u
+
 /* A node of a tree weighs as much as so many versions. */
 #define TREE_NODE_DEBT 8u
 
@@ -319,6 +324,22 @@ static void laggards_reap(aero_session *session)
     }
 }
 
+/* What a transaction of a few writes shall free: what waited when the horizon was computed, in equal
+ * shares until it is computed again.  Nothing, or enough to be worth while. */
+static uint32_t reclaim_share(const aero_session *session, uint32_t most)
+{
+    const uint32_t writes = session->txn.intent_count;
+    const uint64_t debt = session->reclaim_debt < RECLAIM_BATCH ? session->reclaim_debt
+                                                                : RECLAIM_BATCH;
+    const uint64_t due = session->reclaim_waits * debt / RECLAIM_BATCH;
+    if (writes == 0 || writes > RECLAIM_PACED)
+        return most;
+    if (due < session->reclaim_freed + AE_ENTRIES_TOGETHER)
+        return 0;
+    const uint64_t share = due - session->reclaim_freed;
+    return share < most ? (uint32_t)share : most;
+}
+
 void ae_reclaim_some(aero_session *session, uint32_t most)
 {
     aero_db *db = session->db;
@@ -334,8 +355,12 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     /* What others have computed holds for us, too.  Acquire: pairs with ae_horizon_compute. */
     const uint64_t known = ae_load64_acquire(&db->proc.shared->horizon);
     session->horizon = known > session->horizon ? known : session->horizon;
+    uint32_t share = reclaim_share(session, most);
     if (session->reclaim_debt >= RECLAIM_BATCH) {
         session->reclaim_debt = 0;
+        session->reclaim_freed = 0;
+        session->reclaim_waits = ae_load32(&at->limbo_count);
+        share = most;
         session->horizon = snapshots_look(db, &session->snapshots, &session->in_use);
         laggards_reap(session);
         if (ae_catalog_untidy(&db->catalog))
@@ -343,7 +368,9 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     }
     if (session->snapshots.recent != 0 && session->snapshots.steps < PRUNE_STEPS_SAVED)
         session->snapshots.steps += PRUNE_STEPS;
-    (void)limbo_reclaim(db, slot, session->horizon, snapshots_if(&session->snapshots), most);
+    if (share > 0)
+        session->reclaim_freed += limbo_reclaim(db, slot, session->horizon,
+                                                snapshots_if(&session->snapshots), share);
     if (ae_load32(&at->block_head) != 0) {
         const bool later = session->in_use > session->horizon;
         (void)ae_block_reclaim(&db->proc, slot, later ? session->in_use : session->horizon);
