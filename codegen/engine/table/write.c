@@ -295,7 +295,7 @@ void ae_table_approach(const aero_session *session, uint32_t table, const void *
 {
     const aero_db *db = session->db;
     const uint64_t hash = db->schema->tables[table].hash_key(key_row, NULL);
-    ae_hash_prefetch(&db->hashes[table], ae_hash_tag(hash));
+    ae_hash_approach(&db->hashes[table], ae_hash_tag(hash));
 }
 
 /* The entry's line has come: ask for the row it leads to, its anchor and its newest version at

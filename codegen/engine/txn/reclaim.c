@@ -324,20 +324,28 @@ static void laggards_reap(aero_session *session)
     }
 }
 
-/* What a transaction of a few writes shall free: what waited when the horizon was computed, in equal
+/* What is to be freed for the sake of the pace: what waited when the horizon was computed, in equal
  * shares until it is computed again.  Nothing, or enough to be worth while. */
-static uint32_t reclaim_share(const aero_session *session, uint32_t most)
+static uint32_t reclaim_share(const aero_session *session)
 {
-    const uint32_t writes = session->txn.intent_count;
     const uint64_t debt = session->reclaim_debt < RECLAIM_BATCH ? session->reclaim_debt
                                                                 : RECLAIM_BATCH;
     const uint64_t due = session->reclaim_waits * debt / RECLAIM_BATCH;
-    if (writes == 0 || writes > RECLAIM_PACED)
-        return most;
-    if (due < session->reclaim_freed + AE_ENTRIES_TOGETHER)
-        return 0;
-    const uint64_t share = due - session->reclaim_freed;
-    return share < most ? (uint32_t)share : most;
+    return due < session->reclaim_freed + 1 ? 0 : (uint32_t)(due - session->reclaim_freed);
+}
+
+static void reclaim_up_to(aero_session *session, uint32_t most)
+{
+    const uint32_t slot = session->txn.slot;
+    session->reclaim_freed += limbo_reclaim(session->db, slot, session->horizon,
+                                            snapshots_if(&session->snapshots), most);
+}
+
+void ae_reclaim_ahead(aero_session *session)
+{
+    const uint32_t share = reclaim_share(session);
+    if (share > 0)
+        reclaim_up_to(session, share < RECLAIM_PACED ? share : RECLAIM_PACED);
 }
 
 void ae_reclaim_some(aero_session *session, uint32_t most)
@@ -345,6 +353,8 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
     ae_slot *at = ae_slot_at(&db->proc, slot);
+    const uint32_t writes = session->txn.intent_count;
+    bool paced = writes > 0 && writes <= RECLAIM_PACED;
     const uint32_t retired = ae_tree_retired(&db->proc, slot);
     session->reclaim_debt += TREE_NODE_DEBT * (retired - session->tree_retired);
     session->tree_retired = retired;
@@ -355,22 +365,22 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     /* What others have computed holds for us, too.  Acquire: pairs with ae_horizon_compute. */
     const uint64_t known = ae_load64_acquire(&db->proc.shared->horizon);
     session->horizon = known > session->horizon ? known : session->horizon;
-    uint32_t share = reclaim_share(session, most);
     if (session->reclaim_debt >= RECLAIM_BATCH) {
         session->reclaim_debt = 0;
         session->reclaim_freed = 0;
         session->reclaim_waits = ae_load32(&at->limbo_count);
-        share = most;
         session->horizon = snapshots_look(db, &session->snapshots, &session->in_use);
         laggards_reap(session);
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
+        paced = false;
     }
     if (session->snapshots.recent != 0 && session->snapshots.steps < PRUNE_STEPS_SAVED)
         session->snapshots.steps += PRUNE_STEPS;
-    if (share > 0)
-        session->reclaim_freed += limbo_reclaim(db, slot, session->horizon,
-                                                snapshots_if(&session->snapshots), share);
+    if (paced && session->txn.explicit)
+        ae_reclaim_ahead(session);
+    else if (!paced)
+        reclaim_up_to(session, most);
     if (ae_load32(&at->block_head) != 0) {
         const bool later = session->in_use > session->horizon;
         (void)ae_block_reclaim(&db->proc, slot, later ? session->in_use : session->horizon);
