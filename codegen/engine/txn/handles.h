@@ -36,6 +36,7 @@ struct aero_db {
     ae_log log;
     const struct aero_schema *schema;
     ae_hash *hashes;    /* one a table */
+    ae_hash_near *near; /* likewise */
     ae_a64 *row_counts; /* in the segment: count.c */
     ae_catalog catalog;
     _Atomic(struct ae_index_name *) index_names; /* of the table module; freed with the handle */
