@@ -317,7 +317,7 @@ static void row_fetch(const aero_session *session, uint32_t table, const void *k
         ae_fetch_to_write(version);
         __builtin_prefetch(version + 64);
     }
-    /* Release: as in ae_reader_close. */
+    /* Release: the looks are over; pairs with ae_horizon_compute. */
     ae_store64_release(pin, 0);
 }
 

@@ -147,33 +147,31 @@ bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
 #define FETCH_AHEAD AE_ENTRIES_TOGETHER
 
 /* Ask for what freeing will read next: the version that `far` names, the row of the one before it,
- * and the version that the row of the one before that has now.  Where somebody holds the horizon
- * back, all of that was touched long ago; one after the other the misses would cost as much as the
- * commit.  They are reads, not prefetches, where somebody else does not write plainly: where the
- * translation of the page is not at hand, a prefetch is dropped. */
-static void limbo_fetch(const aero_db *db, const ae_ref ahead[3])
+ * and, to compare keys, the version that the row of the one before that has now.  Where somebody
+ * holds the horizon back, all of that was touched long ago; one after the other the misses would
+ * cost as much as the commit.  By prefetches, since the locked operations and fences of freeing wait
+ * for every load before them. */
+static void limbo_fetch(const aero_db *db, bool indexed, const ae_ref ahead[3])
 {
-    if (ahead[0] != 0) {
+    if (indexed && ahead[0] != 0) {
         const ae_version *near = ae_at(&db->segment, ahead[0]);
         const uint64_t head = ae_load64(
             &((const ae_anchor *)ae_at(&db->segment, ae_load32(&near->anchor)))->head);
         if (ae_head_is_row(head)) {
             const ae_version *newest = ae_at(&db->segment, ae_head_ref(head));
-            (void)ae_load64(&newest->begin);
+            __builtin_prefetch(newest);
             __builtin_prefetch(&newest->row[64]);
         }
     }
     if (ahead[1] != 0) {
         const ae_version *middle = ae_at(&db->segment, ahead[1]);
-        (void)ae_load64(
-            &((const ae_anchor *)ae_at(&db->segment, ae_load32(&middle->anchor)))->head);
+        __builtin_prefetch(ae_at(&db->segment, ae_load32(&middle->anchor)));
     }
     if (ahead[2] != 0) {
         const ae_version *far = ae_at(&db->segment, ahead[2]);
         /* A watch may have read it: then it is in another processor's cache, too. */
         ae_fetch_to_write(far);
         ae_fetch_to_write(&far->row[64]);
-        (void)ae_load64(&far->begin);
     }
 }
 
@@ -220,9 +218,10 @@ static uint32_t limbo_reclaim_dead(aero_db *db, uint32_t slot, uint64_t horizon,
     ahead[1] = limbo_next(db, ahead[0]);
     ahead[2] = limbo_next(db, ahead[1]);
     while (count > 0) {
+        const bool indexed = ae_catalog_maintained(&db->catalog, table) != 0;
         const uint32_t done = ae_entries_drop(db, slot, table, versions, count);
         for (uint32_t index = 0; index < done; index++) {
-            limbo_fetch(db, ahead);
+            limbo_fetch(db, indexed, ahead);
             ahead[0] = ahead[1];
             ahead[1] = ahead[2];
             ahead[2] = limbo_next(db, ahead[2]);
