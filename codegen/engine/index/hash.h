@@ -155,8 +155,8 @@ static inline void ae_hash_prefetch(const ae_hash *hash, uint32_t tag)
     __builtin_prefetch(home + AE_HASH_LINE_ENTRIES);
 }
 
-/* A look-up comes next: ask for the entry's line where the last one of the prefix was led, while the
- * directory's line, which may be a miss as well, is on its way.  Where several shards share the
+/* A look-up comes next: ask for the entry's line where the last one of the prefix was led, while
+ * the directory's line, which may be a miss as well, is on its way.  Where several shards share the
  * prefix every other guess is left out, as most would be wrong. */
 static inline void ae_hash_approach(const ae_hash *hash, uint32_t tag)
 {

@@ -24,9 +24,9 @@
  * second-level cache. */
 #define RECLAIM_BATCH 512u
 
-/* Up to so many writes a transaction frees, behind it, at the pace at which versions come to wait: what
- * it gives back the next ones take again from the slot's magazine.  All at once would overflow that,
- * and every object would go to its slab and be claimed from there again. */
+/* Behind a transaction of up to so many writes versions are freed at the pace at which they come to
+ * wait: what is given back the next ones take again from the slot's magazine.  All at once would
+ * overflow that, and every object would go to its slab and be claimed from there again. */
 #define RECLAIM_PACED 16u
 
 /* A node of a tree weighs as much as so many versions. */
@@ -149,8 +149,8 @@ bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
 /* Ask for what freeing will read next: the version that `far` names, the row of the one before it,
  * and, to compare keys, the version that the row of the one before that has now.  Where somebody
  * holds the horizon back, all of that was touched long ago; one after the other the misses would
- * cost as much as the commit.  By prefetches, since the locked operations and fences of freeing wait
- * for every load before them. */
+ * cost as much as the commit.  By prefetches, since the locked operations and fences of freeing
+ * wait for every load before them. */
 static void limbo_fetch(const aero_db *db, bool indexed, const ae_ref ahead[3])
 {
     if (indexed && ahead[0] != 0) {
