@@ -38,7 +38,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "debug": ("-O1", "-DAE_DEBUG", *_HARDENED),
     "asan": (*_SANITIZED, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     "tsan": (*_SANITIZED, "-fsanitize=thread"),
-    "coverage": ("-O0", "-DAE_DEBUG", "--coverage"),
+    # Counters lie in a mapped file (LLVM_PROFILE_FILE with %c), so that those of a killed process
+    # count; assertions are left out, for what ends the process is no branch to be taken.
+    "coverage": ("-O1", "-DAE_DEBUG", "-DAE_COVERAGE", "-fprofile-instr-generate",
+                 "-fcoverage-mapping", "-mllvm", "-runtime-counter-relocation", "-w"),
 }
 LINK_FLAGS = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,relro,-z,now,-z,nodelete")
 
@@ -57,14 +60,14 @@ class Unit:
 
 
 def compiler(variant: str = "release") -> str:
-    """Return the C compiler: $CC, gcc, clang or cc; for ThreadSanitizer clang first.
+    """Return the C compiler: $CC, gcc, clang or cc; clang first where it must be.
 
-    gcc refuses fences in code under ThreadSanitizer, clang takes them.
+    gcc refuses fences in code under ThreadSanitizer, and counts branches of its own making.
 
     Raises:
         BuildError: There is none.
     """
-    usual = ("clang", "gcc", "cc") if variant == "tsan" else ("gcc", "clang", "cc")
+    usual = ("clang", "gcc", "cc") if variant in ("tsan", "coverage") else ("gcc", "clang", "cc")
     for name in (os.environ.get("CC"), *usual):
         if name and shutil.which(name.split()[0]):
             return name
@@ -80,6 +83,12 @@ def variant_flags(variant: str) -> tuple[str, ...]:
     if variant not in VARIANTS:
         raise BuildError(f'there is no variant "{variant}"; there are {", ".join(VARIANTS)}')
     return VARIANTS[variant]
+
+
+def _runtime_flags(variant: str) -> list[str]:
+    """Return the flags of a variant that bring a runtime library along: linking needs them too."""
+    return [flag for flag in variant_flags(variant)
+            if flag.startswith(("-fsanitize", "-fprofile"))]
 
 
 def compile_units(units: Sequence[Unit], cache: Path, variant: str, strict: bool) -> list[Path]:
@@ -121,9 +130,9 @@ def compile_units(units: Sequence[Unit], cache: Path, variant: str, strict: bool
 
 def link(objects: Sequence[Path], libraries: Sequence[str], target: Path, variant: str) -> None:
     """Link a shared library; it replaces the old one at once."""
-    sanitize = [flag for flag in variant_flags(variant) if flag.startswith(("-fsanitize", "--cov"))]
+    sanitize = _runtime_flags(variant)
     # Sanitizers leave their own symbols to the program; nothing else may stay open.
-    defined = [] if any("sanitize" in flag for flag in sanitize) else ["-Wl,-z,defs"]
+    defined = [] if sanitize else ["-Wl,-z,defs"]
     command = [*compiler(variant).split(), *LINK_FLAGS, *defined, *sanitize]
     note = target.with_name(f".{target.name}.json")
     inputs = {str(path): _digest(path) for path in objects}
@@ -139,7 +148,7 @@ def link(objects: Sequence[Path], libraries: Sequence[str], target: Path, varian
 
 def link_program(objects: Sequence[Path], library: Path, target: Path, variant: str) -> None:
     """Link a program that lies beside its library and finds it there."""
-    sanitize = [flag for flag in variant_flags(variant) if flag.startswith(("-fsanitize", "--cov"))]
+    sanitize = _runtime_flags(variant)
     command = [
         *compiler(variant).split(), "-pie", "-Wl,-z,relro,-z,now", "-Wl,-rpath,$ORIGIN", *sanitize,
     ]
@@ -194,15 +203,12 @@ def _compile(command: Sequence[str], source: Path, target: Path) -> None:
     with _aside(target) as aside:
         started = time.time_ns()
         depends = Path(f"{aside}.d")
-        # Coverage files take their names from the object's, which must be the final one then.
-        place = target if "--coverage" in command else aside
-        run([*command, "-MD", "-MF", str(depends), "-c", str(source), "-o", str(place)])
+        run([*command, "-MD", "-MF", str(depends), "-c", str(source), "-o", str(aside)])
         names = _dependencies(depends)
         inputs = {name: _digest(Path(name)) for name in names}
         changed = any(Path(name).stat().st_mtime_ns >= started for name in names)
         depends.unlink()
-        if place == aside:
-            aside.replace(target)
+        aside.replace(target)
     if not changed:  # what was edited meanwhile is compiled again next time
         note.write_text(json.dumps({"command": list(command), "inputs": inputs}))
 

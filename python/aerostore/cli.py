@@ -240,7 +240,7 @@ def watch(
     shm_path: ShmPath = None,
 ) -> None:
     """Print a table's changes as they are committed, one JSON object a line."""
-    position = int(start) if start.isascii() and start.isdigit() else start
+    position = int(start) if start.isascii() and start.isdigit() else start  # a commit's number
     with _existing(data_dir, package, shm_path) as db:
         events = db.table(table).watch(compare or (), start=position, timeout=timeout)
         with contextlib.suppress(KeyboardInterrupt), events:

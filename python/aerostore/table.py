@@ -149,7 +149,8 @@ class Table:
         Args:
             clauses: as in `search`; a change is told when the row meets them before or after it.
             start: "now"; "snapshot", which gives every row that is there first, then "live", then
-                what commits after that; or a position of an earlier event, to go on from there.
+                what commits after that; or a position of an earlier event, or the number of a
+                commit of this store, to go on from there.
                 What memory no longer keeps is read from the log, back to the newest checkpoint
                 (or further, with the setting `aerostore.keep_log`), also after a restart; that
                 takes private memory for the table and the time of a recovery.
@@ -161,6 +162,7 @@ class Table:
         Raises:
             UsageError: inside a transaction, or the start is none of these.
             RowNotFound: what was committed after the position is not kept any more.
+            LayoutMismatch: the position is of another store.
             LimitExceeded: 64 watches are open.
 
         Example:

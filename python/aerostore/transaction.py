@@ -100,9 +100,11 @@ class Transaction:
             else:
                 session.release(self._savepoint)
         except Error:
-            # In another thread or in a child of fork nothing of it is open, and this tells so.
+            # In another thread or in a child of fork nothing of it is open, and this tells so.  The
+            # thread that entered it may still leave it.
             elsewhere = self._is_elsewhere(session)
-            self._leave(session)
+            if not elsewhere or self._owner != os.getpid():
+                self._leave(session)
             if kind is not None:
                 return  # the exception under way is the one to tell
             if elsewhere:

@@ -44,6 +44,8 @@ class Event:
         columns: names of the columns an update changed.
         position: where to go on: `watch(start=position)` repeats nothing that came before, and
             misses nothing.  Until the last event of a transaction it is the transaction's start.
+            A text that names the store too: another store refuses it.  Texts of one store stand in
+            the order of their positions.
         number: of the commit; events of one transaction have the same.
     """
 
@@ -52,7 +54,7 @@ class Event:
     old: Row | None
     new: Row | None
     columns: tuple[str, ...]
-    position: int
+    position: str
     number: int
 
 
@@ -74,25 +76,25 @@ class Watch:
         start: str | int,
         timeout: float | None,
     ) -> None:
-        words = {"now": (NOW, 0), "snapshot": (SNAPSHOT, 0)}
-        if not isinstance(start, int) and start not in words:
+        words = {"now": NOW, "snapshot": SNAPSHOT}
+        if not isinstance(start, (int, str)):
             raise UsageError(f'start is "now", "snapshot" or a position, not {start!r}')
         if isinstance(start, int) and not 0 <= start < 2**64:
-            raise UsageError(f"no event has the position {start}")
+            raise UsageError(f"no commit has the number {start}")
         if timeout is not None and not timeout >= 0:
             raise UsageError(f"the timeout is a number of seconds, not {timeout!r}")
-        how, position = words[start] if isinstance(start, str) else (POSITION, start)
-        self._handle = WatchHandle(Query(session(), plan), how, position)
+        how = words.get(start, POSITION) if isinstance(start, str) else POSITION
+        self._handle = WatchHandle(Query(session(), plan), how, start)
         self._table = plan.table
         self._row = row_class(plan.table, tuple(range(len(plan.table.columns))))
         self._timeout = timeout
-        self._position: int | None = None
+        self._position: str | None = None
         self._descriptor: _Descriptor | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._hooked: asyncio.AbstractEventLoop | None = None
 
     @property
-    def position(self) -> int | None:
+    def position(self) -> str | None:
         """Position of the last event, None before the first."""
         return self._position
 

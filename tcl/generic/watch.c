@@ -22,7 +22,7 @@ struct aetcl_watch {
     aero_query *query;
     aero_watch *watch; /* NULL once closed */
     int32_t descriptor;
-    Tcl_WideInt position;
+    Tcl_Obj *position; /* of the last event, or where it started */
 };
 
 static void watch_close(struct aetcl_watch *watch)
@@ -50,6 +50,7 @@ static void command_deleted(ClientData data)
     struct aetcl_watch *watch = data;
     watch_close(watch);
     Tcl_DecrRefCount(watch->callback);
+    Tcl_DecrRefCount(watch->position);
     Tcl_EventuallyFree(watch, watch_free);
 }
 
@@ -83,6 +84,15 @@ static Tcl_Obj *image_dict(struct aetcl_watch *watch, const void *image)
     return dict;
 }
 
+static void position_set(struct aetcl_watch *watch, uint64_t number)
+{
+    char text[AERO_POSITION_SIZE] = "";
+    (void)aero_watch_position_text(watch->watch, number, text, sizeof text);
+    Tcl_DecrRefCount(watch->position);
+    watch->position = Tcl_NewStringObj(text, -1);
+    Tcl_IncrRefCount(watch->position);
+}
+
 static Tcl_Obj *event_dict(struct aetcl_watch *watch, const aero_event *event)
 {
     static const char *const kinds[] = {"none",   "snapshot", "live",   "insert",
@@ -103,9 +113,9 @@ static Tcl_Obj *event_dict(struct aetcl_watch *watch, const aero_event *event)
     put(dict, "old", old);
     put(dict, "new", new);
     put(dict, "columns", columns);
-    put(dict, "position", Tcl_NewWideIntObj((Tcl_WideInt)event->position));
+    position_set(watch, event->position);
+    put(dict, "position", watch->position);
     put(dict, "number", Tcl_NewWideIntObj((Tcl_WideInt)event->number));
-    watch->position = (Tcl_WideInt)event->position;
     return dict;
 }
 
@@ -169,7 +179,7 @@ static int watch_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj
     if (watch->watch == NULL)
         return aetcl_fail(interp, AERO_STALE, Tcl_NewStringObj("the watch is closed", -1));
     if (verb == 1) {
-        Tcl_SetObjResult(interp, Tcl_NewWideIntObj(watch->position));
+        Tcl_SetObjResult(interp, watch->position);
         return TCL_OK;
     }
     if (aero_watch_resync(watch->watch) != AERO_OK)
@@ -183,7 +193,8 @@ static int watch_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj
 struct settings {
     Tcl_Obj *callback;
     int32_t start;
-    int64_t position;
+    int64_t number;   /* of a commit: an earlier way to say a position */
+    const char *text; /* NULL: the number counts */
 };
 
 static int start_of(Tcl_Interp *interp, Tcl_Obj *value, struct settings *settings)
@@ -192,10 +203,12 @@ static int start_of(Tcl_Interp *interp, Tcl_Obj *value, struct settings *setting
     settings->start = strcmp(text, "now") == 0        ? AERO_WATCH_NOW
                       : strcmp(text, "snapshot") == 0 ? AERO_WATCH_SNAPSHOT
                                                       : AERO_WATCH_POSITION;
-    return settings->start != AERO_WATCH_POSITION
+    settings->text = settings->start == AERO_WATCH_POSITION && strchr(text, '-') > text ? text
+                                                                                        : NULL;
+    return settings->start != AERO_WATCH_POSITION || settings->text != NULL
                ? TCL_OK
                : aetcl_natural_of(interp, value, "-start (now, snapshot or a position)", 0,
-                                  &settings->position);
+                                  &settings->number);
 }
 
 static int read_option(struct aetcl_watch *watch, Tcl_Obj *name, Tcl_Obj *value, aetcl_pool *pool,
@@ -245,8 +258,11 @@ static int read_options(struct aetcl_watch *watch, int count, Tcl_Obj *const arg
 static int watch_start(struct aetcl_watch *watch, const struct settings *settings)
 {
     aetcl_state *state = watch->table->state;
-    if (aero_watch_open(watch->query, settings->start, (uint64_t)settings->position,
-                        &watch->watch) != AERO_OK)
+    const aero_status status = settings->text != NULL
+                                   ? aero_watch_open_at(watch->query, settings->text, &watch->watch)
+                                   : aero_watch_open(watch->query, settings->start,
+                                                     (uint64_t)settings->number, &watch->watch);
+    if (status != AERO_OK)
         return aetcl_fail_session(state);
     if (aero_watch_descriptor(watch->watch, &watch->descriptor) != AERO_OK) {
         aero_watch_close(watch->watch);
@@ -254,7 +270,9 @@ static int watch_start(struct aetcl_watch *watch, const struct settings *setting
     }
     watch->callback = settings->callback;
     Tcl_IncrRefCount(watch->callback);
-    watch->position = settings->position;
+    watch->position = settings->text != NULL ? Tcl_NewStringObj(settings->text, -1)
+                                             : Tcl_NewWideIntObj((Tcl_WideInt)settings->number);
+    Tcl_IncrRefCount(watch->position);
     watch->next = state->watches;
     state->watches = watch;
     Tcl_Obj *name = Tcl_ObjPrintf("::%s::watch%lu", state->schema->package,

@@ -88,3 +88,16 @@ def snapshot(directory: Path) -> dict[str, bytes]:
     """Read every file but the lock's."""
     return {path.name: path.read_bytes() for path in sorted(directory.iterdir())
             if path.is_file() and path.name != "aerostore.lock"}
+
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C, bit by bit."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF

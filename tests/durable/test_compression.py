@@ -51,19 +51,6 @@ def blocks(data: bytes) -> list[tuple[int, int, int]]:
     return found
 
 
-def crc32c(data: bytes) -> int:
-    """CRC-32C, bit by bit."""
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
-
-
 def without_library(place: Path) -> dict[str, str]:
     """Give an environment in which the loader finds a libzstd that is none."""
     folder = place / "lib"
@@ -157,7 +144,7 @@ def test_damaged_blocks_are_refused_or_read_to_the_end(place, honest):
             struct.pack_into("<I", spoilt, at + 8, length - (len(data) - len(spoilt)))
         if honest:
             end = at + struct.unpack_from("<I", spoilt, at + 8)[0]
-            struct.pack_into("<I", spoilt, at + 4, crc32c(bytes(spoilt[at + 8:end])))
+            struct.pack_into("<I", spoilt, at + 4, stores.crc32c(bytes(spoilt[at + 8:end])))
         packed.write_bytes(spoilt)
         try:
             with aerostore.open(packed.parent, "shared", "256MiB", memory="private") as db:
@@ -178,7 +165,7 @@ def test_a_length_is_bounded_before_memory_is_taken(place, length):
     data = bytearray(packed.read_bytes())
     [at, size, _] = next(each for each in blocks(bytes(data)) if each[2] == PACKED)
     struct.pack_into("<I", data, at + HEAD + 4, length)
-    struct.pack_into("<I", data, at + 4, crc32c(bytes(data[at + 8:at + size])))
+    struct.pack_into("<I", data, at + 4, stores.crc32c(bytes(data[at + 8:at + size])))
     packed.write_bytes(data)
     with pytest.raises(aerostore.CorruptionError, match=f"what is packed is {length}, expected"):
         aerostore.open(packed.parent, "shared", "256MiB", memory="private")

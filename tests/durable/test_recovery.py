@@ -114,6 +114,25 @@ def test_missing_files_are_refused(place, profile):
         assert stores.snapshot(copy) == before
 
 
+def test_logs_of_the_format_before_are_read_and_later_ones_refused(place, profile):
+    """Goal: what an older engine wrote comes back; what a newer one may write is not guessed at.
+    Method: the first frame of a log with another number of format, and a checksum that fits."""
+    history = stores.make(place / "s", profile, before=9, after=0)
+    log = place / "s" / stores.FILES[profile][0]
+    data = bytearray(log.read_bytes())
+    length = int.from_bytes(data[8:12], "little")
+    for version, read in ((1, True), (3, False), (0, False)):
+        data[64:68] = version.to_bytes(4, "little")
+        data[4:8] = stores.crc32c(bytes(data[8:length])).to_bytes(4, "little")
+        log.write_bytes(data)
+        if not read:
+            with pytest.raises(aerostore.LayoutMismatch, match=f"has format {version}"):
+                history.open()
+            continue
+        with history.open() as db:
+            assert stores.contents(db) == history.states[-1]
+
+
 def test_files_of_other_stores_and_times_are_refused(place, profile):
     """Goal: an older checkpoint with a newer log, and another store's log, are told apart."""
     checkpoint = stores.FILES[profile][1]

@@ -10,7 +10,10 @@
 
 static struct {
     bool won;
+    const ae_slot *resting; /* where somebody came to rest */
 } run;
+
+static uint32_t cursor_slot; /* where a cursor was, before the run */
 
 static const char *const keys[] = {"x", "y"};
 
@@ -106,6 +109,51 @@ static void end_cancelled(void)
     world_check(keys, 2);
 }
 
+/* Write, rest, and come back to undo it: from then on the snapshot counts. */
+static void body_comes_back(uint32_t thread)
+{
+    aero_session *session = world.sessions[thread];
+    must(thread, aero_begin(session, AERO_ISOLATION_SNAPSHOT));
+    const ae_slot *at = ae_slot_at(&world.db->proc, session->txn.slot);
+    (void)goes_on(thread, flight_put(session, "y", 70));
+    run.resting = at;
+    ae_pause();
+    must(thread, aero_rollback(session));
+    explore_assert(!ae_slot_void(at));
+}
+
+static void body_cancel(uint32_t thread)
+{
+    (void)thread;
+    world_later(10000000000u);
+    ae_cancel_overdue(world.db);
+}
+
+static void body_reap(uint32_t thread)
+{
+    (void)ae_reap_all(world.db, world.sessions[thread]->member);
+}
+
+/* Claim the slot that a cursor has left. */
+static void body_claim_anew(uint32_t thread)
+{
+    ae_proc *proc = &world.db->proc;
+    uint32_t slot = 0;
+    if (ae_slot_claim_at(proc, world.sessions[thread]->member, cursor_slot, &slot) != AERO_OK)
+        return;
+    (void)ae_snapshot_publish(proc, &ae_slot_at(proc, slot)->snapshot);
+    ae_pause();
+    explore_assert(!ae_slot_void(ae_slot_at(proc, slot)));
+    ae_slot_release(proc, slot);
+}
+
+/* What was written at rest is undone under a snapshot that counts to the end. */
+static void end_not_void(void)
+{
+    end_cancelled();
+    explore_assert(run.resting == NULL || !ae_slot_void(run.resting));
+}
+
 static void search(const char *name, bool asymmetric, bool buffered, uint32_t interruptions,
                    uint32_t deaths)
 {
@@ -151,7 +199,64 @@ static void test_cancelling_and_dying(void **state)
     search("cancel: death", false, false, 0, 1);
 }
 
+/* Goal: who was told and came back is not made void any more, by one of two who cancel that was
+ * held up while the other came. */
+static void test_two_cancel_one_who_comes_back(void **state)
+{
+    (void)state;
+    flights_open();
+    must(0, flight_put(world.sessions[0], "y", 60));
+    ae_store64(&world.db->proc.shared->transaction_timeout_secs, 1);
+    flights_search(&(explore_model){.name = "cancel: two",
+                                    .threads = 3,
+                                    .body = {body_comes_back, body_cancel, body_cancel},
+                                    .end = end_cancelled,
+                                    .begin = begin,
+                                    .interruptions = 2});
+}
+
+/* Goal: the same for who died at rest, and is being reaped. */
+static void test_cancelling_who_is_reaped(void **state)
+{
+    (void)state;
+    flights_open();
+    must(0, flight_put(world.sessions[0], "y", 60));
+    ae_store64(&world.db->proc.shared->transaction_timeout_secs, 1);
+    flights_search(&(explore_model){.name = "cancel: reaped",
+                                    .threads = 3,
+                                    .body = {body_comes_back, body_cancel, body_reap},
+                                    .end = end_not_void,
+                                    .begin = begin,
+                                    .interruptions = 1,
+                                    .deaths = 1,
+                                    .spared = 6});
+}
+
+/* Goal: nobody is cancelled for the age of who had the slot before.  Method: a cursor that was at
+ * rest when it was closed. */
+static void test_a_new_owner_is_not_the_old_one(void **state)
+{
+    ae_reader reader;
+    (void)state;
+    flights_open();
+    must(0, flight_put(world.sessions[0], "y", 60));
+    must(0, ae_reader_open(world.sessions[0], true, &reader));
+    cursor_slot = reader.slot;
+    ae_reader_rest(&reader);
+    ae_reader_close(&reader);
+    ae_store64(&world.db->proc.shared->transaction_timeout_secs, 1);
+    flights_search(&(explore_model){.name = "cancel: a new owner",
+                                    .threads = 2,
+                                    .body = {body_claim_anew, body_cancel},
+                                    .end = end_cancelled,
+                                    .begin = begin,
+                                    .interruptions = 2});
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_two_cancel_one_who_comes_back),
+    cmocka_unit_test(test_cancelling_who_is_reaped),
+    cmocka_unit_test(test_a_new_owner_is_not_the_old_one),
     cmocka_unit_test(test_cancelled_or_seeing),
     cmocka_unit_test(test_cancelled_or_seeing_by_fences),
     cmocka_unit_test(test_cancelled_or_seeing_by_a_barrier),

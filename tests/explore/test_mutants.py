@@ -179,9 +179,9 @@ MUTANTS = (
            "test_cancel.c", "test_cancelled_or_seeing"),
     Mutant("who wakes has no fence", "proc/proc.h",
            "        atomic_thread_fence(memory_order_seq_cst);\n"
-           "    return ae_load64_acquire(&at->cancel)",
+           "    return AE_CANCEL_GENERATION(",
            "        atomic_signal_fence(memory_order_seq_cst);\n"
-           "    return ae_load64_acquire(&at->cancel)",
+           "    return AE_CANCEL_GENERATION(",
            "test_cancel.c", "test_cancelled_or_seeing_by_fences",
            seen_by=("txn/cancel.c", "table/read.c")),
     Mutant("who cancels has no barrier", "txn/cancel.c",
@@ -191,6 +191,53 @@ MUTANTS = (
            "    txn->awake = 0;\n    txn->doomed = true;",
            "    return AERO_OK;\n    txn->doomed = true;",
            "test_cancel.c", "test_cancelled_or_seeing"),
+    Mutant("who came back can be told again", "txn/cancel.c",
+           "    if (ae_cas64(&slot->cancel, AE_CANCEL(generation, AE_CANCEL_TOLD),\n"
+           "                 AE_CANCEL(generation, AE_CANCEL_OVER)))",
+           "    if (ae_cas64(&slot->cancel, AE_CANCEL(generation, AE_CANCEL_TOLD), 0))",
+           "test_cancel.c", "test_two_cancel_one_who_comes_back"),
+    Mutant("who is reaped may be made void", "txn/reaper.c",
+           "if (ae_cancel_over(at) ||", "if (ae_slot_void(at) ||",
+           "test_cancel.c", "test_cancelling_who_is_reaped"),
+    Mutant("a slot is new before it is awake", "proc/proc.c",
+           "    ae_store64(&at->began_ns, 0);\n    ae_store32(&at->resting, AE_REST_NONE);\n"
+           "    ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);",
+           "    ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);\n"
+           "    ae_store64(&at->began_ns, 0);\n    ae_store32(&at->resting, AE_REST_NONE);",
+           "test_cancel.c", "test_a_new_owner_is_not_the_old_one"),
+    # Indexes that come and go, and unique values.
+    Mutant("a value that is not committed is free", "table/entry.c",
+           "? RIVAL_NONE : RIVAL_MAY_HAVE;", "? RIVAL_NONE : RIVAL_NONE;",
+           "test_index.c", "test_two_insert_a_unique_value"),
+    Mutant("a unique value is looked for before it is entered", "table/entry.c",
+           "const aero_status status = of->same ? AERO_OK : tree_put(",
+           "aero_status status = AERO_OK;\n"
+           "    if (of->unique) {\n"
+           "        const claim first = {.session = write->session, .of = write->of,\n"
+           "                             .table = write->table, .shape = &of->shape,\n"
+           "                             .words = of->key.words, .row = image};\n"
+           "        status = unique_check(&first, &of->tree, of->key.anchor);\n"
+           "        if (status == AERO_OK)\n"
+           "            status = tree_put(write->session, &of->tree, &of->key);\n"
+           "        return status;\n"
+           "    }\n"
+           "    status = of->same ? AERO_OK : tree_put(",
+           "test_index.c", "test_two_insert_a_unique_value"),
+    Mutant("a dropped index is not waited for", "index/catalog.c",
+           "(state & STATE_REST) >= horizon", "horizon == 0",
+           "test_index.c", "test_dropping_beside_a_writer"),
+    Mutant("what was ended and not stamped is taken for good", "table/index_build.c",
+           "((begin | end) & AE_MARK) != 0 ? KEY_PENDING", "marked ? KEY_PENDING",
+           "test_index.c", "test_making_beside_a_delete"),
+    Mutant("a dropped index is counted late", "index/catalog.c",
+           "    (void)ae_add64(&catalog->shared->untidy, 1);\n"
+           "    AE_CRASH_POINT(\"index.untidy\");\n"
+           "    (void)ae_cas64(&at->places[number].state, state, "
+           "STATE(AE_INDEX_DROPPING, clock));\n",
+           "    (void)ae_cas64(&at->places[number].state, state, "
+           "STATE(AE_INDEX_DROPPING, clock));\n"
+           "    (void)ae_add64(&catalog->shared->untidy, 1);\n",
+           "test_index.c", "test_dropping_and_dying"),
     # Reclaiming.
     Mutant("the freer looks at the head too early", "txn/reclaim.c",
            "    const bool alone = begin == AE_STAMP_TAKEN || begin == (AE_WORD_CACHED | slot);\n"

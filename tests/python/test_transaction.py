@@ -1,5 +1,6 @@
 """Transactions: commit, rollback, nesting, conflicts and repetition."""
 
+import functools
 import threading
 import time
 
@@ -51,6 +52,25 @@ def test_commit_and_rollback(db, fs):
             put(fs, "B")
             raise way_out
         assert "B" not in fs
+
+
+def test_another_thread_cannot_leave_a_transaction(db, fs):
+    """Goal: leaving it elsewhere is refused, whatever the way, and its own thread still leaves it:
+    nothing stays open."""
+    for error in (None, KeyError("x")):
+        block = db.transaction()
+        with block:
+            put(fs, "A")
+            arguments = (None, None, None) if error is None else (KeyError, error, None)
+            if error is None:
+                with pytest.raises(aerostore.StaleHandle):
+                    elsewhere(functools.partial(block.__exit__, *arguments))
+            else:
+                elsewhere(functools.partial(block.__exit__, *arguments))
+            put(fs, "B")
+        assert elsewhere(lambda: "A" in fs and "B" in fs)
+        assert db.stats()["slots_in_use"] == 0
+        fs.clear()
 
 
 def test_nested_blocks_are_savepoints(db, fs):

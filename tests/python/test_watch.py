@@ -16,11 +16,15 @@ from pathlib import Path
 import pytest
 
 import aerostore
-from aerostore import Event, LimitExceeded, RowNotFound, StaleHandle, UsageError
+from aerostore import Event, LayoutMismatch, LimitExceeded, RowNotFound, StaleHandle, UsageError
 
 
 def flight(key: str, altitude: int | None = None) -> dict[str, object]:
     return {"flight_id": key, "lat": 1.0, "lon": 2.0, "altitude": altitude, "updated_at": 3}
+
+
+def number_of(event: Event) -> int:
+    return int(event.position.rpartition("-")[2])
 
 
 def told(events) -> list[tuple[object, ...]]:
@@ -56,8 +60,8 @@ def test_a_transaction_is_told_whole_or_not_at_all(db, fs):
             assert watch.poll() is None
         first, second = list(watch)
     assert told([first, second]) == [("insert", "a", None, 5), ("insert", "b", None, 2)]
-    assert first.number == second.number == second.position
-    assert first.position == first.number - 1
+    assert first.number == second.number == number_of(second)
+    assert number_of(first) == first.number - 1
 
 
 def test_a_filter_is_about_before_or_after(fs):
@@ -403,8 +407,8 @@ def test_a_transaction_larger_than_anything_is_told(db, fs):
         events = list(watch)
     assert [event.new.altitude for event in events] == list(range(30_000))
     assert len({event.number for event in events}) == 1
-    assert {event.position for event in events[:-1]} == {events[0].number - 1}
-    assert events[-1].position == events[0].number
+    assert {number_of(event) for event in events[:-1]} == {events[0].number - 1}
+    assert number_of(events[-1]) == events[0].number
 
 
 def test_a_watch_begins_beside_checkpoints(db, fs):
@@ -439,6 +443,36 @@ def _alone(directory: str, shm_path: str, pipe) -> None:
             events = [next(iter(watch)) for _ in range(3)]
             pipe.send([event.position for event in events])
             pipe.recv()  # until it is killed
+
+
+def test_a_position_of_another_store_is_refused(tmp_path, aerostore_library):
+    """Goal: a position counts in its own store only, whatever numbers others have come to; texts
+    that are none are refused; the order of texts is that of positions."""
+    positions = []
+    for name in ("one", "other"):
+        with aerostore.open(tmp_path / name, memory="private", synchronous_commit=False) as db:
+            fs = db.table("FlightState")
+            with fs.watch(timeout=0) as watch:
+                for altitude in range(12):
+                    fs.upsert(flight("a", altitude))
+                events = list(watch)
+            positions.append(events[3].position)
+            assert [each.position for each in events] == sorted(each.position for each in events)
+            if name == "one":
+                with fs.watch(start=positions[0], timeout=0) as watch:
+                    assert told(watch)[0] == ("update", "a", 3, 4)
+    with aerostore.open(tmp_path / "other", memory="private") as db:
+        fs = db.table("FlightState")
+        with fs.watch(start=positions[1], timeout=0) as watch:  # read from the log
+            assert told(watch)[0] == ("update", "a", 3, 4)
+        with pytest.raises(LayoutMismatch, match="of another store"):
+            fs.watch(start=positions[0], timeout=0)
+        good = positions[1]
+        for bad in ("", "later", good[:-1], good + "0", " " + good[1:], good.upper() + "X",
+                    good.replace("-", "+"), good[:17] + "9" * 20, good[:17] + "\x00" * 20,
+                    "é" * 37):
+            with pytest.raises(UsageError, match="no position"):
+                fs.watch(start=bad, timeout=0)
 
 
 @pytest.mark.parametrize("memory", ["kept", "lost"])

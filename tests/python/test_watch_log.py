@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -24,6 +25,10 @@ def flight(ident, altitude=None):
 def opened(store, profile="shared", size="8MiB", sync=False):
     with aerostore.open(store.data_dir, profile, size, sync, shm_path=store.shm_path) as db:
         yield db
+
+
+def number_of(event):
+    return int(event.position.rpartition("-")[2])
 
 
 def told(events):
@@ -88,7 +93,7 @@ def test_history_is_what_was_seen(store, aerostore_library, profile):
         # In the middle of it, in the middle of a transaction even, and with a filter.
         for place in (seen[17], seen[len(seen) // 2], seen[-1]):
             with fs.watch(start=place[-1], timeout=0) as watch:
-                rest = [each for each in seen if each[-2] > place[-1]]
+                rest = [each for each in seen if each[-2] > int(place[-1].rpartition("-")[2])]
                 assert told(watch)[:-1] == rest
         with fs.watch(["<", "altitude", 100], start=start, timeout=0) as watch:
             wanted = [each for each in seen if any(
@@ -117,8 +122,8 @@ def test_more_than_the_queue_and_more_than_a_ring(store, aerostore_library):
         "insert"] + ["update"] * 2999
     many = events[3000:8000]
     assert {each.number for each in many} == {many[0].number}
-    assert {each.position for each in many[:-1]} == {many[0].number - 1}
-    assert many[-1].position == many[0].number
+    assert {number_of(each) for each in many[:-1]} == {many[0].number - 1}
+    assert number_of(many[-1]) == many[0].number
     updates = [*events[1:3000], *events[-2999:]]
     assert all(each.new.altitude == each.old.altitude + 1 for each in updates)
 
@@ -225,8 +230,8 @@ def test_a_reader_of_the_log_may_die(store, aerostore_library, python_environmen
             [sys.executable, "-c", _WATCH_AND_DIE, str(store.data_dir), str(store.shm_path)],
             env=python_environment(), capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
-        lines = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
-        assert [altitude for altitude, _ in lines] == list(range(51))
+        lines = [line.split() for line in done.stdout.splitlines()]
+        assert [int(altitude) for altitude, _ in lines] == list(range(51))
         with fs.watch(start=lines[-1][1], timeout=0) as watch:
             assert [each.new.altitude for each in watch] == list(range(51, 100))
     forget(store)
@@ -254,3 +259,32 @@ def test_handles_end_well(store, aerostore_library):
         left.poll()
     with pytest.raises(aerostore.StaleHandle):
         left.poll()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("rows", (1, 3))
+def test_the_log_tells_what_expired(profile, rows, store, aerostore_library):
+    """Goal: an expired row is told as "expire" from the log too, alone and with others, and a
+    deleted one as "delete"; both are gone after a recovery."""
+    with opened(store, profile) as db:
+        fs = db.table("FlightState")
+        for number in range(rows):
+            fs.upsert(flight(f"old{number}", number))
+        fs.upsert(flight("deleted"))
+        position = db.stats().commit_clock
+        fs.delete("deleted")
+        fs.set_ttl(0.001)
+        deadline = time.monotonic() + 20
+        while len(fs) > 0 and time.monotonic() < deadline:
+            fs.sweep()
+        fs.set_ttl(None)
+        fs.upsert(flight("old0", 7))
+    forget(store)
+    with opened(store, profile) as db:
+        fs = db.table("FlightState")
+        with fs.watch(start=position, timeout=0) as watch:
+            events = [(each.kind, each.key) for each in watch]
+        assert events[0] == ("delete", "deleted")
+        assert sorted(events[1:-1]) == [("expire", f"old{number}") for number in range(rows)]
+        assert events[-1] == ("insert", "old0")
+        assert [row.flight_id for row in fs] == ["old0"]

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from support import coverage
 from support.paths import BUILD, ENGINE, GENERATED, ROOT
 
-CACHE = BUILD / "tests"
+CACHE = coverage.CACHE if coverage.FOLDER else BUILD / "tests"
 WARNINGS = (
     "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Wvla", "-Wformat=2",
     "-fno-strict-aliasing",
@@ -61,6 +62,11 @@ LINKS: dict[str, tuple[str, ...]] = {
     "faults": ("gcc",),
     "fuzz": ("clang", "-fsanitize=fuzzer,address", UNDEFINED),
 }
+if coverage.FOLDER:  # the variants without a sanitizer, with counters
+    COUNTED = ("plain", "crash", "faults")
+    VARIANTS = {name: ("clang", *VARIANTS[name][1:], "-Wno-error", "-w", *coverage.FLAGS)
+                for name in COUNTED}
+    LINKS = dict.fromkeys(COUNTED, ("clang", "-fprofile-instr-generate"))
 
 # Tests may convert numbers, cut texts and reuse names freely, and name engine folders as `base/*`,
 # which looks like the start of a comment.

@@ -3,8 +3,9 @@
 import functools
 from pathlib import Path
 
+from support import coverage
 from support.cbuild import CACHE, locked
-from support.paths import GENERATED
+from support.paths import BUILD, GENERATED
 
 
 @functools.cache
@@ -13,6 +14,10 @@ def library(package: str, variant: str = "release") -> Path:
     from aerostore_codegen import build  # C tests run without what the compiler imports
 
     with locked(CACHE / f"library-{package}-{variant}"):
+        if coverage.FOLDER and variant == "release":
+            # ... where everybody looks; the next `invoke build` puts the usual one back.
+            variant = "coverage"
+            build.build_package(GENERATED / package, BUILD / package, variant=variant)
         # Release builds are the checkout's own; others lie where no package path looks.
         out = None if variant == "release" else CACHE / "lib" / variant / package
         return Path(build.build_package(GENERATED / package, out, variant=variant))

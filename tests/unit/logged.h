@@ -110,7 +110,7 @@ typedef struct log_model {
     uint64_t commits;
     uint64_t number; /* of the last */
     uint64_t frames;
-    uint64_t operations[3];
+    uint64_t operations[4];
     uint64_t end;
     enum ae_frame_fault fault;
     enum ae_stack stack;
@@ -166,7 +166,7 @@ static inline aero_status model_apply(void *context, const uint8_t *data, size_t
                 return status;
         }
         table->columns[FLIGHT_ALTITUDE].get(row, NULL, &altitude);
-        *place = op.kind == AE_OP_DELETE ? FLIGHT_NONE : altitude.u.integer;
+        *place = op.kind >= AE_OP_DELETE ? FLIGHT_NONE : altitude.u.integer;
     }
 }
 

@@ -62,8 +62,13 @@ static void random_search(aero_session *session, uint32_t table, search *out, ui
     }
     out->sort_count = random_word(random) % (SORTS_MAX + 1);
     const bool alike = random_word(random) % 2 == 0;
+    const ae_index_info *along = NULL; /* an index that has the sort's columns, or most of them */
+    if (session->index_count > 0 && random_word(random) % 2 == 0)
+        along = &session->indexes[random_word(random) % session->index_count].info;
     for (size_t i = 0; i < out->sort_count; i++) {
-        out->sorts[i] = (uint32_t)(random_word(random) % about->column_count);
+        out->sorts[i] = along != NULL && i < along->column_count
+                            ? along->columns[i]
+                            : (uint32_t)(random_word(random) % about->column_count);
         out->descending[i] = i > 0 && alike ? out->descending[0] : random_word(random) % 2;
         for (size_t j = 0; j < i; j++) {
             if (out->sorts[j] == out->sorts[i])
@@ -182,8 +187,8 @@ static void check_rows(aero_session *session, const search *by, const size_t *ro
 }
 
 static const char *const market_indexes[2][6] = {
-    {"isin", "title", "sector currency", "logo", "grade tick title", "open_for_trade"},
-    {"price", "venue placed_at", "note", "gateway6", "amount", "symbol price"},
+    {"isin", "title grade", "sector currency", "logo", "grade tick title", "open_for_trade"},
+    {"price", "venue placed_at", "note venue", "gateway6 lot", "amount", "symbol price"},
 };
 
 /* Goal: every way gives the same rows, in the right order, also when estimates are far off and when

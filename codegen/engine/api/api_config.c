@@ -68,6 +68,7 @@ static aero_status config_find(aero_session *session, const char *name, const st
 
 static ae_a64 *config_word(const aero_session *session, const struct key *key)
 {
+    AE_ALWAYS(key->home != HOME_SYNCHRONOUS && key->offset % sizeof(ae_a64) == 0);
     aero_db *db = session->db;
     char *base = key->home == HOME_SETTINGS    ? (char *)db->settings
                  : key->home == HOME_PROCESSES ? (char *)db->proc.shared
@@ -77,6 +78,7 @@ static ae_a64 *config_word(const aero_session *session, const struct key *key)
 
 static bool config_boolean(const char *text, uint64_t *value)
 {
+    AE_ASSERT(text != NULL);
     static const char *const yes[] = {"on", "true", "yes", "1"};
     static const char *const no[] = {"off", "false", "no", "0"};
     for (size_t index = 0; index < sizeof yes / sizeof yes[0]; index++) {
@@ -89,6 +91,7 @@ static bool config_boolean(const char *text, uint64_t *value)
 
 static bool config_natural(const char *text, uint64_t most, uint64_t *value)
 {
+    AE_ASSERT(text != NULL);
     const char *at = text;
     *value = 0;
     for (; *at >= '0' && *at <= '9' && *value <= most; at++)
@@ -131,6 +134,7 @@ aero_status aero_config_set(aero_session *session, const char *key, const char *
     if (!config_can(of, number))
         return ae_fail(&session->error, AERO_USAGE, "%s needs %s, which is not on this machine",
                        key, AE_OS_PACK_LIBRARY);
+    AE_ALWAYS(number <= of->most);
     if (of->home != HOME_SYNCHRONOUS)
         ae_store64(config_word(session, of), number);
     else

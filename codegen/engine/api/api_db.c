@@ -89,6 +89,7 @@ aero_status aero_session_open(aero_db *db, aero_session **session, aero_error *e
     if (db == NULL || session == NULL)
         return ae_fail(error, AERO_USAGE, "no database, or no place for the session");
     const aero_status status = ae_session_new(db, session, error);
+    AE_ASSERT((status == AERO_OK) == (*session != NULL));
     /* Rows may be due that were recovered, or that nobody has looked after. */
     if (status == AERO_OK && db->keep != NULL && ae_ttl_active(db))
         db->keep(*session);
@@ -143,6 +144,7 @@ aero_status aero_commit(aero_session *session)
             return ae_txn_cancelled(session);
         return ae_conflict(session, AERO_CONFLICT_WRITE, NULL);
     }
+    AE_ASSERT(session->txn.open);
     return ae_txn_commit(session);
 }
 

@@ -39,6 +39,7 @@ aero_status aero_index_list(aero_session *session, uint32_t table, uint32_t max,
     if (status != AERO_OK)
         return status;
     *count = ae_index_list(session, table, found, AE_INDEXES_MAX);
+    AE_ASSERT(*count <= AE_INDEXES_MAX);
     for (uint32_t index = 0; index < *count && index < max; index++) {
         aero_index_info *info = &infos[index];
         memset(info, 0, sizeof *info);
@@ -54,6 +55,7 @@ aero_status aero_index_list(aero_session *session, uint32_t table, uint32_t max,
 static aero_status index_find(aero_session *session, uint32_t table, uint32_t count,
                               const uint32_t *columns, ae_index_info *info)
 {
+    AE_ASSERT(table < session->db->schema->table_count);
     ae_index_info infos[AE_INDEXES_MAX];
     uint32_t own[AERO_INDEX_COLUMNS];
     const aero_table *of = &session->db->schema->tables[table];

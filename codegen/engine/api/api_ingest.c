@@ -118,6 +118,7 @@ static aero_status convert(aero_session *session, uint32_t table, uint32_t colum
         memcpy(scratch, value->u.data, length);
     if (has_data)
         in.u.data = scratch;
+    AE_ASSERT(room >= length && room <= SIZE_MAX - spare);
     *rest = scratch + room;
     return ae_convert(described, column, &in, scratch + length, raw, error);
 }

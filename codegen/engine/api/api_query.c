@@ -141,6 +141,7 @@ aero_status aero_cursor_open(aero_query *query, aero_cursor **cursor)
     if (cursor == NULL)
         return missing(ae_query_session(query), "the place for the cursor");
     const aero_status opened = ae_cursor_open(query, cursor);
+    AE_ASSERT((opened == AERO_OK) == (*cursor != NULL));
     if (opened == AERO_OK)
         ae_cursor_rest(*cursor);
     return opened;

@@ -50,6 +50,7 @@ static aero_status key_image(aero_session *session, const aero_table *of, const 
     session->key_text = scratch;
     session->key_text_capacity = size > session->key_text_capacity ? size
                                                                    : session->key_text_capacity;
+    AE_ASSERT(size <= session->key_text_capacity && scratch == session->key_text);
     const aero_status status = ae_convert(of, of->key_column, key, scratch, &raw, &session->error);
     if (status == AERO_OK && raw.type == AERO_TYPE_NULL)
         return ae_fail(&session->error, AERO_NULL_VALUE, "the key of %s cannot be null", of->name);
@@ -114,6 +115,7 @@ aero_status aero_get(aero_session *session, uint32_t table, const aero_value *ke
         return status;
     *found = ae_table_find(&reader, table, session->key_row, &view);
     if (*found) {
+        AE_ASSERT(view.row != NULL);
         bool keep = false;
         for (uint32_t index = 0; index < count; index++) {
             const aero_column *column = &of->columns[columns[index]];
@@ -215,6 +217,7 @@ static aero_status values_convert(aero_session *session, const aero_table *of, u
             return status;
         text += AE_TEXT_MAX + (has_bytes(&values[index]) ? values[index].length : 0);
     }
+    AE_ASSERT((size_t)(text - (char *)raw) == size);
     *out = (row_values){
         .session = session, .of = of, .count = count, .columns = columns, .raw = raw};
     return AERO_OK;
@@ -246,6 +249,7 @@ static aero_status values_complete(const row_values *values)
 
 static aero_status values_apply(void *context, void *row, bool is_new)
 {
+    AE_ASSERT(row != NULL);
     const row_values *values = context;
     aero_session *session = values->session;
     const aero_table *of = values->of;
@@ -305,6 +309,7 @@ static aero_status row_write(aero_session *session, uint32_t table, uint32_t cou
         ae_error_place(&session->error, of->name, of->columns[of->key_column].name);
         return AERO_NULL_VALUE;
     }
+    AE_ASSERT(converted.count == count);
     converted.must_be_new = must_be_new;
     converted.replace = replace;
     of->columns[of->key_column].set(session->key_row, key);
@@ -385,6 +390,7 @@ static aero_status incr_overflow(const incr_body *body)
 /* Add two raw values of the column; integers exactly. */
 static aero_status incr_sum(const incr_body *body, const aero_value *old, aero_value *sum)
 {
+    AE_ASSERT(old->type != AERO_TYPE_NULL && body->delta->type != AERO_TYPE_NULL);
     const aero_value *delta = body->delta;
     if (old->type == AERO_TYPE_DOUBLE || delta->type == AERO_TYPE_DOUBLE) {
         sum->type = AERO_TYPE_DOUBLE;
@@ -410,6 +416,7 @@ static aero_status incr_sum(const incr_body *body, const aero_value *old, aero_v
 
 static aero_status incr_apply(void *context, void *row, bool is_new)
 {
+    AE_ASSERT(!is_new);
     incr_body *body = context;
     const aero_column *column = &body->of->columns[body->column];
     char scratch[AE_TEXT_MAX];

@@ -1,6 +1,7 @@
 /* api_watch.c — the exported functions on watches: a query's conditions, a cursor for the snapshot,
  * and the feed of changes after it, as one stream of events.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,7 @@ static void let_go(aero_watch *watch)
         ae_notify_free(watch->notify);
     else if (watch->notify != NULL)
         ae_notify_forget(watch->notify);
+    AE_ALWAYS(watch->feed != NULL && watch->matcher != NULL);
     ae_watch_close(watch->feed);
     ae_matcher_free(watch->matcher);
     ae_session_disown(&watch->child);
@@ -101,6 +103,7 @@ static aero_status snapshot_open(aero_query *query, ae_watch *feed, aero_cursor 
  * feed, which is opened first, goes on. */
 static aero_status past_open(aero_watch *watch, aero_session *session, uint64_t position)
 {
+    AE_ALWAYS(watch->history == NULL && watch->past == NULL);
     const uint32_t table = ae_query_table(watch->query);
     const aero_error not_kept = session->error;
     aero_status status = ae_watch_open(session, table, ae_matcher_match, watch->matcher,
@@ -156,6 +159,7 @@ static aero_status feed_open(aero_watch *watch, aero_session *session, int32_t s
 static aero_status watch_open(aero_session *session, aero_query *query, int32_t start,
                               uint64_t position, aero_watch *watch)
 {
+    AE_ALWAYS(watch->session == NULL && watch->feed == NULL);
     watch->query = query;
     watch->of = ae_session_table(session, ae_query_table(query));
     for (uint32_t column = 0; column < watch->of->column_count; column++)
@@ -204,6 +208,72 @@ aero_status aero_watch_open(aero_query *query, int32_t start, uint64_t position,
     return AERO_OK;
 }
 
+/* ---- positions as texts --------------------------------------------------------------------- */
+
+#define STORE_DIGITS 16u
+#define NUMBER_DIGITS 20u
+_Static_assert(AERO_POSITION_SIZE == STORE_DIGITS + 1 + NUMBER_DIGITS + 1, "a digit each");
+
+static uint64_t store_of(const aero_session *session)
+{
+    uint64_t store = 0;
+    for (uint32_t index = 0; index < sizeof store; index++)
+        store = store << 8 | session->db->segment.header->store_id[index];
+    return store;
+}
+
+aero_status aero_watch_position_text(aero_watch *watch, uint64_t position, char *text, size_t size)
+{
+    const aero_status status = enter(watch);
+    if (status != AERO_OK)
+        return status;
+    if (text == NULL || size < AERO_POSITION_SIZE)
+        return ae_fail(&watch->session->error, AERO_USAGE, "a position's text takes %d bytes",
+                       AERO_POSITION_SIZE);
+    (void)snprintf(text, size, "%016llx-%020llu", (unsigned long long)store_of(watch->session),
+                   (unsigned long long)position);
+    return AERO_OK;
+}
+
+/* Digits of one base, all `count` of them.  False: another character, or too large a number. */
+static bool digits_read(const char *text, uint32_t count, uint32_t base, uint64_t *number)
+{
+    static const char digits[] = "0123456789abcdef";
+    *number = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        const char *digit = text[index] != '\0' ? memchr(digits, text[index], base) : NULL;
+        if (digit == NULL || __builtin_mul_overflow(*number, (uint64_t)base, number) ||
+            __builtin_add_overflow(*number, (uint64_t)(digit - digits), number))
+            return false;
+    }
+    return true;
+}
+
+aero_status aero_watch_open_at(aero_query *query, const char *position, aero_watch **watch)
+{
+    if (watch != NULL)
+        *watch = NULL;
+    aero_session *session = query == NULL ? NULL : ae_query_session(query);
+    if (session == NULL)
+        return query == NULL ? AERO_USAGE : AERO_STALE;
+    const aero_status status = ae_session_enter(session);
+    if (status != AERO_OK)
+        return status;
+    uint64_t store = 0;
+    uint64_t number = 0;
+    if (position == NULL || strnlen(position, AERO_POSITION_SIZE) != AERO_POSITION_SIZE - 1 ||
+        !digits_read(position, STORE_DIGITS, 16, &store) || position[STORE_DIGITS] != '-' ||
+        !digits_read(position + STORE_DIGITS + 1, NUMBER_DIGITS, 10, &number))
+        return ae_fail(&session->error, AERO_USAGE, "%s%.60s%s is no position of a watch",
+                       position == NULL ? "" : "\"", position == NULL ? "nothing" : position,
+                       position == NULL ? "" : "\"");
+    if (store != store_of(session))
+        return ae_fail(&session->error, AERO_MISMATCH,
+                       "position %s is of another store: this one's begin with %016llx", position,
+                       (unsigned long long)store_of(session));
+    return aero_watch_open(query, AERO_WATCH_POSITION, number, watch);
+}
+
 void aero_watch_close(aero_watch *watch)
 {
     if (watch == NULL)
@@ -215,6 +285,7 @@ void aero_watch_close(aero_watch *watch)
 /* The next row of the snapshot; at its end, LIVE. */
 static aero_status snapshot_next(aero_watch *watch, aero_event *event)
 {
+    AE_ASSERT(watch->cursor != NULL);
     aero_status status = ae_cursor_check(watch->cursor);
     const aero_row *row = status == AERO_OK ? ae_cursor_next(watch->cursor) : NULL;
     if (status != AERO_OK)
@@ -233,6 +304,7 @@ static aero_status snapshot_next(aero_watch *watch, aero_event *event)
  * not, the goal is moved, and more is read from the log. */
 static aero_status past_end(aero_watch *watch, bool *over)
 {
+    AE_ASSERT(watch->history != NULL);
     const ae_proc_shared *shared = watch->session->db->proc.shared;
     const uint64_t lag = ae_load64_acquire(&shared->clock) - watch->goal;
     *over = ae_watch_holds(watch->feed) && lag <= shared->queue_size / 4;
@@ -247,6 +319,7 @@ static aero_status past_end(aero_watch *watch, bool *over)
 /* The next event of the log.  Kind NONE: the feed goes on. */
 static aero_status past_next(aero_watch *watch, ae_watch_event *next)
 {
+    AE_ASSERT(watch->past != NULL && watch->history != NULL);
     for (;;) {
         aero_status status = ae_watch_next(watch->past, next);
         if (status != AERO_OK) {

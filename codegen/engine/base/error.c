@@ -51,6 +51,7 @@ void ae_error_clear(aero_error *error)
 static void error_fill(aero_error *error, int32_t code, const char *format, va_list arguments)
 {
     const aero_error_info *info = aero_error_lookup(code);
+    AE_ASSERT(info != NULL && format != NULL);
     ae_error_clear(error);
     error->code = code;
     error->retryable = info != NULL ? info->retryable : 0;
@@ -59,6 +60,7 @@ static void error_fill(aero_error *error, int32_t code, const char *format, va_l
 
 aero_status ae_fail(aero_error *error, int32_t code, const char *format, ...)
 {
+    AE_ASSERT(code != AERO_OK);
     if (error != NULL) {
         va_list arguments;
         va_start(arguments, format);
@@ -70,6 +72,7 @@ aero_status ae_fail(aero_error *error, int32_t code, const char *format, ...)
 
 aero_status ae_fail_errno(aero_error *error, int32_t code, int number, const char *format, ...)
 {
+    AE_ASSERT(code != AERO_OK && number != 0);
     if (error != NULL) {
         va_list arguments;
         va_start(arguments, format);
@@ -86,6 +89,7 @@ aero_status ae_fail_errno(aero_error *error, int32_t code, int number, const cha
 
 static void place_copy(char *to, size_t size, const char *from)
 {
+    AE_ASSERT(size > 0 && from != NULL);
     const size_t length = strlen(from) < size ? strlen(from) : size - 1;
     memcpy(to, from, length);
     to[length] = '\0';

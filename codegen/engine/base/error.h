@@ -23,11 +23,24 @@ aero_status ae_fail_errno(aero_error *error, int32_t code, int number, const cha
 void ae_error_place(aero_error *error, const char *table, const char *field);
 void ae_error_clear(aero_error *error);
 
-/* Assertions.  AE_ALWAYS holds in every build: a broken invariant ends the process at once rather
- * than spread; AE_ASSERT is for debug and test builds (AE_DEBUG). */
-_Noreturn void ae_assert_failed(const char *condition, const char *file, int line);
+/* Assertions: what must be true unless the engine itself is wrong.  Two kinds.  AE_ALWAYS holds in
+ * every build, and is used where it costs a branch on values at hand; AE_ASSERT is for debug and
+ * test builds (AE_DEBUG), where it may cost more or stands in the innermost loops.  A broken one
+ * ends the process at once with its text, file and line, rather than let it spread into memory that
+ * others share; the process counts as killed, which the others survive.
+ *
+ * What comes from outside is no matter for assertions: arguments of the C interface, bytes of files
+ * and words of a segment that may be damaged are errors with a code.  A condition has no side
+ * effects, for builds that count branches (AE_COVERAGE) leave it out: an outcome that ends the
+ * process is none that a test has to take. */
+_Noreturn void ae_assert_failed(const char *condition, const char *file, int line)
+    __attribute__((cold));
+#ifdef AE_COVERAGE
+#define AE_ALWAYS(condition) ((void)0)
+#else
 #define AE_ALWAYS(condition) \
     (__builtin_expect(!(condition), 0) ? ae_assert_failed(#condition, __FILE__, __LINE__) : (void)0)
+#endif
 #ifdef AE_DEBUG
 #define AE_ASSERT(condition) AE_ALWAYS(condition)
 #else

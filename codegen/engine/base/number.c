@@ -14,6 +14,7 @@
 #include "base/number.h"
 
 #include "base/number_inline.h"
+#include "base/error.h"
 #include "base/number_private.h"
 
 /* More digits than this overflow a 64-bit significand. */
@@ -32,6 +33,7 @@ static inline bool is_digit(char c)
 /* Digits to a number; the sign is gone already. */
 static inline enum ae_number_result read_natural(const char *text, const char *end, uint64_t *value)
 {
+    AE_ASSERT(text <= end);
     uint32_t places;
     bool point;
     if (ae_number_plain(text, (size_t)(end - text), value, &places, &point))
@@ -116,6 +118,7 @@ static void scan_many_digits(ae_decimal *decimal, const char *point)
         leading = leading * 10 + (uint64_t)(*text - '0');
         count++;
     }
+    AE_ASSERT(count <= SIGNIFICANT_MAX && text <= decimal->end);
     decimal->leading = leading;
     /* Digits taken behind the point (zeros in front included), or left in front of it. */
     decimal->exponent = text > point ? point + 1 - text : point - text;
@@ -141,6 +144,7 @@ static inline bool scan_decimal(const char *text, const char *end, ae_decimal *d
     if (digits == 0)
         return false;
     decimal->end = at;
+    AE_ASSERT(at > text && at <= end);
     decimal->leading = sum;
     int64_t power = 0;
     if (at < end) {
@@ -171,6 +175,7 @@ static inline bool scan_decimal(const char *text, const char *end, ae_decimal *d
 /* Is the text nan, inf or infinity? */
 static bool is_not_finite(const char *text, const char *end)
 {
+    AE_ASSERT(text <= end);
     static const char *const words[] = {"nan", "inf", "infinity"};
     const size_t length = (size_t)(end - text);
     for (size_t word = 0; word < sizeof words / sizeof *words; word++) {
@@ -204,6 +209,7 @@ static __attribute__((noinline)) enum ae_number_result read_other(const char *te
 static inline __attribute__((always_inline)) enum ae_number_result read_real(
     const char *text, size_t length, const ae_real_format *format, uint64_t *bits)
 {
+    AE_ASSERT(text != NULL || length == 0);
     const char *const end = text + length;
     const bool negative = length > 0 && *text == '-';
     text += negative | (length > 0 && *text == '+'); /* no branch: signs are hard to predict */

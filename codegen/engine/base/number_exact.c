@@ -27,6 +27,7 @@ typedef struct ae_big {
 /* big = big * factor + add */
 static void big_multiply_add(ae_big *big, uint64_t factor, uint64_t add)
 {
+    AE_ASSERT(big->count <= AE_BIG_WORDS);
     uint64_t carry = add;
     for (uint32_t i = 0; i < big->count; i++) {
         const unsigned __int128 product = (unsigned __int128)big->words[i] * factor + carry;
@@ -65,6 +66,7 @@ static void big_shift_left(ae_big *big, int32_t bits)
 
 static int32_t big_compare(const ae_big *left, const ae_big *right)
 {
+    AE_ASSERT(left->count <= AE_BIG_WORDS && right->count <= AE_BIG_WORDS);
     if (left->count != right->count)
         return left->count < right->count ? -1 : 1;
     for (uint32_t i = left->count; i-- > 0;) {
@@ -90,6 +92,7 @@ static int64_t take_digits(const ae_decimal *decimal, ae_big *big)
     for (; text < decimal->end && !more; text++)
         more = *text != '.' && *text != '0';
     /* decimal->exponent belongs to the first 19 digits. */
+    AE_ASSERT(taken <= DIGITS_MAX && text <= decimal->end);
     int64_t exponent = decimal->exponent + 19 - taken;
     if (more) {
         big_multiply_add(big, 10, 1); /* keeps I1 */
@@ -109,6 +112,7 @@ static int32_t compare_with_middle(const ae_big *digits, int32_t exponent, uint6
     else
         power = 1;
     /* The middle is (2 * fraction + 1) * 2^(binary). */
+    AE_ASSERT(power >= 1 && power < format->exponent_max);
     const int32_t binary = power - format->exponent_bias - format->fraction_bits - 1;
     ae_big left = *digits;
     ae_big right = {.words = {2 * fraction + 1}, .count = 1};
@@ -138,6 +142,7 @@ static bool decide_early(const ae_decimal *decimal, const ae_real_format *format
 
 uint64_t aei_number_exact(const ae_decimal *decimal, const ae_real_format *format, uint64_t guess)
 {
+    AE_ASSERT(decimal->digits < decimal->end);
     uint64_t bits = guess;
     if (decide_early(decimal, format, &bits))
         return bits;

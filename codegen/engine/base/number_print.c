@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "base/error.h"
 #include "base/number_private.h"
 
 static const char digit_pairs[200] =
@@ -47,6 +48,7 @@ static inline uint32_t count_digits(uint64_t value)
 /* Write exactly `count` digits of value. */
 static inline void write_digits(uint64_t value, uint32_t count, char *out)
 {
+    AE_ASSERT(count <= 20);
     while (count >= 2) {
         const uint64_t rest = value / 100;
         count -= 2;
@@ -83,6 +85,7 @@ static inline int32_t log10_of_pow2(int32_t power, bool closer)
 /* The power rounded up, as the method wants it. */
 static inline ae_pow10 pow10_up(int32_t power)
 {
+    AE_ASSERT(power >= AE_POW10_MIN && power <= AE_POW10_MAX);
     ae_pow10 result = ae_pow10_table[power - AE_POW10_MIN];
     if (power < 0 || power > 55) {
         result.low++;
@@ -103,6 +106,7 @@ static inline uint64_t round_to_odd(ae_pow10 power, uint64_t value)
  * number is only half as far away as the next larger. */
 static int32_t shortest(uint64_t significand, int32_t binary, bool closer, uint64_t *digits)
 {
+    AE_ASSERT(significand != 0);
     const uint64_t odd = significand & 1; /* an even significand owns the ends of its interval */
     const int32_t power = log10_of_pow2(binary, closer);
     const int32_t shift = binary + aei_log2_of_pow10(-power) + 1;
@@ -110,6 +114,7 @@ static int32_t shortest(uint64_t significand, int32_t binary, bool closer, uint6
     const uint64_t low = round_to_odd(scale, (4 * significand - 2 + closer) << shift) + odd;
     const uint64_t middle = round_to_odd(scale, (4 * significand) << shift);
     const uint64_t high = round_to_odd(scale, (4 * significand + 2) << shift) - odd;
+    AE_ASSERT(low <= middle + odd && middle <= high + odd);
     const uint64_t whole = middle / 4;
     if (whole >= 10) { /* one digit less, if just one such number is inside */
         const uint64_t tens = whole / 10;
@@ -134,6 +139,7 @@ static int32_t shortest(uint64_t significand, int32_t binary, bool closer, uint6
 
 static size_t write_exponent(int32_t exponent, char *out)
 {
+    AE_ASSERT(exponent > -1000 && exponent < 1000);
     char *at = out;
     *at++ = 'e';
     *at++ = exponent < 0 ? '-' : '+';
@@ -146,6 +152,7 @@ static size_t write_exponent(int32_t exponent, char *out)
 /* digits * 10^power in the form number.h describes. */
 static size_t write_decimal(uint64_t digits, int32_t power, char *out)
 {
+    AE_ASSERT(digits != 0);     /* its zeros at the end have one */
     if (digits % 100000 == 0) { /* whole numbers and round ones: fewer steps */
         digits /= 100000;
         power += 5;

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/error.h"
+
 /* No single call is asked for more: the kernel's limit is a page less than 2 GiB. */
 #define CALL_MAX ((size_t)1 << 30)
 
@@ -22,6 +24,7 @@
 /* Is what was opened a file that only we could have made? */
 static int file_judge(int fd, bool writes)
 {
+    AE_ALWAYS(fd >= 0);
     struct stat info;
     if (fstat(fd, &info) != 0)
         return errno;
@@ -149,6 +152,7 @@ int ae_os_file_write(int fd, uint64_t offset, const void *data, size_t size)
             left -= (size_t)put;
         }
     }
+    AE_ASSERT(failure != 0 || (left == 0 && place == offset + size));
     if (failure == 0)
         (void)HOOK(.name = "write", .fd = fd, .offset = offset, .data = data, .size = size,
                    .done = true);
@@ -173,6 +177,7 @@ int ae_os_file_read(int fd, uint64_t offset, void *data, size_t size, size_t *do
         else if (errno != EINTR)
             failure = errno;
     }
+    AE_ALWAYS(*done <= size);
     errno = kept;
     return failure;
 }
@@ -266,6 +271,7 @@ int ae_os_directory_make(const char *path)
 int ae_os_directory_list(const char *path, int (*visit)(void *context, const char *name),
                          void *context)
 {
+    AE_ALWAYS(path != NULL && visit != NULL);
     const int kept = errno;
     DIR *folder = opendir(path);
     int answer = folder == NULL ? errno : 0;

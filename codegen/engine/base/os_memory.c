@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/error.h"
+
 bool ae_os_barrier_register(void)
 {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
@@ -44,10 +46,12 @@ static void *space_take(uint64_t size)
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     const uint64_t whole = (size + page - 1) & ~(page - 1);
+    AE_ALWAYS(size > 0 && whole >= size && AE_OS_HUGE_SIZE % page == 0);
     char *space = mmap(NULL, whole + AE_OS_HUGE_SIZE, PROT_NONE, flags, -1, 0);
     if (space == MAP_FAILED)
         return NULL;
     const uint64_t before = (0 - (uint64_t)(uintptr_t)space) & (AE_OS_HUGE_SIZE - 1);
+    AE_ALWAYS(before < AE_OS_HUGE_SIZE);
     if (before > 0)
         munmap(space, before);
     munmap(space + before + whole, AE_OS_HUGE_SIZE - before);
@@ -99,6 +103,7 @@ static int64_t thread_ns(void)
 
 bool ae_os_huge(int fd, void *address, uint64_t offset, uint64_t size)
 {
+    AE_ASSERT(address != NULL && (uintptr_t)address % AE_OS_HUGE_SIZE == 0);
     const uint64_t end = (offset + size) & ~(AE_OS_HUGE_SIZE - 1);
     if (fd < 0)
         return false;

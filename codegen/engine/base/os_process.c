@@ -18,6 +18,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "base/error.h"
+
 /* pid 22 bits | hash of the pid namespace 8 | start time in ticks 34 (five years of uptime at 100
  * Hz). */
 #define IDENTITY_PID_SHIFT 42
@@ -35,6 +37,7 @@ static uint64_t identity_space(void)
 /* Read a small file of /proc; returns its length or -1. */
 static ssize_t proc_read(const char *path, char *buffer, size_t size)
 {
+    AE_ASSERT(size > 1);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
@@ -80,6 +83,7 @@ uint64_t ae_os_process_identity(void)
     uint64_t start = 0;
     uint64_t threads = 0;
     (void)proc_stat(pid, &state, &threads, &start);
+    AE_ALWAYS(pid != 0 && pid < 1u << (64 - IDENTITY_PID_SHIFT));
     return (uint64_t)pid << IDENTITY_PID_SHIFT | identity_space() | (start & IDENTITY_START_MASK);
 }
 
@@ -152,5 +156,6 @@ uint32_t ae_os_processors(void)
     if (sched_getaffinity(0, sizeof set, &set) != 0)
         return 1;
     const int count = CPU_COUNT(&set);
+    AE_ASSERT(count >= 0);
     return count > 0 ? (uint32_t)count : 1;
 }

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/error.h"
+
 uint32_t ae_os_user(void)
 {
     return (uint32_t)geteuid();
@@ -43,6 +45,7 @@ static int directory_make(const char *path)
     if (length == 0 || length >= sizeof partial)
         return length == 0 ? ENOENT : ENAMETOOLONG;
     memcpy(partial, path, length + 1);
+    AE_ASSERT(partial[length] == '\0');
     for (size_t at = 1; at <= length; at++) {
         if (partial[at] != '/' && partial[at] != '\0')
             continue;
@@ -119,6 +122,7 @@ int ae_os_create_unnamed(const char *path, uint64_t size, int *fd)
 
 int ae_os_link(int fd, const char *path)
 {
+    AE_ALWAYS(fd >= 0);
     char self[64];
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
@@ -135,6 +139,7 @@ int ae_os_stat(int fd, ae_os_file *info)
 
 int ae_os_reserve(int fd, uint64_t offset, uint64_t size)
 {
+    AE_ALWAYS(fd >= 0);
     /* In pieces: the kernel undoes a piece when a signal interrupts it, and with a timer that rings
      * every millisecond one large piece would never be finished.  fallocate, not posix_fallocate,
      * whose fallback writes would race with rows. */
@@ -154,6 +159,7 @@ int ae_os_reserve(int fd, uint64_t offset, uint64_t size)
 
 int ae_os_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *done)
 {
+    AE_ASSERT(fd >= 0);
     *done = 0;
     while (*done < size) {
         const ssize_t got = pread(fd, (char *)buffer + *done, size - *done,

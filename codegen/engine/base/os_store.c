@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/error.h"
+
 int ae_os_lock_open(const char *path, int *fd)
 {
     *fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
@@ -41,6 +43,7 @@ bool ae_os_lock_current(const char *path, int fd)
 
 static int lock_set(int fd, uint64_t place, short type)
 {
+    AE_ALWAYS(fd >= 0 && (type == F_WRLCK || type == F_UNLCK));
     struct flock what = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)place, .l_len = 1};
     int result;
     do
@@ -69,6 +72,7 @@ int ae_os_directory_open(const char *path, int *fd)
 
 int ae_os_directory_lock(int fd, bool exclusive)
 {
+    AE_ALWAYS(fd >= 0);
     int result;
     do
         result = flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
@@ -88,6 +92,7 @@ void ae_os_directory_unlock(int fd)
 
 int ae_os_spawn_detached(const char *program, char *const arguments[])
 {
+    AE_ALWAYS(program != NULL && arguments[0] != NULL);
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t signals;
@@ -132,6 +137,7 @@ void ae_os_detach(void)
 
 bool ae_os_own_path(char *path, size_t size)
 {
+    AE_ALWAYS(path != NULL && size > 0);
     Dl_info info;
     if (dladdr((const void *)(uintptr_t)ae_os_own_path, &info) == 0 || info.dli_fname == NULL)
         return false;
@@ -160,6 +166,7 @@ static void *thread_main(void *argument)
 
 int ae_os_thread_start(void (*body)(void *context), void *context, ae_os_thread **out)
 {
+    AE_ALWAYS(body != NULL);
     ae_os_thread *thread = malloc(sizeof *thread);
     sigset_t all;
     sigset_t kept;

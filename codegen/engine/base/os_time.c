@@ -3,10 +3,13 @@
 
 #include <time.h>
 
+#include "base/error.h"
+
 uint64_t ae_os_monotonic_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
+    AE_ASSERT(now.tv_nsec >= 0 && now.tv_nsec < 1000000000);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 

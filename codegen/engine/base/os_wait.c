@@ -8,8 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/error.h"
+
 void ae_os_wait(ae_a32 *word, uint32_t expected, uint64_t timeout_ns)
 {
+    AE_ASSERT((uintptr_t)word % sizeof *word == 0);
     const struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
                                      .tv_nsec = (long)(timeout_ns % 1000000000u)};
     /* Not the private kind: the word is shared between processes.  Every answer (woken, changed

@@ -52,6 +52,7 @@ typedef struct block_out {
 
 static aero_status out_fail(block_out *out, int failure, const char *what)
 {
+    AE_ALWAYS(failure != 0);
     return ae_fail_errno(&out->session->error,
                          failure == ENOSPC || failure == EDQUOT ? AERO_FULL : AERO_IO, failure,
                          "cannot %s the checkpoint %.500s", what, out->job->path);
@@ -63,6 +64,7 @@ static size_t block_pack(block_out *out)
 {
     const size_t front = sizeof(ae_block_head) + sizeof(ae_packed_head);
     const size_t size = out->size - sizeof(ae_block_head);
+    AE_ALWAYS(out->size >= sizeof(ae_block_head) && out->size <= out->capacity);
     const ae_packed_head head = {.method = AE_PACKED_ZSTD, .length = (uint32_t)size};
     if (out->packed_capacity < out->capacity) {
         uint8_t *grown = realloc(out->packed, out->capacity);
@@ -76,6 +78,7 @@ static size_t block_pack(block_out *out)
     const size_t packed = ae_os_pack_do(&out->pack, out->packed + front, out->size - front,
                                         out->data + sizeof(ae_block_head), size);
     memcpy(out->packed + sizeof(ae_block_head), &head, sizeof head);
+    AE_ALWAYS(packed <= out->size - front);
     return packed == 0 ? 0 : front + packed;
 }
 
@@ -85,6 +88,7 @@ static void block_rest(block_out *out)
     const ae_checkpoint_manner *manner = out->job->manner;
     if (manner == NULL || !manner->between(manner->context) || manner->rest_percent == 0)
         return;
+    AE_ALWAYS(manner->rest_percent < 100);
     const uint64_t worked = ae_os_thread_ns() - out->worked_ns;
     const uint64_t rest = worked * manner->rest_percent / (100 - manner->rest_percent);
     if (rest < REST_LEAST_NS)
@@ -96,9 +100,11 @@ static void block_rest(block_out *out)
 /* Write the block that has been gathered. */
 static aero_status block_write(block_out *out, enum ae_block_kind kind)
 {
+    AE_ALWAYS(out->fd >= 0 && out->size > sizeof(ae_block_head));
     const size_t packed = kind == AE_BLOCK_ROWS && out->pack.library != NULL ? block_pack(out) : 0;
     uint8_t *data = packed != 0 ? out->packed : out->data;
     const size_t size = packed != 0 ? packed : out->size;
+    AE_ALWAYS(size >= sizeof(ae_block_head) && size <= AE_BLOCK_MAX);
     ae_block_head head = {.magic = AE_CHECKPOINT_MAGIC,
                           .length = (uint32_t)size,
                           .kind = packed != 0 ? AE_BLOCK_PACKED : kind,
@@ -128,6 +134,7 @@ static aero_status row_put(block_out *out, uint32_t table, const ae_view *view)
     const ae_image image = {view->row, view->base};
     for (;;) {
         const size_t room = out->capacity - out->size;
+        AE_ASSERT(out->size >= sizeof(ae_block_head) && out->size <= out->capacity);
         const size_t size = ae_codec_encode(aei_durable_stack(out->session->db->profile_kind), of,
                                             table, AE_OP_INSERT, NULL, &image,
                                             out->data + out->size, room);
@@ -170,6 +177,7 @@ static aero_status rows_write(block_out *out, ae_reader *reader)
 
 static aero_status head_write(block_out *out)
 {
+    AE_ALWAYS(out->number == 0 && out->offset == 0 && out->job->serial != 0);
     memcpy(out->data + out->size, &out->job->head, sizeof out->job->head);
     out->size += sizeof out->job->head;
     return block_write(out, AE_BLOCK_HEAD);
@@ -177,6 +185,7 @@ static aero_status head_write(block_out *out)
 
 static aero_status end_write(block_out *out)
 {
+    AE_ALWAYS(out->rows == 0 && out->size == sizeof(ae_block_head));
     ae_checkpoint_end end = {.rows = out->row_total,
                              .bytes = out->offset + sizeof(ae_block_head) + sizeof end,
                              .blocks = (uint64_t)out->number + 1};
@@ -209,6 +218,7 @@ aero_status aei_checkpoint_write(aero_session *session, ae_checkpoint_job *job,
     aero_status status = snapshot_open(session, job->least, &reader);
     if (status != AERO_OK)
         return status;
+    AE_ALWAYS(reader.snapshot >= job->least);
     job->head.number = reader.snapshot;
     job->head.time_us = ae_os_wall_us();
     /* Where the library has gone since the setting was made, the checkpoint matters more. */
@@ -305,6 +315,7 @@ static aero_status checkpoint_make(aero_session *session, const char *fresh,
     memcpy(job.store, db->segment.header->store_id, sizeof job.store);
     snprintf(job.head.package, sizeof job.head.package, "%s", db->schema->package);
     aero_status status = aei_checkpoint_write(session, &job, report);
+    AE_ALWAYS(status != AERO_OK || report->number >= position->number);
     if (status == AERO_OK)
         status = ae_log_flush(&db->log, &session->log_writer, job.head.number, AE_LOG_SYNC,
                               &session->error);
@@ -357,6 +368,7 @@ static aero_status checkpoint_locked(aero_session *session, const ae_checkpoint_
     ae_store64(&db->settings->checkpoint_number, report->number);
     ae_store64(&db->settings->checkpoint_ns, ae_os_monotonic_ns());
     ae_add64(&db->settings->checkpoint_count, 1);
+    AE_ALWAYS(db->durable->directory_fd >= 0);
     log_cut(db, pieces < position.lsn ? pieces : position.lsn);
     return AERO_OK;
 }

@@ -29,6 +29,7 @@ void ae_crew_unlock(ae_crew *crew)
 
 static void crew_work(ae_crew *crew, aero_session *session)
 {
+    AE_ALWAYS(crew->work != NULL && session != NULL);
     const aero_status status = crew->work(crew, session);
     if (status == AERO_OK)
         return;
@@ -61,6 +62,7 @@ aero_status ae_crew_run(ae_crew *crew, aero_session *session, uint64_t jobs)
     wanted = wanted > jobs ? (uint32_t)jobs : wanted;
     while (count + 1 < wanted && ae_os_thread_start(crew_member, crew, &threads[count]) == 0)
         count++;
+    AE_ALWAYS(count <= CREW_MOST);
     crew_work(crew, session);
     for (uint32_t index = 0; index < count; index++)
         ae_os_thread_join(threads[index]);

@@ -25,11 +25,13 @@ static const ae_file_names names[AE_PROFILES] = {
 
 const ae_file_names *aei_durable_names(enum ae_profile profile)
 {
+    AE_ALWAYS(profile < AE_PROFILES);
     return &names[profile];
 }
 
 enum ae_stack aei_durable_stack(enum ae_profile profile)
 {
+    AE_ALWAYS(profile < AE_PROFILES);
     return profile == AE_PROFILE_LOGICAL ? AE_STACK_LOGICAL : AE_STACK_ROW;
 }
 
@@ -68,6 +70,7 @@ aero_status aei_durable_profile(const char *directory, enum ae_profile *profile,
         return ae_fail(error, AERO_MISMATCH, "%.500s holds files of several stores", directory);
     if (seen != 0)
         *profile = (enum ae_profile)__builtin_ctz(seen);
+    AE_ALWAYS(*profile <= AE_PROFILES);
     return AERO_OK;
 }
 
@@ -93,12 +96,14 @@ aero_status aei_repair_pending(const char *directory, aero_error *error)
 bool aei_durable_path(const char *directory, const char *name, const char *ending, char *out,
                       size_t size)
 {
+    AE_ALWAYS(directory != NULL && size > 0);
     const int length = snprintf(out, size, "%s/%s%s", directory, name, ending);
     return length > 0 && (size_t)length < size;
 }
 
 int aei_lock_take(const char *directory, enum ae_lock_place place, uint64_t wait_ms, int *fd)
 {
+    AE_ALWAYS(place <= AE_LOCK_KEEPER);
     char path[PATH_MAX];
     const uint64_t until = ae_os_monotonic_ns() + wait_ms * 1000000u;
     *fd = -1;

@@ -34,6 +34,7 @@ typedef struct loaded {
 /* How many rows like those of the last block the rest of the file has room for, and that block. */
 static uint64_t rows_expected(const ae_checkpoint_file *file)
 {
+    AE_ALWAYS(file->block_size > 0 && file->offset <= file->size);
     return ((file->size - file->offset) / file->block_size + 1) * file->block_rows;
 }
 
@@ -70,7 +71,9 @@ static aero_status block_take(ae_crew *crew, ae_sink *sink, loaded *block)
 
 static aero_status block_apply(ae_sink *sink, const loaded *block)
 {
+    AE_ASSERT(block->payload != NULL);
     const uint64_t before = sink->operations;
+    AE_ASSERT(sink->fresh && sink->count == 0);
     aero_status status = ae_sink_apply(sink, block->payload, block->size);
     if (status == AERO_OK)
         status = ae_sink_flush(sink);
@@ -104,6 +107,7 @@ static aero_status load_work(ae_crew *crew, aero_session *session)
     const bool keep = status == AERO_OK || (status == AERO_CORRUPT && at->goal->lenient);
     const aero_error error = session->error;
     const aero_status closed = ae_sink_close(&sink, keep);
+    AE_ALWAYS(!session->txn.open);
     ae_crew_lock(crew);
     at->rows += sink.rows;
     ae_crew_unlock(crew);
@@ -136,6 +140,7 @@ static bool index_take(ae_crew *crew, uint32_t *table, uint32_t *number)
         *number = job % AE_INDEXES_MAX;
         if (*table >= db->schema->table_count)
             return false;
+        AE_ASSERT(*number < AE_INDEXES_MAX);
         if (ae_index_deferred(db, *table, *number))
             return true;
     }

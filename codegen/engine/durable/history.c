@@ -82,6 +82,7 @@ static aero_status checkpoint_find(ae_history *history, uint64_t number)
 
 static void files_close(ae_history *history)
 {
+    AE_ASSERT(history->checkpoint.fd >= -1);
     ae_log_reader_end(&history->reader);
     ae_log_files_close(&history->files);
     if (history->checkpoint.fd >= 0)
@@ -119,6 +120,7 @@ static aero_status files_find(ae_history *history, uint64_t number)
 /* The files again, to go on where the reader stands. */
 static aero_status files_again(ae_history *history)
 {
+    AE_ALWAYS(history->owner != NULL);
     const aero_db *db = history->owner->db;
     aero_error *error = &history->owner->error;
     const ae_log_reader before = history->reader;
@@ -155,6 +157,7 @@ static aero_status piece_apply(void *context, const uint8_t *data, size_t size, 
 
 static aero_status commit_apply(ae_history *history, const ae_commit *commit)
 {
+    AE_ALWAYS(history->sunk && commit->data != NULL);
     aero_status status = AERO_OK;
     history->sink.file = history->files.files[history->reader.file].path;
     if (commit->pieces > 0)
@@ -171,6 +174,7 @@ static aero_status commit_apply(ae_history *history, const ae_commit *commit)
 /* The next frame of commits; *end: there is none below the end of the log. */
 static aero_status frame_next(ae_history *history, bool *end)
 {
+    AE_ASSERT(!history->framed);
     aero_error *error = &history->owner->error;
     ae_log_reader *reader = &history->reader;
     *end = false;
@@ -217,6 +221,7 @@ static aero_status commit_next(ae_history *history, ae_commit *commit)
             return status;
         history->framed = commit->data != NULL;
     }
+    AE_ASSERT(commit->data == NULL || commit->number > history->number);
     return AERO_OK;
 }
 
@@ -224,6 +229,7 @@ aero_status ae_history_next(ae_history *history, uint64_t upto, uint64_t *number
 {
     ae_commit commit;
     *number = 0;
+    AE_ALWAYS(history->sunk && history->session != NULL);
     aero_status status = commit_next(history, &commit);
     if (status != AERO_OK || commit.data == NULL)
         return status;
@@ -236,6 +242,7 @@ aero_status ae_history_next(ae_history *history, uint64_t upto, uint64_t *number
         status = passed(history, ae_sink_commit(&history->sink));
     if (status != AERO_OK)
         return status;
+    AE_ALWAYS(commit.number > history->number && commit.number <= upto);
     history->number = *number = commit.number;
     return AERO_OK;
 }
@@ -290,6 +297,7 @@ static aero_status indexes_drop(ae_history *history)
 /* The table as it was after commit `number`. */
 static aero_status tables_fill(ae_history *history, uint64_t number)
 {
+    AE_ALWAYS(history->session != NULL && !history->sunk);
     aero_status status = passed(
         history, ae_sink_open(&history->sink, history->session, history->owner->db->log.stack));
     if (status != AERO_OK)
@@ -350,6 +358,9 @@ aero_status ae_history_open(aero_session *session, uint32_t table, uint64_t numb
     history->table = table;
     history->checkpoint.fd = -1;
     aero_status status = ae_log_is_on(&session->db->log) ? AERO_OK : not_kept(history, number);
+    /* Asynchronous commits may not have made the first file yet. */
+    if (status == AERO_OK)
+        status = ae_history_reach(history, number);
     if (status == AERO_OK)
         status = files_find(history, number);
     for (uint32_t round = 1; status == AERO_NOT_FOUND && round < OPEN_ROUNDS; round++) {

@@ -61,6 +61,7 @@ static aero_status inspect_open(const aero_open_options *options, inspection *of
                                        .profile = profiles[found],
                                        .memory = "private",
                                        .size = options->size != 0 ? options->size : INSPECT_SIZE};
+    AE_ALWAYS(found < AE_PROFILES);
     status = ae_db_new(&private, &db, error);
     if (status != AERO_OK)
         return status;
@@ -133,6 +134,7 @@ static aero_status target_make(const char *target, aero_error *error)
 static aero_status store_write(aero_session *session, const char *directory, const char *ending,
                                uint64_t lsn, ae_checkpoint_report *report)
 {
+    AE_ALWAYS(!session->txn.open);
     const aero_db *db = session->db;
     const ae_file_names *names = aei_durable_names(db->profile_kind);
     char path[PATH_MAX];
@@ -235,6 +237,7 @@ static bool is_repaired(const char *name)
 
 static int move_file(void *context, const char *name)
 {
+    AE_ALWAYS(name[0] != '\0');
     move *of = context;
     char from[PATH_MAX];
     char to[PATH_MAX];
@@ -285,6 +288,7 @@ static aero_status repair_finish(const char *directory, char *aside, aero_error 
         status = ae_fail(error, AERO_NOT_FOUND, "there is no database at %.500s", directory);
     if (status != AERO_OK)
         return status;
+    AE_ALWAYS(found < AE_PROFILES);
     const char *name = aei_durable_names(found)->checkpoint;
     if (!aei_durable_path(directory, name, "", path, sizeof path) ||
         !aei_durable_path(directory, name, AE_REPAIRED, repaired, sizeof repaired))
@@ -314,6 +318,7 @@ static aero_status repair_run(const aero_open_options *options, const char *dire
         status = inspected_write(db, directory, AE_REPAIRED, report->lsn, error);
     if (status == AERO_OK && !pending)
         status = repair_finish(directory, aside, error);
+    AE_ALWAYS(status != AERO_OK || db != NULL);
     if (pending) /* what the first one left out is not known any more */
         report->damage = 1;
     if (db != NULL)

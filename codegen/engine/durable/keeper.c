@@ -68,6 +68,7 @@ typedef struct keeping {
 /* Show that it is there, and flush what is older than the interval. */
 static void keeper_flush(keeping *of)
 {
+    AE_ALWAYS(!of->session->txn.open);
     aero_session *session = of->session;
     aero_db *db = session->db;
     const uint64_t now = ae_os_monotonic_ns();
@@ -156,6 +157,7 @@ static bool keeper_is_alone(const aero_db *db)
 
 static int32_t daemon_loop(aero_session *session, const char *lock_path, int lock_fd)
 {
+    AE_ALWAYS(lock_fd >= 0 && lock_path[0] == '/');
     aero_db *db = session->db;
     const uint64_t me = ae_os_process_identity();
     keeping of = {.session = session};
@@ -251,6 +253,7 @@ aero_status ae_keeper_run(const aero_open_options *options, ae_sweep *sweep, int
 /* The daemon lies beside the library this code is in. */
 static int daemon_start(const aero_db *db)
 {
+    AE_ALWAYS(db->shm_path != NULL && db->data_dir[0] == '/');
     char path[PATH_MAX];
     char profile[16];
     if (!ae_os_own_path(path, sizeof path))

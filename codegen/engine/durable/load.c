@@ -25,6 +25,7 @@ static aero_status load_fail(const ae_checkpoint_file *file, const char *what, u
 static aero_status block_read(ae_checkpoint_file *file, const ae_block_head **head,
                               aero_error *error)
 {
+    AE_ALWAYS(file->fd >= 0);
     ae_block_head first;
     size_t done = 0;
     int failure = ae_os_file_read(file->fd, file->offset, &first, sizeof first, &done);
@@ -48,6 +49,7 @@ static aero_status block_read(ae_checkpoint_file *file, const ae_block_head **he
         file->buffer = grown;
         file->capacity = capacity;
     }
+    AE_ALWAYS(first.length <= file->capacity);
     failure = ae_os_file_read(file->fd, file->offset, file->buffer, first.length, &done);
     if (failure != 0)
         return ae_fail_errno(error, AERO_IO, failure, "cannot read %.500s at %llu", file->path,
@@ -84,6 +86,7 @@ static aero_status head_read(ae_checkpoint_file *file, aero_error *error)
     if (memchr(file->head.package, '\0', sizeof file->head.package) == NULL)
         return load_fail(file, "the package's name length", sizeof file->head.package,
                          sizeof file->head.package - 1, error);
+    AE_ALWAYS(file->offset == 0);
     file->offset += block->length;
     file->number = 1;
     return AERO_OK;
@@ -116,6 +119,7 @@ aero_status aei_checkpoint_open(ae_checkpoint_file *file, const char *path, aero
 static aero_status end_check(const ae_checkpoint_file *file, const ae_block_head *block,
                              aero_error *error)
 {
+    AE_ALWAYS(block->kind == AE_BLOCK_END);
     ae_checkpoint_end end;
     if (block->length != sizeof *block + sizeof end)
         return load_fail(file, "the end's length", block->length, sizeof *block + sizeof end,
@@ -159,6 +163,7 @@ static aero_status block_unpack(ae_checkpoint_file *file, uint32_t length, aero_
         file->spare = grown;
         file->spare_capacity = capacity;
     }
+    AE_ALWAYS(head.length <= file->spare_capacity && size > sizeof head);
     if (!ae_os_pack_undo(&file->pack, file->spare, head.length, body + sizeof head,
                          size - sizeof head))
         return load_fail(file, "the packed block, which does not unpack to its length,",
@@ -200,6 +205,7 @@ aero_status aei_checkpoint_next(ae_checkpoint_file *file, aero_error *error)
         file->payload = NULL;
         return status;
     }
+    AE_ALWAYS(file->offset + head.length <= file->size && head.length >= sizeof head);
     file->block_rows = head.rows;
     file->block_size = head.length;
     file->rows += head.rows;

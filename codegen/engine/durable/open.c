@@ -46,6 +46,7 @@ static bool recovery_goes_on(const aero_db *db)
 
 static aero_status directory_lock(aero_db *db, bool exclusive, uint64_t wait_ms, aero_error *error)
 {
+    AE_ALWAYS(db->durable->directory_fd >= 0);
     const uint64_t began = ae_os_monotonic_ns();
     for (;;) {
         const int failure = ae_os_directory_lock(db->durable->directory_fd, exclusive);
@@ -135,6 +136,7 @@ static bool files_fit(const aero_db *db)
 /* Remove the name of a segment that is of no use, unless others are attached to it. */
 static aero_status segment_discard(aero_db *db, const char *why, bool *missing, aero_error *error)
 {
+    AE_ALWAYS(db->shm_path != NULL && !db->durable->private);
     ae_os_file info;
     if (directory_lock(db, true, LEAVING_WAIT_MS, NULL) != AERO_OK) {
         (void)directory_lock(db, false, LEAVING_WAIT_MS, NULL);
@@ -181,6 +183,7 @@ static bool segment_exists(const aero_db *db)
  * was removed writes to the same log.  *exists: somebody else has made one meanwhile. */
 static aero_status opening_alone(aero_db *db, bool *exists, aero_error *error)
 {
+    AE_ALWAYS(!db->durable->private && db->durable->directory_fd >= 0);
     const uint64_t until = ae_os_monotonic_ns() + (uint64_t)REMOVED_WAIT_MS * 1000000u;
     const int fd = db->durable->directory_fd;
     ae_os_directory_unlock(fd);
@@ -225,6 +228,7 @@ static aero_status opening_fill(void *context, aero_db *db, bool *exists, aero_e
 
 aero_status aei_durable_attach(aero_db *db, const ae_db_boot *boot, aero_error *error)
 {
+    AE_ALWAYS(db->durable == NULL && boot->fill != NULL);
     db->durable = calloc(1, sizeof *db->durable);
     if (db->durable == NULL) {
         ae_db_free(db);
@@ -292,6 +296,7 @@ static void flush_rest(aero_db *db)
 
 void ae_durable_close(aero_db *db)
 {
+    AE_ALWAYS(db->durable != NULL);
     struct ae_durable *durable = db->durable;
     /* A child of fork() has the parent's handle, but not its thread. */
     if (durable->thread != NULL && durable->opener == ae_os_process_identity()) {

@@ -47,6 +47,7 @@ aero_status aei_recovery_tell(ae_recovery_teller *teller, enum aero_recovery_pha
         return AERO_OK;
     teller->told_ns = time_ns;
     const uint64_t most = done < teller->all ? done : teller->all;
+    AE_ASSERT(most <= teller->all);
     if (teller->call(teller->context, (int32_t)phase, most, teller->all) == 0)
         return AERO_OK;
     return ae_fail(error, AERO_INTERRUPTED,
@@ -71,6 +72,7 @@ static aero_status tell_first(const recovery *of)
 
 static aero_status tell_replayed(const recovery *of)
 {
+    AE_ALWAYS(of->reader.file < of->files.count);
     uint64_t done = of->checkpoint.fd >= 0 ? of->checkpoint.size : 0;
     for (uint32_t index = 0; index < of->reader.file; index++)
         done += of->files.files[index].size;
@@ -115,6 +117,7 @@ static aero_status time_mark(recovery *of, int64_t wall_us, bool last)
 static aero_status check_origin(const recovery *of, const char *path, uint32_t stack,
                                 uint64_t fingerprint, const char *package, aero_error *error)
 {
+    AE_ALWAYS(path != NULL && package != NULL);
     const struct aero_schema *schema = of->db->schema;
     if (strncmp(package, schema->package, 23) != 0)
         return ae_fail(error, AERO_MISMATCH, "%.500s is of package %.23s, not %s", path, package,
@@ -165,6 +168,7 @@ static aero_status check_files(const recovery *of, aero_error *error)
 /* Repair: what follows is left out. */
 static aero_status spoilt(recovery *of)
 {
+    AE_ALWAYS(of->goal->lenient);
     of->report->damage = 1;
     ae_error_clear(&of->session->error);
     return AERO_OK;
@@ -194,6 +198,7 @@ static aero_status piece_apply(void *context, const uint8_t *data, size_t size, 
 
 static aero_status commit_apply(recovery *of, const ae_commit *commit)
 {
+    AE_ALWAYS(!of->stopped && of->reader.frame != NULL);
     aero_status status = AERO_OK;
     if (commit->number <= of->end.number)
         return AERO_OK; /* the checkpoint has it */
@@ -213,6 +218,7 @@ static aero_status commit_apply(recovery *of, const ae_commit *commit)
 
 static aero_status frame_apply(recovery *of)
 {
+    AE_ALWAYS(of->reader.frame->kind == AE_FRAME_COMMITS);
     ae_commits_head head;
     ae_commits commits;
     ae_commit commit;
@@ -233,6 +239,7 @@ static aero_status frame_apply(recovery *of)
             return status;
         last = commit.number > last && !of->stopped ? commit.number : last;
     }
+    AE_ALWAYS(last >= of->end.number);
     of->end.number = last;
     const aero_status status = ae_sink_flush(&of->sink);
     return status == AERO_OK ? time_mark(of, of->reader.frame->time_us, false) : status;
@@ -241,6 +248,7 @@ static aero_status frame_apply(recovery *of)
 /* The stream of good frames has ended: torn there, or damaged? */
 static aero_status judge_end(recovery *of)
 {
+    AE_ALWAYS(of->reader.frame == NULL && of->reader.fault != AE_FRAME_GOOD);
     ae_log_reader *reader = &of->reader;
     aero_error *error = &of->session->error;
     const ae_log_file *at = &of->files.files[reader->file];
@@ -310,6 +318,7 @@ static aero_status replay(recovery *of)
 
 static aero_status recover_tables(recovery *of)
 {
+    AE_ALWAYS(of->session != NULL && !of->session->txn.open);
     if (of->checkpoint.fd >= 0)
         of->end = (ae_log_position){.lsn = of->checkpoint.head.replay_lsn,
                                     .previous = of->checkpoint.head.replay_lsn};
@@ -341,6 +350,7 @@ static aero_status recover_run(recovery *of, aero_error *error)
     status = recover_tables(of);
     if (status != AERO_OK && error != NULL)
         *error = of->session->error;
+    AE_ALWAYS(!of->session->txn.open);
     ae_session_free(of->session);
     return status;
 }
@@ -378,6 +388,7 @@ static aero_status checkpoint_choose(recovery *of, const char *path, aero_error 
 aero_status aei_recover(aero_db *db, const ae_recovery_goal *goal, ae_recovery_report *report,
                         aero_error *error)
 {
+    AE_ALWAYS(db->segment.created && goal != NULL);
     const ae_file_names *names = aei_durable_names(db->profile_kind);
     const uint64_t began = ae_os_monotonic_ns();
     enum ae_profile found = AE_PROFILES;

@@ -33,6 +33,7 @@ aero_status ae_sink_open(ae_sink *sink, aero_session *session, enum ae_stack sta
     sink->expected = UINT32_MAX;
     sink->stride = widest(sink->schema);
     sink->images = aligned_alloc(64, (size_t)SINK_ROWS * sink->stride);
+    AE_ALWAYS(sink->stride > 0 && sink->stride % 64 == 0);
     if (sink->images == NULL)
         return ae_fail(&session->error, AERO_NO_MEMORY, "no memory for rows to recover");
     return AERO_OK;
@@ -76,6 +77,7 @@ aero_status ae_sink_commit(ae_sink *sink)
 
 aero_status ae_sink_flush(ae_sink *sink)
 {
+    AE_ASSERT(sink->count <= SINK_ROWS && sink->images != NULL);
     uint64_t inserted = 0;
     uint64_t updated = 0;
     if (sink->count > 0) {
@@ -106,15 +108,17 @@ static aero_status change_row(void *context, void *row, bool is_new)
     return ae_op_apply(change->sink->schema, change->op, row, &change->sink->session->error);
 }
 
-/* An update or a delete; the row must be there. */
+/* An update, a delete or an expiry; the row must be there. */
 static aero_status sink_change_one(ae_sink *sink, const ae_op *op)
 {
+    AE_ASSERT(op->kind != AE_OP_INSERT && !sink->fresh);
     const aero_table *table = &sink->schema->tables[op->table];
     aero_status status = ae_sink_flush(sink);
     if (status == AERO_OK)
         status = sink_begin(sink);
     if (status != AERO_OK)
         return status;
+    AE_ASSERT(sink->count == 0);
     table->clear(sink->images);
     status = ae_op_apply(sink->schema, op, sink->images, &sink->session->error);
     if (status != AERO_OK)
@@ -122,8 +126,9 @@ static aero_status sink_change_one(ae_sink *sink, const ae_op *op)
     bool found = false;
     int32_t outcome = 0;
     sink_change change = {sink, op};
-    if (op->kind == AE_OP_DELETE) {
-        status = ae_table_delete(sink->session, op->table, sink->images, &found);
+    if (op->kind == AE_OP_DELETE || op->kind == AE_OP_EXPIRE) {
+        status = ae_table_remove(sink->session, op->table, sink->images, op->kind == AE_OP_EXPIRE,
+                                 &found);
     } else {
         status = ae_table_change(sink->session, op->table, sink->images, false, change_row, &change,
                                  &outcome);
@@ -143,6 +148,7 @@ static aero_status sink_insert_one(ae_sink *sink, const ae_op *op)
         if (status != AERO_OK)
             return status;
     }
+    AE_ASSERT(sink->count < SINK_ROWS && op->table < sink->schema->table_count);
     sink->table = op->table;
     char *image = sink->images + (size_t)sink->count * sink->stride;
     sink->schema->tables[op->table].clear(image);
@@ -180,6 +186,7 @@ aero_status ae_sink_expect(ae_sink *sink, const uint8_t *data, size_t size, uint
     aero_status status = ae_ops_next(&ops, &op, &session->error);
     if (status != AERO_OK || op.data == NULL || op.table == sink->expected)
         return sink_damaged(sink, status);
+    AE_ASSERT(op.table < sink->schema->table_count);
     sink->expected = op.table;
     ae_hash *hash = &session->db->hashes[op.table];
     status = sink_begin(sink);
@@ -197,6 +204,7 @@ aero_status ae_sink_close(ae_sink *sink, bool keep)
         status = ae_sink_commit(sink);
     if (sink->session->txn.open)
         ae_txn_rollback(sink->session);
+    AE_ALWAYS(!sink->session->txn.open);
     free(sink->images);
     sink->images = NULL;
     return status;

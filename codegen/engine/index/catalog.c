@@ -13,12 +13,14 @@ _Static_assert(AE_SLOTS <= 256, "a slot fits between generation and phase");
 
 static uint64_t owner_of(const ae_catalog *catalog, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const uint64_t generation = ae_load64(&ae_slot_at(catalog->proc, slot)->generation);
     return (uint64_t)slot << OWNER_SLOT_SHIFT | (generation & OWNER_GENERATION);
 }
 
 static void place_define(ae_index_place *place, const ae_key_shape *shape, bool unique)
 {
+    AE_ALWAYS(shape->column_count > 0 && shape->column_count <= AE_KEY_COLUMNS_MAX);
     ae_store64(&place->usable_from, 0);
     ae_store64(&place->orphans, 0);
     ae_store32(&place->unique, unique ? 1 : 0);
@@ -31,6 +33,7 @@ static void place_define(ae_index_place *place, const ae_key_shape *shape, bool 
 aero_status ae_catalog_create(ae_segment *segment, const aero_table *tables, uint32_t table_count,
                               aero_error *error)
 {
+    AE_ALWAYS(table_count <= AE_TABLES_MAX);
     const ae_ref root = ae_segment_carve(segment, sizeof(ae_catalog_shared) +
                                                       table_count * sizeof(ae_catalog_table));
     if (root == 0)
@@ -63,6 +66,7 @@ aero_status ae_catalog_create(ae_segment *segment, const aero_table *tables, uin
 aero_status ae_catalog_open(ae_catalog *catalog, ae_proc *proc, const aero_table *tables,
                             uint32_t table_count, aero_error *error)
 {
+    AE_ALWAYS(table_count <= AE_TABLES_MAX);
     ae_segment *segment = proc->heap->segment;
     const ae_ref root = segment->header->roots[AE_ROOT_INDEXES];
     const uint64_t bytes = sizeof(ae_catalog_shared) + table_count * sizeof(ae_catalog_table);
@@ -101,6 +105,7 @@ aero_status ae_catalog_open(ae_catalog *catalog, ae_proc *proc, const aero_table
 bool ae_catalog_shape(const ae_catalog *catalog, uint32_t table, const ae_index_place *place,
                       ae_key_shape *shape)
 {
+    AE_ASSERT(table < catalog->table_count);
     const aero_table *of = &catalog->tables[table];
     const uint32_t count = ae_load32(&place->column_count);
     if (count == 0 || count > AE_KEY_COLUMNS_MAX)
@@ -120,6 +125,7 @@ bool ae_catalog_tree(const ae_catalog *catalog, ae_index_place *place, const ae_
 {
     if (place->root.width != shape->width)
         return false;
+    AE_ASSERT(shape->width >= 1 && shape->width <= AE_TREE_WORDS_MAX);
     *tree = catalog->patterns[shape->width];
     tree->root = &place->root;
     tree->root_ref = ae_ref_of(catalog->proc->heap->segment, &place->root);
@@ -143,6 +149,7 @@ static bool place_is_over(const ae_index_place *place, const ae_key_shape *shape
 static aero_status rival_find(const ae_catalog *catalog, uint32_t table, uint32_t own,
                               const ae_key_shape *shape, aero_error *error)
 {
+    AE_ASSERT(table < catalog->table_count && own < AE_INDEXES_MAX);
     const aero_table *of = &catalog->tables[table];
     for (uint32_t number = 0; number < AE_INDEXES_MAX; number++) {
         const ae_index_place *place = ae_catalog_place(catalog, table, number);
@@ -166,6 +173,7 @@ aero_status ae_catalog_claim(const ae_catalog *catalog, uint32_t slot, uint32_t 
                              const ae_key_shape *shape, bool unique, uint32_t *number,
                              aero_error *error)
 {
+    AE_ALWAYS(table < catalog->table_count && slot < AE_SLOTS);
     const uint64_t owner = owner_of(catalog, slot);
     uint32_t own = 0;
     for (; own < AE_INDEXES_MAX; own++)
@@ -198,6 +206,7 @@ static void barrier(const ae_catalog *catalog)
 
 void ae_catalog_building(const ae_catalog *catalog, uint32_t slot, uint32_t table, uint32_t number)
 {
+    AE_ALWAYS(table < catalog->table_count && number < AE_INDEXES_MAX);
     ae_catalog_table *at = &catalog->shared->tables[table];
     /* Release: the definition before the state, the state before the bit; pairs with readers of
      * either. */
@@ -212,6 +221,7 @@ void ae_catalog_building(const ae_catalog *catalog, uint32_t slot, uint32_t tabl
 void ae_catalog_ready(const ae_catalog *catalog, uint32_t slot, uint32_t table, uint32_t number,
                       uint64_t usable_from)
 {
+    AE_ALWAYS(table < catalog->table_count && number < AE_INDEXES_MAX);
     ae_catalog_table *at = &catalog->shared->tables[table];
     (void)slot;
     ae_store64(&at->places[number].usable_from, usable_from);
@@ -225,6 +235,7 @@ void ae_catalog_ready(const ae_catalog *catalog, uint32_t slot, uint32_t table, 
  * horizon.  Safe to repeat. */
 static void place_close(const ae_catalog *catalog, uint32_t table, uint32_t number, uint64_t state)
 {
+    AE_ALWAYS(table < catalog->table_count && number < AE_INDEXES_MAX);
     ae_catalog_table *at = &catalog->shared->tables[table];
     (void)ae_and64(&at->maintained, ~((uint64_t)1 << number));
     (void)ae_add64(&at->epoch, 1);
@@ -232,13 +243,16 @@ static void place_close(const ae_catalog *catalog, uint32_t table, uint32_t numb
     barrier(catalog);
     /* Whoever saw the bit holds a snapshot no newer than this (C2). */
     const uint64_t clock = ae_load64_acquire(&catalog->proc->shared->clock);
-    (void)ae_cas64(&at->places[number].state, state, STATE(AE_INDEX_DROPPING, clock));
+    /* Before the place has no owner any more, who is found when he dies. */
     (void)ae_add64(&catalog->shared->untidy, 1);
+    AE_CRASH_POINT("index.untidy");
+    (void)ae_cas64(&at->places[number].state, state, STATE(AE_INDEX_DROPPING, clock));
     AE_CRASH_POINT("index.dropping");
 }
 
 void ae_catalog_abandon(const ae_catalog *catalog, uint32_t slot, uint32_t table, uint32_t number)
 {
+    AE_ALWAYS(table < catalog->table_count && number < AE_INDEXES_MAX);
     ae_index_place *place = ae_catalog_place(catalog, table, number);
     const uint64_t owner = owner_of(catalog, slot);
     if (ae_cas64(&place->state, STATE(AE_INDEX_CLAIMED, owner), STATE(AE_INDEX_ABSENT, 0)))
@@ -249,6 +263,7 @@ void ae_catalog_abandon(const ae_catalog *catalog, uint32_t slot, uint32_t table
 
 bool ae_catalog_drop(const ae_catalog *catalog, uint32_t slot, uint32_t table, uint32_t number)
 {
+    AE_ALWAYS(table < catalog->table_count && number < AE_INDEXES_MAX);
     ae_index_place *place = ae_catalog_place(catalog, table, number);
     const uint64_t closing = STATE(AE_INDEX_CLOSING, owner_of(catalog, slot));
     if (!ae_cas64(&place->state, STATE(AE_INDEX_READY, 0), closing))
@@ -266,6 +281,7 @@ void ae_catalog_defer(const ae_catalog *catalog, uint32_t table)
 void ae_catalog_resume(const ae_catalog *catalog, uint32_t table, uint32_t number,
                        uint64_t usable_from)
 {
+    AE_ALWAYS(table < catalog->table_count && number < AE_INDEXES_MAX);
     ae_catalog_table *at = &catalog->shared->tables[table];
     ae_store64(&at->places[number].usable_from, usable_from);
     (void)ae_or64(&at->maintained, (uint64_t)1 << number);
@@ -274,7 +290,9 @@ void ae_catalog_resume(const ae_catalog *catalog, uint32_t table, uint32_t numbe
 
 uint32_t ae_catalog_tend(const ae_catalog *catalog, uint32_t slot, uint64_t horizon)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const uint64_t destroying = STATE(AE_INDEX_DESTROYING, owner_of(catalog, slot));
+    const uint64_t tidied = ae_load64_acquire(&catalog->shared->tidied);
     const uint64_t untidy = ae_load64_acquire(&catalog->shared->untidy);
     uint32_t waiting = 0;
     for (uint32_t table = 0; table < catalog->table_count; table++)
@@ -294,19 +312,25 @@ uint32_t ae_catalog_tend(const ae_catalog *catalog, uint32_t slot, uint64_t hori
             }
             AE_CRASH_POINT("index.destroying");
             if (ae_catalog_shape(catalog, table, place, &shape) &&
-                ae_catalog_tree(catalog, place, &shape, &tree))
-                (void)ae_tree_destroy(&tree, slot, NULL);
+                ae_catalog_tree(catalog, place, &shape, &tree) &&
+                ae_tree_destroy(&tree, slot, NULL) == AERO_FULL) {
+                /* A step that a writer had begun needs a node: the rest another time. */
+                ae_store64_release(&place->state, state);
+                waiting++;
+                continue;
+            }
             AE_CRASH_POINT("index.destroyed");
             /* Release: nobody works on the tree before the place is claimed again. */
             ae_store64_release(&place->state, STATE(AE_INDEX_ABSENT, 0));
         }
-    if (waiting == 0) /* unless one was dropped meanwhile */
-        (void)ae_cas64(&catalog->shared->untidy, untidy, 0);
+    if (waiting == 0) /* what was dropped meanwhile is counted beyond this; neither goes back */
+        (void)ae_cas64(&catalog->shared->tidied, tidied, untidy);
     return waiting;
 }
 
 void ae_catalog_recover(const ae_catalog *catalog, uint32_t slot)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     const uint64_t owner = owner_of(catalog, slot);
     for (uint32_t table = 0; table < catalog->table_count; table++)
         for (uint32_t number = 0; number < AE_INDEXES_MAX; number++) {
@@ -315,10 +339,9 @@ void ae_catalog_recover(const ae_catalog *catalog, uint32_t slot)
             const enum ae_index_phase phase = ae_index_phase_of(state);
             if ((state & STATE_REST) != owner)
                 continue;
-            if (phase == AE_INDEX_CLAIMED)
-                (void)ae_cas64(&place->state, state, STATE(AE_INDEX_ABSENT, 0));
-            else if (phase == AE_INDEX_BUILDING || phase == AE_INDEX_CLOSING ||
-                     phase == AE_INDEX_DESTROYING)
+            if (phase == AE_INDEX_CLAIMED || phase == AE_INDEX_BUILDING)
+                ae_catalog_abandon(catalog, slot, table, number);
+            else if (phase == AE_INDEX_CLOSING || phase == AE_INDEX_DESTROYING)
                 place_close(catalog, table, number, state);
         }
 }

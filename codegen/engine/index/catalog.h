@@ -58,8 +58,9 @@ typedef struct ae_catalog_table {
 } ae_catalog_table;
 
 typedef struct ae_catalog_shared {
-    ae_a64 untidy; /* counts indexes taken out of use; 0 again when all have been destroyed */
-    uint64_t _pad[7];
+    ae_a64 untidy; /* counts indexes taken out of use.  All, by adding */
+    ae_a64 tidied; /* what it was when all had been destroyed.  CAS */
+    uint64_t _pad[6];
     ae_tree_root patterns[AE_TREE_WORDS_MAX]; /* empty trees of each width; never used */
     ae_catalog_table tables[];
 } ae_catalog_shared;
@@ -135,7 +136,7 @@ void ae_catalog_resume(const ae_catalog *catalog, uint32_t table, uint32_t numbe
 /* Are there dropped indexes to be destroyed? */
 static inline bool ae_catalog_untidy(const ae_catalog *catalog)
 {
-    return ae_load64(&catalog->shared->untidy) != 0;
+    return ae_load64(&catalog->shared->untidy) != ae_load64(&catalog->shared->tidied);
 }
 /* Destroy dropped indexes that the horizon has passed.  Returns how many are still waiting. */
 uint32_t ae_catalog_tend(const ae_catalog *catalog, uint32_t slot, uint64_t horizon);

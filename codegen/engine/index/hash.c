@@ -30,6 +30,7 @@ aero_status ae_hash_create(ae_segment *segment, ae_hash_root *root, uint32_t tab
     root->bits = 4;
     while (((uint64_t)1 << root->bits) < shards && root->bits < 28)
         root->bits++;
+    AE_ALWAYS(root->bits >= 4 && root->bits <= 28);
     root->directory = ae_segment_carve(segment, sizeof(ae_a32) << root->bits);
     if (root->directory == 0)
         return ae_fail(error, AERO_FULL, "no room for a key directory of %u bits", root->bits);
@@ -87,6 +88,7 @@ static uint32_t shard_longest(const ae_shard *shard)
         if (index % AE_HASH_LINE_ENTRIES == 0 && steps > longest)
             longest = steps;
     }
+    AE_ASSERT(longest <= 2 * AE_HASH_ENTRIES);
     return longest < AE_HASH_ENTRIES ? longest : AE_HASH_ENTRIES;
 }
 
@@ -109,6 +111,7 @@ static uint32_t shard_freeze(ae_shard *shard)
 /* Put an entry into a shard that nobody else sees. */
 static void shard_fill(ae_shard *shard, uint64_t word, uint32_t hint)
 {
+    AE_ASSERT(ae_hash_is_row(word) && (word & AE_HASH_FROZEN) == 0);
     uint32_t index = ae_hash_home((uint32_t)(word >> 32)) * AE_HASH_LINE_ENTRIES;
     const uint32_t end = AE_HASH_ENTRIES;
     for (uint32_t steps = 0; ae_load64(&shard->entries[index].word) != 0; steps++) {
@@ -121,6 +124,7 @@ static void shard_fill(ae_shard *shard, uint64_t word, uint32_t hint)
 
 static aero_status shard_new(ae_hash *hash, uint32_t slot, ae_ref *ref, aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(hash->proc, slot);
     const aero_status status = ae_heap_take(hash->proc->heap, &at->cache, slot, hash->shard_pool,
                                             ref, error);
@@ -152,6 +156,7 @@ static void shard_range(const ae_hash *hash, const ae_shard *shard, uint32_t *fi
  * lead to `to`. */
 static void directory_swing(ae_hash *hash, ae_ref from, ae_ref to)
 {
+    AE_ASSERT(to != 0 && from != to);
     uint32_t first = 0;
     uint32_t count = 0;
     shard_range(hash, ae_at(hash->proc->heap->segment, to), &first, &count);
@@ -178,6 +183,7 @@ static void split_forget(ae_hash *hash, uint32_t slot)
  * and it cannot become, under the same reference, a shard that the directory rightly leads to. */
 static void split_finish(ae_hash *hash, uint32_t slot, ae_ref old, ae_ref low, ae_ref high)
 {
+    AE_ASSERT(old != 0 && low != 0 && high != 0);
     const ae_segment *segment = hash->proc->heap->segment;
     const ae_slot *at = ae_slot_at(hash->proc, slot);
     directory_swing(hash, old, low);
@@ -204,6 +210,7 @@ static void split_drop(ae_hash *hash, uint32_t slot, const ae_ref *fresh)
 static aero_status split_prepare(ae_hash *hash, uint32_t slot, ae_ref old, ae_ref *fresh,
                                  aero_error *error)
 {
+    AE_ASSERT(old != 0 && slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(hash->proc, slot);
     ae_store32_release(&at->split_table, hash->table);
     ae_store32_release(&at->split_old, old);
@@ -223,6 +230,7 @@ static aero_status split_prepare(ae_hash *hash, uint32_t slot, ae_ref old, ae_re
 static void split_fill(const ae_hash *hash, uint32_t slot, const ae_shard *shard,
                        const ae_ref *fresh, bool two)
 {
+    AE_ASSERT(fresh[0] != 0 && (!two || fresh[1] != 0));
     const ae_segment *segment = hash->proc->heap->segment;
     const ae_ref old = ae_ref_of(segment, shard);
     ae_shard *children[2] = {ae_at(segment, fresh[0]), ae_at(segment, fresh[two ? 1 : 0])};
@@ -273,6 +281,7 @@ static aero_status shard_split(ae_hash *hash, uint32_t slot, ae_shard *shard, ae
     if (status != AERO_OK)
         return status;
     const uint32_t live = shard_freeze(shard);
+    AE_ASSERT(live <= AE_HASH_ENTRIES);
     AE_CRASH_POINT("hash.frozen");
     const bool two = live >= SPLIT_ENTRIES_MIN && !deepest;
     if (!two) {

@@ -12,6 +12,7 @@
 
 uint32_t ae_key_column_words(const aero_column *column)
 {
+    AE_ASSERT(column->kind != AERO_KIND_FIXED || column->size > 0);
     switch (column->kind) {
     case AERO_KIND_TEXT:
     case AERO_KIND_BYTES:
@@ -55,6 +56,7 @@ void ae_key_shape_finish(const aero_table *of, ae_key_shape *shape, bool unique)
         shape->word_count += words;
         shape->worded_count++;
     }
+    AE_ASSERT(shape->word_count <= AE_KEY_WORDS_MAX && shape->worded_count <= shape->column_count);
     shape->width = shape->word_count + (unique && cut && shape->word_count < AE_KEY_WORDS_MAX);
 }
 
@@ -73,6 +75,7 @@ RACY static void bytes_copy(char *to, const char *from, uint32_t count)
 /* Words of bytes: big-endian, zero-padded. */
 RACY static void block_words(const char *bytes, uint32_t size, uint32_t count, uint64_t *words)
 {
+    AE_ASSERT(count >= 1 && count <= 2);
     char padded[16] = {0};
     bytes_copy(padded, bytes, size < 16 ? size : 16);
     for (uint32_t word = 0; word < count; word++) {
@@ -86,6 +89,7 @@ RACY static void block_words(const char *bytes, uint32_t size, uint32_t count, u
 RACY static bool cell_words(const aero_cell *from, const char *base, uint64_t room, uint32_t count,
                             uint64_t *words)
 {
+    AE_ASSERT(count >= 1 && count <= 2);
     aero_cell cell;
     char bytes[16] = {0};
     const uint32_t most = 8 * count - 1;
@@ -159,6 +163,7 @@ RACY static uint64_t number_word(uint32_t kind, const char *at)
 RACY static bool column_words(const aero_column *column, const char *row, const char *base,
                               uint64_t room, uint32_t count, uint64_t *words)
 {
+    AE_ASSERT(count >= 1 && count <= 2);
     const char *at = row + column->offset;
     if (column->null_index >= 0) {
         uint32_t nulls;
@@ -258,6 +263,7 @@ bool ae_key_words_racy(const ae_heap *heap, const aero_table *of, const ae_key_s
 
 bool ae_key_has_null(const aero_table *of, const ae_key_shape *shape, const void *row)
 {
+    AE_ASSERT(shape->column_count <= AE_KEY_COLUMNS_MAX);
     for (uint32_t index = 0; index < shape->column_count; index++) {
         const int32_t null = of->columns[shape->columns[index]].null_index;
         if (null >= 0 && ae_null_get(row, (uint32_t)null))
@@ -269,6 +275,7 @@ bool ae_key_has_null(const aero_table *of, const ae_key_shape *shape, const void
 bool ae_key_values_equal(const aero_table *of, const ae_key_shape *shape, const void *left,
                          const char *left_base, const void *right, const char *right_base)
 {
+    AE_ASSERT(shape->column_count > 0);
     for (uint32_t index = 0; index < shape->column_count; index++) {
         const aero_column *column = &of->columns[shape->columns[index]];
         const bool nullable = column->null_index >= 0;
@@ -310,6 +317,7 @@ static inline void sort_digit(const uint64_t *items, uint64_t *scratch, size_t c
         places[value] = sum;
         sum += here;
     }
+    AE_ASSERT(sum == count);
     for (size_t at = 0; at < count; at++) {
         const uint64_t *item = items + at * stride;
         uint64_t *to = scratch + places[item[word] >> shift & 0xffu]++ * stride;
@@ -326,6 +334,7 @@ static inline __attribute__((always_inline)) uint64_t *sort_width(uint64_t *item
                                                                   uint64_t *scratch, size_t count,
                                                                   const uint32_t width)
 {
+    AE_ASSERT(width <= AE_KEY_WORDS_MAX && (count <= SORT_FEW || items != scratch));
     const size_t stride = width + 1;
     uint64_t differ[AE_KEY_WORDS_MAX + 1] = {0};
     if (count <= SORT_FEW) {

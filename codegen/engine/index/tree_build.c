@@ -24,6 +24,7 @@ static uint32_t leaf_survey(const ae_tree *tree, const ae_tree_node *leaf, uint3
         if (!aei_is_live(word) && aei_has_key(word))
             *floor = aei_sequence_later(*floor, aei_word_sequence(word));
     }
+    AE_ASSERT(live <= limit);
     return live;
 }
 
@@ -43,6 +44,7 @@ static void gather_push(aei_gather *of, const uint64_t *key, uint64_t word, bool
 void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_batch *batch,
                      aei_gather *of)
 {
+    AE_ASSERT(leaf->level == 0 && tree->width <= AE_TREE_WORDS_MAX);
     const uint32_t width = tree->width;
     const uint64_t *keys = aei_leaf_keys(leaf);
     const ae_a64 *words = aei_leaf_words(leaf, width);
@@ -93,6 +95,7 @@ void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_ba
 
 uint32_t aei_gather_split(const ae_tree *tree, const aei_gather *of)
 {
+    AE_ASSERT(of->count > 0 && of->new_end <= of->count && of->new_first <= of->new_end);
     const uint32_t most = aei_leaf_fill_most(tree->width);
     const uint32_t count = of->count;
     const bool run = of->new_count > 0 && of->new_end - of->new_first == of->new_count;
@@ -136,6 +139,7 @@ void aei_leaf_fill(const ae_tree *tree, ae_tree_node *leaf, const aei_gather *of
 
 static void children_push(aei_children *of, aei_bound low, ae_ref child)
 {
+    AE_ASSERT(child != 0 || of->count == 0);
     AE_ALWAYS(of->count < AE_TREE_INNER_MAX + 1);
     of->low[of->count] = low;
     of->child[of->count] = child;
@@ -145,6 +149,7 @@ static void children_push(aei_children *of, aei_bound low, ae_ref child)
 bool aei_gather_inner(const ae_tree *tree, const ae_tree_node *inner, const ae_tree_node *child,
                       const aei_join *join, aei_children *of)
 {
+    AE_ASSERT(inner->level > 0);
     const uint32_t width = tree->width;
     const uint64_t *keys = aei_inner_keys(inner, width);
     const ae_ref *anchors = aei_inner_anchors(inner, width);
@@ -190,6 +195,7 @@ bool aei_gather_inner(const ae_tree *tree, const ae_tree_node *inner, const ae_t
 
 uint32_t aei_children_split(const ae_tree *tree, const aei_children *of)
 {
+    AE_ASSERT(of->count > 0 && (of->inserted == UINT32_MAX || of->inserted + 1 < of->count));
     const uint32_t capacity = aei_inner_capacity(tree->width);
     const uint32_t most = capacity * AE_TREE_FILL_TENTHS / 10;
     if (of->count <= capacity)
@@ -202,6 +208,7 @@ uint32_t aei_children_split(const ae_tree *tree, const aei_children *of)
 void aei_inner_fill(const ae_tree *tree, ae_tree_node *inner, const aei_children *of,
                     uint32_t first, uint32_t end)
 {
+    AE_ASSERT(end <= of->count);
     const uint32_t width = tree->width;
     uint64_t *keys = inner->data + aei_inner_capacity(width);
     ae_ref *anchors = (ae_ref *)(void *)(keys + (size_t)aei_inner_capacity(width) * width);

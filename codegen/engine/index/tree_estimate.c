@@ -125,6 +125,7 @@ uint64_t ae_tree_estimate(const ae_tree *tree, const ae_tree_range *range)
 
 static uint64_t next_random(uint64_t *state)
 {
+    AE_ASSERT(*state != 0);
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
@@ -141,6 +142,7 @@ typedef struct borders {
 static void borders_count(const uint64_t *keys, uint32_t first, uint32_t count, uint32_t width,
                           borders *of)
 {
+    AE_ASSERT(width >= 1 && width <= AE_TREE_WORDS_MAX);
     for (uint32_t index = first + 1; index < count; index++) {
         const uint64_t *key = keys + (size_t)index * width;
         of->pairs += 1;
@@ -213,6 +215,7 @@ static bool end_take(const ae_tree *tree, bool descending, ae_tree_key *key)
  * above it are further apart. */
 static uint64_t distinct_of(const double *nodes, const borders *met, double entries, bool first)
 {
+    AE_ASSERT(entries >= 0);
     double most = 0;
     for (uint32_t level = 0; level <= AE_TREE_HEIGHT_MAX; level++) {
         const double pairs = level == 0 ? entries : nodes[level - 1];
@@ -243,6 +246,7 @@ void ae_tree_sample_take(const ae_tree *tree, uint64_t seed, ae_tree_sample *sam
     double bytes = nodes[0] * aei_leaf_bytes(tree->width);
     for (uint32_t level = 1; level <= AE_TREE_HEIGHT_MAX; level++)
         bytes += nodes[level] * aei_inner_bytes(tree->width);
+    AE_ASSERT(bytes >= 0 && entries >= 0);
     sample->bytes = (uint64_t)bytes;
     sample->entries = entries < 1 ? 1 : (uint64_t)(entries + 0.5);
     const uint64_t all = distinct_of(nodes, met, entries, false);

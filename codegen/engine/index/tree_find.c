@@ -131,6 +131,7 @@ bool aei_tree_enter(const ae_tree *tree, aei_bound bound, bool before, ae_ref re
 
 bool aei_tree_descend(const ae_tree *tree, aei_bound bound, bool before, aei_way *way)
 {
+    AE_ASSERT(bound.words != NULL);
     way->parent = NULL;
     way->child = 0;
     way->place = &tree->root->node;
@@ -144,6 +145,7 @@ bool aei_tree_descend(const ae_tree *tree, aei_bound bound, bool before, aei_way
 
 uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_key *key)
 {
+    AE_ASSERT(leaf->level == 0 && key->anchor != 0);
     const uint64_t *keys = aei_leaf_keys(leaf);
     const ae_a64 *words = aei_leaf_words(leaf, width);
     const uint32_t below = aei_leaf_below(leaf, width, aei_bound_of(key));

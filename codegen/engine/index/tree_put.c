@@ -104,6 +104,7 @@ static enum put_result slot_fill(const ae_tree *tree, ae_tree_node *leaf, uint32
 
 static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const ae_tree_key *key)
 {
+    AE_ASSERT(leaf->level == 0);
     const uint32_t width = tree->width;
     const uint64_t *keys = aei_leaf_keys(leaf);
     ae_a64 *words = aei_leaf_words(leaf, width);
@@ -133,6 +134,7 @@ static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const a
 
 aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const aei_bound bound = aei_bound_of(key);
     const aei_batch one = {key->words, &key->anchor, 1};
     aei_way way;
@@ -174,6 +176,7 @@ aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae
 static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint64_t *words,
                              const ae_ref *anchors, size_t count, uint32_t most)
 {
+    AE_ASSERT(count > 0 && most > 0);
     const uint32_t width = tree->width;
     uint32_t high = count < most ? (uint32_t)count : most;
     uint32_t low = 1; /* the first one led here */
@@ -187,6 +190,7 @@ static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint
         else
             high = middle;
     }
+    AE_ASSERT(low >= 1 && low <= count);
     return low;
 }
 
@@ -243,6 +247,7 @@ static inline __attribute__((always_inline)) uint32_t leaves_guess(
     const ae_tree *tree, const uint32_t width, const uint64_t *words, const ae_ref *anchors,
     size_t count, ae_ref refs[GUESS_KEYS])
 {
+    AE_ASSERT(count > 0);
     const uint32_t some = count < GUESS_KEYS ? (uint32_t)count : GUESS_KEYS;
     aei_bound high = {.words = NULL};
     for (uint32_t at = 0; at < some; at++) {
@@ -310,6 +315,7 @@ static aero_status batch_put(ae_tree *tree, uint32_t slot, const uint64_t *words
                              const ae_ref *anchors, size_t count, uint32_t *added,
                              aero_error *error)
 {
+    AE_ASSERT(count > 0 && slot < AE_SLOTS);
     aei_batch batch = {words, anchors, 0};
     const aei_bound bound = {words, anchors[0]};
     aei_way way;
@@ -333,6 +339,7 @@ static aero_status batch_put(ae_tree *tree, uint32_t slot, const uint64_t *words
 aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *words,
                                const ae_ref *anchors, size_t count, aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const uint32_t width = tree->width;
     ae_ref leaves[GUESS_KEYS];
     size_t first = 0;
@@ -351,6 +358,7 @@ aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *wor
                        ? leaves_guess(tree, 1, key, anchors + done, count - done, leaves)
                        : leaves_guess(tree, width, key, anchors + done, count - done, leaves));
         }
+        AE_ASSERT(done >= first && done < end && end - first <= GUESS_KEYS);
         const ae_ref leaf = leaves[done - first];
         const bool crowd = done + BATCH_FEW < end && leaves[done + BATCH_FEW - first] == leaf;
         if (!crowd && guess_put(tree, leaf, key, anchors[done]) == PUT_DONE) {
@@ -362,6 +370,7 @@ aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *wor
                                              error);
         if (status != AERO_OK)
             return status;
+        AE_ASSERT(added <= count - done);
         done += added;
         turn = added > 0 ? 0 : turn;
     }

@@ -33,6 +33,7 @@ static bool leaf_is_stale(const ae_tree *tree, const ae_tree_node *leaf, uint32_
  * Not needed for what was asked, so no memory for it is no error. */
 static void leaf_tidy(ae_tree *tree, uint32_t slot, aei_bound bound, ae_tree_node *leaf)
 {
+    AE_ASSERT(slot < AE_SLOTS && leaf->level == 0);
     const bool only = (ae_ref)ae_load64_acquire(&tree->root->node) == aei_tree_ref(tree, leaf);
     const uint32_t dead = ae_add32(&leaf->dead, 1) + 1;
     uint32_t added = 0;
@@ -49,6 +50,7 @@ static void leaf_tidy(ae_tree *tree, uint32_t slot, aei_bound bound, ae_tree_nod
 /* Remove what is still as it was when the ticket was read. */
 static bool word_kill(ae_a64 *at, uint64_t ticket)
 {
+    AE_ASSERT(aei_is_live(ticket) && (ticket & AE_TREE_FROZEN) == 0);
     AE_CRASH_POINT("tree.removing");
     /* Acquire-release: the caller looked at the row's versions before; pairs with place_confirm,
      * which comes after a new version. */
@@ -61,6 +63,7 @@ static bool word_kill(ae_a64 *at, uint64_t ticket)
 aero_status ae_tree_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key, uint64_t ticket,
                            aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const aei_bound bound = aei_bound_of(key);
     aei_way way;
     uint32_t added = 0;
@@ -96,6 +99,7 @@ aero_status ae_tree_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key,
 aero_status ae_tree_spot_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key,
                                 const ae_tree_spot *spot, aero_error *error)
 {
+    AE_ASSERT(spot->leaf != NULL && spot->place < AE_TREE_LEAF_MAX);
     ae_tree_node *leaf = spot->leaf;
     AE_ASSERT(aei_is_live(spot->ticket) && (ae_ref)spot->ticket == key->anchor);
     if (!word_kill(&aei_leaf_words(leaf, tree->width)[spot->place], spot->ticket))

@@ -22,6 +22,7 @@
 static void step_begin(const ae_tree *tree, uint32_t slot, enum aei_step kind, ae_ref node,
                        ae_ref child)
 {
+    AE_ASSERT(slot < AE_SLOTS && (kind == AEI_STEP_REPLACE || kind == AEI_STEP_LINK));
     ae_slot *at = ae_slot_at(tree->proc, slot);
     AE_ASSERT(ae_load32(&at->tree_root) == 0);
     ae_store32(&at->tree_step, kind);
@@ -43,6 +44,8 @@ static void step_end(const ae_tree *tree, uint32_t slot)
 aero_status aei_node_take(const ae_tree *tree, uint32_t slot, uint32_t level, int side,
                           ae_tree_node **node, aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS && side >= 0 && side < AEI_SIDES);
+    AE_ASSERT(level <= AE_TREE_HEIGHT_MAX);
     ae_slot *at = ae_slot_at(tree->proc, slot);
     ae_ref ref = 0;
     const aero_status status = ae_heap_take(tree->proc->heap, &at->cache, slot,
@@ -68,6 +71,7 @@ aero_status aei_node_take(const ae_tree *tree, uint32_t slot, uint32_t level, in
 
 void aei_node_give(const ae_tree *tree, uint32_t slot, int side)
 {
+    AE_ASSERT(side >= 0 && side < AEI_SIDES);
     ae_slot *at = ae_slot_at(tree->proc, slot);
     const ae_ref ref = ae_load32(&at->tree_new[side]);
     const ae_tree_node *node = ref == 0 ? NULL : ae_at(tree->proc->heap->segment, ref);
@@ -101,6 +105,7 @@ static aero_status nodes_take(const ae_tree *tree, uint32_t slot, uint32_t level
 /* Nothing leads to the node any more: its memory is free when the horizon has passed (keeps T5). */
 void aei_node_retire(const ae_tree *tree, uint32_t slot, ae_tree_node *node)
 {
+    AE_ASSERT(node != NULL && slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(tree->proc, slot);
     const ae_ref ref = aei_tree_ref(tree, node);
     /* Unlinked before the clock is read: whoever has a newer snapshot does not find it.  Pairs with
@@ -126,6 +131,7 @@ void aei_node_retire(const ae_tree *tree, uint32_t slot, ae_tree_node *node)
 /* Make the new nodes the successor of the old one; false when somebody was first. */
 static bool node_publish(ae_tree_node *node, uint64_t successor)
 {
+    AE_ASSERT(successor != 0);
     AE_CRASH_POINT("tree.filled");
     /* Release: the new nodes are complete before anyone follows; pairs with aei_tree_enter. */
     const bool won = ae_cas64(&node->successor, 0, successor);
@@ -135,6 +141,7 @@ static bool node_publish(ae_tree_node *node, uint64_t successor)
 
 static uint64_t pair_of(const ae_tree *tree, const ae_tree_node *left, const ae_tree_node *right)
 {
+    AE_ASSERT(left != NULL);
     return (uint64_t)aei_tree_ref(tree, right) << 32 | aei_tree_ref(tree, left);
 }
 
@@ -189,6 +196,7 @@ void aei_leaf_abandon(ae_tree *tree, ae_tree_node *leaf)
 static aero_status leaf_step(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
                              const aei_batch *batch, uint32_t *added, aero_error *error)
 {
+    AE_ASSERT(leaf->level == 0);
     ae_tree_node *fresh[2] = {NULL, NULL};
     aei_gather of;
     aero_status status = AERO_OK;
@@ -211,6 +219,7 @@ static aero_status leaf_step(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
     if (status != AERO_OK)
         return status;
     const uint32_t cut = aei_gather_split(tree, &of);
+    AE_ASSERT(cut > 0 && cut <= of.count);
     aei_leaf_fill(tree, fresh[0], &of, 0, cut);
     if (cut < of.count) {
         aei_leaf_fill(tree, fresh[1], &of, cut, of.count);
@@ -264,6 +273,7 @@ aero_status aei_leaf_first(ae_tree *tree, uint32_t slot, ae_tree_node *parent, a
     step_begin(tree, slot, AEI_STEP_LINK, aei_tree_ref(tree, parent), 0);
     const aero_status status = aei_node_take(tree, slot, level, 0, &node, error);
     if (status == AERO_OK) {
+        AE_ASSERT(node->level == level);
         first_fill(tree, node, parent, place);
         AE_CRASH_POINT("tree.first");
         /* Release: the node is complete; pairs with aei_tree_enter.  Fails when there is one, or
@@ -305,6 +315,7 @@ static aero_status inner_rebuild(ae_tree *tree, uint32_t slot, ae_tree_node *inn
     if (status != AERO_OK)
         return status;
     const uint32_t cut = aei_children_split(tree, of);
+    AE_ASSERT(cut > 0 && cut <= of->count);
     aei_inner_fill(tree, fresh[0], of, 0, cut);
     if (cut < of->count) {
         aei_inner_fill(tree, fresh[1], of, cut, of->count);
@@ -318,6 +329,7 @@ static aero_status inner_rebuild(ae_tree *tree, uint32_t slot, ae_tree_node *inn
 static aero_status inner_step(ae_tree *tree, uint32_t slot, ae_tree_node *inner,
                               ae_tree_node *child, uint64_t wish, aero_error *error)
 {
+    AE_ASSERT(inner->level > 0);
     ae_slot *at = ae_slot_at(tree->proc, slot);
     ae_tree_node *fresh[2] = {NULL, NULL};
     aei_children of = {.found = false};
@@ -396,6 +408,7 @@ static aero_status top_grow(ae_tree *tree, uint32_t slot, ae_tree_node *top, uin
         of.child[0] = (ae_ref)successor;
         of.low[1] = aei_node_low(right, tree->width);
         of.child[1] = (ae_ref)(successor >> 32);
+        AE_ASSERT(inner->level == top->level + 1u);
         aei_inner_fill(tree, inner, &of, 0, 2);
         AE_CRASH_POINT("tree.grown");
         /* Release: the new top is complete; pairs with aei_tree_descend. */

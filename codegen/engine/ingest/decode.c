@@ -19,6 +19,7 @@ static const char explicit_empty[1] = "";
 
 static aero_status fail(ae_line_error *error, int32_t code, uint32_t cell, const char *reason)
 {
+    AE_ASSERT(code != AERO_OK && reason != NULL);
     *error = (ae_line_error){code, cell, reason};
     return code;
 }
@@ -87,6 +88,7 @@ static aero_status resolve_escapes(aero_ingest *ingest, uint32_t count, ae_line_
         if (copy == NULL)
             return fail(error, AERO_NO_MEMORY, i, "no memory");
         const char *const end = unescape(cell->data, cell->data + cell->length, copy);
+        AE_ASSERT(end == NULL || (size_t)(end - copy) < cell->length);
         if (end == NULL)
             return fail(error, AERO_PARSE, i, "invalid escape");
         cell->length = (size_t)(end - copy);
@@ -100,6 +102,7 @@ static aero_status decode_bytes(aero_ingest *ingest, uint32_t count, ae_line_err
 {
     for (uint32_t i = 0; i < ingest->bytes_count; i++) {
         const uint32_t position = ingest->bytes_cells[i];
+        AE_ASSERT(position < ingest->format.column_count);
         if (position >= count)
             break;
         aero_span *const cell = &ingest->cells[position];
@@ -124,6 +127,7 @@ static bool holds_text(const aero_column *column)
 /* Convert one cell by its column's descriptor. */
 static aero_status decode_cell(aero_ingest *ingest, uint32_t i, void *row, ae_line_error *error)
 {
+    AE_ASSERT(i < ingest->format.column_count);
     const aero_column *const column = &ingest->table->columns[ingest->format.columns[i]];
     const aero_span *const cell = &ingest->cells[i];
     const bool nullable = (column->flags & AERO_COLUMN_NULLABLE) != 0;
@@ -151,6 +155,7 @@ static aero_status decode_cell(aero_ingest *ingest, uint32_t i, void *row, ae_li
 static aero_status decode_generic(aero_ingest *ingest, uint32_t count, void *row,
                                   ae_line_error *error)
 {
+    AE_ASSERT(count <= ingest->format.column_count);
     const ae_ingest_format *const format = &ingest->format;
     ingest->table->clear(row);
     for (uint32_t i = 0; i < count; i++) {
@@ -171,8 +176,10 @@ static aero_status decode_generic(aero_ingest *ingest, uint32_t count, void *row
 static aero_status decode_direct(aero_ingest *ingest, uint32_t count, bool has_escape, void *row,
                                  ae_line_error *error)
 {
+    AE_ASSERT(count <= ingest->table->column_count);
     aero_cell_error wrong = {.code = AERO_OK};
     const aero_status status = ingest->table->decode_tsv(ingest->cells, count, row, &wrong);
+    AE_ASSERT(status == AERO_OK || wrong.reason != NULL);
     if (status != AERO_OK)
         return fail(error, status, wrong.cell, wrong.reason);
     for (uint32_t i = 0; has_escape && i < count; i++) {

@@ -33,6 +33,7 @@ static aero_status copy_columns(ae_ingest_format *format, const aero_table *tabl
         format->generic = format->generic || column != i;
     }
     format->generic = format->generic || count != table->column_count;
+    AE_ALWAYS(format->column_count > 0 && format->column_count <= table->column_count);
     return AERO_OK;
 }
 
@@ -79,6 +80,7 @@ static aero_status copy_texts(ae_ingest_format *format, const aero_tsv_options *
     format->null_text = malloc(format->null_length);
     if (format->null_text == NULL)
         return ae_fail(error, AERO_NO_MEMORY, "no memory for the null text");
+    AE_ALWAYS(format->null_length > 0);
     memcpy(format->null_text, options->null_text, format->null_length);
     format->generic = true;
     return AERO_OK;

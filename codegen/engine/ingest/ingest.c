@@ -42,6 +42,7 @@ static aero_status find_bytes_cells(aero_ingest *ingest)
         if (ingest->table->columns[format->columns[i]].kind == AERO_KIND_BYTES)
             ingest->bytes_cells[ingest->bytes_count++] = i;
     }
+    AE_ALWAYS(ingest->bytes_count <= format->column_count);
     return AERO_OK;
 }
 
@@ -73,6 +74,7 @@ aero_status ae_ingest_new(aero_session *session, uint32_t table, const aero_tsv_
         ae_ingest_release(made);
         return status;
     }
+    AE_ALWAYS(made->row_limit > 0 && made->stride >= made->table->row_size);
     made->child.close = session_closed;
     made->session = session;
     ae_session_adopt(session, &made->child);
@@ -105,6 +107,7 @@ void ae_ingest_release(aero_ingest *ingest)
 
 static aero_error *error_buffer(aero_ingest *ingest)
 {
+    AE_ASSERT(ingest->session != NULL);
     return ae_session_error_buffer(ingest->session);
 }
 
@@ -260,6 +263,7 @@ static aero_status take_line(aero_ingest *ingest, ae_line *line)
     if (ingest->row_count == ingest->row_capacity && (status = grow_rows(ingest)) != AERO_OK)
         return status;
     ae_line_error wrong;
+    AE_ASSERT(ingest->row_count < ingest->row_capacity && count > 0);
     void *const row = ingest->rows + ingest->row_count * ingest->stride;
     if (aei_decode_line(ingest, count, line->has_escape, row, &wrong) != AERO_OK)
         return fail_at(ingest, &wrong);
@@ -284,6 +288,7 @@ static aero_status carry_append(aero_ingest *ingest, const char *data, size_t le
         ingest->carry = grown;
         ingest->carry_capacity = room;
     }
+    AE_ASSERT(needed <= ingest->carry_capacity || length == 0);
     if (length > 0)
         memcpy(ingest->carry + ingest->carry_length, data, length);
     ingest->carry_length = needed;
@@ -293,6 +298,7 @@ static aero_status carry_append(aero_ingest *ingest, const char *data, size_t le
 /* The carried line is whole now: take it, and copy its texts before the carry is used again. */
 static aero_status take_carry(aero_ingest *ingest, bool complete)
 {
+    AE_ASSERT(ingest->carry_length > 0);
     ae_splitter splitter;
     ae_line line = {.start = ingest->carry, .cell_count = 1, .complete = false};
     ingest->cells[0] = (aero_span){ingest->carry, 0};
@@ -310,6 +316,7 @@ static aero_status take_carry(aero_ingest *ingest, bool complete)
 
 static aero_status push_piece(aero_ingest *ingest, const char *data, size_t length, bool last)
 {
+    AE_ASSERT(ingest->busy);
     const char *rest = data;
     aero_status status = AERO_OK;
     if (ingest->carry_length > 0 && length > 0) {
@@ -346,6 +353,7 @@ aero_status ae_ingest_push(aero_ingest *ingest, const char *data, size_t length,
         return ae_fail(error_buffer(ingest), AERO_USAGE, "this ingest has failed already");
     ingest->busy = true;
     const aero_status status = push_piece(ingest, data, length, last);
+    AE_ASSERT(ingest->busy);
     ingest->busy = false;
     ingest->status = status; /* keeps I4 */
     if (status != AERO_OK && ingest->session != NULL)

@@ -1,6 +1,8 @@
 /* A list of blocks, of which only the newest is filled. */
 #include "ingest/scratch.h"
 
+#include "base/error.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -27,6 +29,7 @@ char *ae_scratch_take(ae_scratch *scratch, size_t size)
         *block = (ae_scratch_block){.next = scratch->blocks, .size = room};
         scratch->blocks = block;
     }
+    AE_ASSERT(block->used <= block->size && size <= block->size - block->used);
     char *const piece = block->data + block->used;
     block->used += size;
     scratch->taken += size;

@@ -10,6 +10,7 @@
 aero_status ae_ingest_memory(aero_session *session, uint32_t table, const char *data, size_t length,
                              const aero_tsv_options *options, aero_ingest_report *report)
 {
+    AE_ASSERT(data != NULL);
     aero_ingest *ingest = NULL;
     if (report != NULL)
         *report = (aero_ingest_report){0};
@@ -26,6 +27,7 @@ aero_status ae_ingest_memory(aero_session *session, uint32_t table, const char *
 /* Push the file piece by piece.  A failed push is kept by the ingest; a failed read is returned. */
 static int push_file(aero_ingest *ingest, int fd, char *chunk)
 {
+    AE_ASSERT(fd >= 0);
     for (;;) {
         size_t done = 0;
         const int number = ae_os_input_read(fd, chunk, CHUNK_SIZE, &done);

@@ -4,6 +4,8 @@
  */
 #include "ingest/split.h"
 
+#include "base/error.h"
+
 #include <string.h>
 
 #if defined(__SSE2__) && !defined(AE_PORTABLE)
@@ -134,6 +136,7 @@ static bool load_stretch(ae_splitter *splitter)
         out = list_breaks(out, masks.breaks, offset);
         escapes |= masks.escapes;
     }
+    AE_ASSERT(out >= splitter->breaks && (size_t)(out - splitter->breaks) <= size);
     splitter->stretch = start;
     splitter->stretch_size = size;
     splitter->break_count = (uint32_t)(out - splitter->breaks);
@@ -160,6 +163,7 @@ bool ae_split_next(ae_splitter *splitter, aero_span *cells, uint32_t capacity, a
     uint32_t count = 0;
     if (cell >= splitter->end)
         return false;
+    AE_ASSERT(capacity > 0 && splitter->break_index <= splitter->break_count);
     line->start = cell;
     line->complete = false;
     bool may_have_escape = splitter->has_escape;
@@ -181,6 +185,7 @@ bool ae_split_next(ae_splitter *splitter, aero_span *cells, uint32_t capacity, a
     } while (!line->complete && load_stretch(splitter));
     splitter->next = line->complete ? cell : splitter->end;
     line->length = (size_t)(splitter->next - line->start) - line->complete;
+    AE_ASSERT(splitter->next > line->start && splitter->next <= splitter->end);
     line->has_escape = may_have_escape && memchr(line->start, '\\', line->length) != NULL;
     if (!line->complete) {
         if (count < capacity)

@@ -12,18 +12,21 @@
 
 static ae_feed_line *line_at(const ae_proc *proc, uint32_t line)
 {
+    AE_ASSERT(line < AE_FEEDS);
     return &proc->shared->feeds[line];
 }
 
 /* Of an owner that is not 0. */
 static bool owner_dead(const ae_proc *proc, uint64_t owner)
 {
+    AE_ASSERT((uint32_t)owner != 0);
     return (uint32_t)owner == ORPHAN || !ae_member_alive(proc, (uint32_t)owner - 1);
 }
 
 /* Make the line the member's, if its owner still is `seen`. */
 static bool line_take(ae_proc *proc, uint32_t index, uint64_t seen, uint32_t member)
 {
+    AE_ASSERT(member < AE_MEMBERS);
     ae_feed_line *line = line_at(proc, index);
     ae_raise32(&proc->shared->feed_high, index + 1);
     /* The word differs from every earlier one of the line, so a slow rival's CAS fails. */
@@ -123,6 +126,7 @@ bool ae_feed_holds(const ae_proc *proc, uint32_t line, uint64_t position)
 
 bool ae_feed_advance(ae_proc *proc, uint32_t line, uint64_t to, uint64_t *pin)
 {
+    AE_ASSERT(to != AE_PIN_REVOKED);
     ae_feed_line *at = line_at(proc, line);
     for (;;) {
         const uint64_t seen = ae_load64_acquire(&at->pin);
@@ -157,6 +161,7 @@ void ae_feed_release(ae_proc *proc, uint32_t line)
 
 void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity)
 {
+    AE_ALWAYS(member < AE_MEMBERS && identity != 0);
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
     for (uint32_t index = 0; index < high; index++) {
         ae_feed_line *line = line_at(proc, index);
@@ -172,6 +177,7 @@ void ae_feed_orphan(ae_proc *proc, uint32_t member, uint64_t identity)
 
 uint64_t ae_feed_horizon(ae_proc *proc, uint64_t clock, uint64_t horizon)
 {
+    AE_ASSERT(horizon <= clock);
     const uint64_t most = (uint64_t)proc->shared->queue_size / 8 * LAG_EIGHTHS;
     const uint32_t high = ae_load32_acquire(&proc->shared->feed_high);
     for (uint32_t index = 0; index < high; index++) {

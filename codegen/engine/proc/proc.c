@@ -26,6 +26,7 @@ aero_status ae_proc_create(ae_segment *segment, aero_error *error)
     shared->queue_size = AE_QUEUE_MIN;
     while (shared->queue_size * 2 <= size)
         shared->queue_size *= 2;
+    AE_ALWAYS((shared->queue_size & (shared->queue_size - 1)) == 0 && shared->queue_size <= size);
     return AERO_OK;
 }
 
@@ -76,6 +77,8 @@ static bool member_owns_slot(const ae_proc *proc, uint32_t member)
 
 bool ae_member_bury(ae_proc *proc, uint32_t member)
 {
+    if (member >= AE_MEMBERS) /* of a damaged word */
+        return false;
     ae_member *line = &proc->shared->members[member];
     const uint64_t identity = ae_load64_acquire(&line->identity);
     if (identity == 0 || ae_member_alive(proc, member) || member_owns_slot(proc, member))
@@ -105,6 +108,7 @@ void ae_member_sweep(ae_proc *proc, uint64_t turn)
 aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error)
 {
     const uint64_t identity = ae_os_process_identity();
+    AE_ALWAYS(identity != 0);
     for (int round = 0; round < 2; round++) {
         for (uint32_t index = 0; index < AE_MEMBERS; index++) {
             ae_member *line = &proc->shared->members[index];
@@ -128,6 +132,7 @@ aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error)
 
 void ae_member_release(ae_proc *proc, uint32_t member)
 {
+    AE_ALWAYS(member < AE_MEMBERS);
     ae_member *line = &proc->shared->members[member];
     ae_store64_release(&line->pin, 0);
     ae_store64(&line->name_space, 0);
@@ -181,6 +186,8 @@ static void lower(uint64_t *least, uint64_t value)
  * than the clock, the least is taken for one from which on all is needed. */
 static void sight_note(ae_snapshots *snapshots, uint64_t clock, uint64_t snapshot)
 {
+    AE_ASSERT(snapshot != 0 && snapshot < clock);
+    AE_ASSERT(snapshots->count <= AE_SNAPSHOTS_KEPT);
     if (clock - snapshot <= AE_PRUNE_LAG / 2) {
         lower(&snapshots->recent, snapshot);
         return;
@@ -248,12 +255,14 @@ void ae_snapshots_take(ae_proc *proc, ae_snapshots *snapshots)
     }
     snapshots->recent = ae_feed_horizon(proc, clock, snapshots->recent);
     lower(&snapshots->in_use, snapshots->recent);
+    AE_ASSERT(snapshots->in_use <= snapshots->recent && snapshots->recent <= clock);
 }
 
 /* ---- slots ---------------------------------------------------------------------------------- */
 
 static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
 {
+    AE_ASSERT(slot < AE_SLOTS && member < AE_MEMBERS);
     ae_slot *at = ae_slot_at(proc, slot);
     if (ae_load64(&at->owner) != 0)
         return false;
@@ -266,12 +275,14 @@ static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
     if (!ae_cas64(&at->owner, 0, owner))
         return false;
     AE_CRASH_POINT("slot.claimed");
+    /* Before the generation: who cancels looks at it first, and must not take the age and the rest
+     * of an earlier owner for this one's; pairs with slot_cancel. */
+    ae_store64(&at->began_ns, 0);
+    ae_store32(&at->resting, AE_REST_NONE);
     ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);
     ae_store32(&at->intent_count, 0);
     ae_store32(&at->stamped, 0);
-    ae_store32(&at->resting, AE_REST_NONE);
     ae_store32(&at->plain, 0);
-    ae_store64(&at->began_ns, 0);
     /* Release: the generation is new before the state says active; readers of marks look at
      * both. */
     ae_store64_release(&at->state, AE_STATE(AE_STATE_ACTIVE, 0));
@@ -304,6 +315,7 @@ aero_status ae_slot_claim(ae_proc *proc, uint32_t member, uint32_t hint, uint32_
 
 void ae_slot_release(ae_proc *proc, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(proc, slot);
     AE_ASSERT(ae_load32(&at->intent_count) == 0);
     ae_store64_release(&at->state, AE_STATE(AE_STATE_IDLE, 0));
@@ -315,12 +327,14 @@ void ae_slot_release(ae_proc *proc, uint32_t slot)
 
 bool ae_slot_dead(const ae_proc *proc, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const uint64_t owner = ae_load64_acquire(&ae_slot_at(proc, slot)->owner);
     return owner != 0 && !ae_member_alive(proc, (uint32_t)owner - 1);
 }
 
 bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
 {
+    AE_ALWAYS(slot < AE_SLOTS && member < AE_MEMBERS);
     ae_slot *at = ae_slot_at(proc, slot);
     const uint64_t owner = ae_load64_acquire(&at->owner);
     if (owner == 0 || ae_member_alive(proc, (uint32_t)owner - 1))
@@ -340,7 +354,9 @@ bool ae_slot_seize(ae_proc *proc, uint32_t slot, uint32_t member)
 
 void ae_limbo_push(const ae_proc *proc, ae_a32 *head, ae_a32 *tail, ae_ref ref, ae_a32 *link)
 {
+    AE_ASSERT(ref != 0);
     const ptrdiff_t offset = (char *)link - (char *)ae_at(proc->heap->segment, ref);
+    AE_ASSERT(offset >= 0 && offset < 64 && offset % 4 == 0);
     ae_store32(link, 0);
     if (ae_load32(head) == 0) {
         ae_store32_release(tail, ref);
@@ -356,6 +372,7 @@ void ae_limbo_push(const ae_proc *proc, ae_a32 *head, ae_a32 *tail, ae_ref ref, 
 
 void ae_limbo_repair(const ae_proc *proc, const ae_a32 *head, ae_a32 *tail, size_t link_offset)
 {
+    AE_ALWAYS(link_offset < 64 && link_offset % 4 == 0);
     if (ae_load32(head) == 0)
         return;
     const ae_a32 *link =
@@ -366,6 +383,7 @@ void ae_limbo_repair(const ae_proc *proc, const ae_a32 *head, ae_a32 *tail, size
 
 void ae_block_retire(ae_proc *proc, uint32_t slot, ae_ref ref)
 {
+    AE_ASSERT(ref != 0 && slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(proc, slot);
     ae_block *block = ae_at(proc->heap->segment, ref);
     ae_store64_release(&block->word,
@@ -385,6 +403,7 @@ void ae_slab_retire(ae_proc *proc, uint32_t slot, ae_ref ref)
 /* Take the head of the list, a slab whose time has come, off it, and give it back. */
 static void slab_return(ae_proc *proc, uint32_t slot, ae_slab *slab)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(proc, slot);
     const ae_ref ref = ae_ref_of(proc->heap->segment, &slab->block);
     const ae_ref next = ae_load32(&slab->block.limbo_next);
@@ -399,6 +418,7 @@ static void slab_return(ae_proc *proc, uint32_t slot, ae_slab *slab)
 
 void ae_slab_recover(ae_proc *proc, uint32_t slot)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(proc, slot);
     const uint32_t page = ae_load32_acquire(&at->cache.draining);
     if (page == 0)
@@ -444,6 +464,7 @@ static void slab_wait_again(ae_proc *proc, uint32_t slot, ae_slab *slab)
 
 uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(proc, slot);
     for (uint64_t freed = 0;;) {
         const ae_ref ref = ae_load32(&at->block_head);

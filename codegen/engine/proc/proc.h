@@ -85,6 +85,14 @@ typedef struct ae_write_block {
 #define AE_REST_WAITS 1u /* cursors that will go on from where they stand */
 #define AE_REST_EMPTY 2u /* nothing: whatever it looks at next it looks up anew */
 
+/* How far the cancelling of a slot's generation is.  It only goes on: who cancels and was held up
+ * must not meet again what it saw. */
+#define AE_CANCEL_TOLD 0u /* the owner will learn it */
+#define AE_CANCEL_VOID 1u /* its snapshot does not count */
+#define AE_CANCEL_OVER 2u /* it has come back, or is being reaped: its snapshot counts again */
+#define AE_CANCEL(generation, how) ((generation) << 2 | (how))
+#define AE_CANCEL_GENERATION(word) ((word) >> 2)
+
 typedef struct ae_slot {
     ae_a64 owner;        /* AE_OWNER, also of the reaper (AE_OWNER_REAPING); 0 free.  CAS by all */
     ae_a64 state;        /* see above */
@@ -95,7 +103,7 @@ typedef struct ae_slot {
     ae_a32 stamped;      /* intents already stamped after the commit; all + 1: and counted */
     ae_a32 chunk_first;  /* intents beyond the inline ones */
     ae_a32 chunk_last;
-    ae_a64 cancel; /* generation to be cancelled << 1 | void: txn/cancel.c.  CAS by all */
+    ae_a64 cancel; /* generation to be cancelled << 2 | AE_CANCEL_…: txn/cancel.c.  CAS by all */
     /* Second line on: what survives from claim to claim. */
     ae_a32 limbo_head; /* dead versions, oldest first, linked by limbo_next */
     ae_a32 limbo_tail;
@@ -255,7 +263,7 @@ static inline bool ae_slot_wake(const ae_proc *proc, uint32_t slot, uint64_t gen
         atomic_signal_fence(memory_order_seq_cst);
     else
         atomic_thread_fence(memory_order_seq_cst);
-    return ae_load64_acquire(&at->cancel) >> 1 != generation;
+    return AE_CANCEL_GENERATION(ae_load64_acquire(&at->cancel)) != generation;
 }
 /* It leaves, with no row in its hands: AE_REST_WAITS or AE_REST_EMPTY. */
 static inline void ae_slot_rest(const ae_proc *proc, uint32_t slot, uint32_t how)
@@ -267,7 +275,7 @@ static inline void ae_slot_rest(const ae_proc *proc, uint32_t slot, uint32_t how
 static inline bool ae_slot_void(const ae_slot *slot)
 {
     const uint64_t cancel = ae_load64_acquire(&slot->cancel);
-    return (cancel & 1) != 0 && cancel >> 1 == ae_load64_acquire(&slot->generation);
+    return cancel == AE_CANCEL(ae_load64_acquire(&slot->generation), AE_CANCEL_VOID);
 }
 
 /* Compute the horizon: the least published snapshot, at most the clock.  Pins of dead processes

@@ -21,6 +21,7 @@ typedef struct laying {
 
 static uint32_t words_of(const ae_index_info *info, uint32_t at)
 {
+    AE_ASSERT(at < info->column_count && info->word_at[at] < info->word_at[at + 1]);
     return info->word_at[at + 1] - info->word_at[at];
 }
 
@@ -29,6 +30,7 @@ static uint32_t words_of(const ae_index_info *info, uint32_t at)
 /* More points than ranges are worth: their hull, which answers no clause. */
 static void widen(laying *lay, aei_bounds *bounds, uint8_t *answered, uint32_t column)
 {
+    AE_ASSERT(bounds->shape == AEI_BOUNDS_POINTS && bounds->point_count > 1);
     bounds->shape = AEI_BOUNDS_INTERVAL;
     bounds->low = bounds->points[0];
     bounds->high = bounds->points[bounds->point_count - 1];
@@ -62,6 +64,7 @@ static aero_status chain(laying *lay, void *image, uint8_t *used, uint8_t *answe
         if (lay->range_count == 0)
             break;
     }
+    AE_ASSERT(lay->chained <= info->column_count && lay->range_count <= AEI_RANGES_MAX);
     return AERO_OK;
 }
 
@@ -116,6 +119,7 @@ static void find_order(laying *lay)
         moved = true;
         at++;
     }
+    AE_ASSERT(at <= lay->info->column_count && sort <= query->sort_count);
     access->covers = sort == query->sort_count;
     access->ordered = query->sort_count > 0 && (moved || access->covers);
     access->group_to = at;
@@ -129,19 +133,18 @@ static void find_order(laying *lay)
     }
 }
 
-bool aei_access_sorts(const aero_table *table, const aei_access *access, const uint64_t *words)
+uint32_t aei_access_group(const aero_table *table, const aei_access *access, const uint64_t *words)
 {
     if (access->exact)
-        return false;
-    if (!access->covers)
-        return true;
+        return 0;
+    AE_ASSERT(access->group_to <= access->info.column_count);
     for (uint32_t i = access->group_from; i < access->group_to; i++) {
         const uint32_t at = access->info.word_at[i];
-        if (!aei_words_exact(&table->columns[access->info.columns[i]],
-                             access->info.word_at[i + 1] - at, words + at))
-            return true;
+        const uint32_t end = access->info.word_at[i + 1];
+        if (!aei_words_exact(&table->columns[access->info.columns[i]], end - at, words + at))
+            return end;
     }
-    return false;
+    return access->covers ? 0 : access->group_words;
 }
 
 /* ---- ranges --------------------------------------------------------------------------------- */
@@ -149,6 +152,7 @@ bool aei_access_sorts(const aero_table *table, const aei_access *access, const u
 /* Range number `number` of the product, in ascending order. */
 static void fill_range(const laying *lay, size_t number, aei_range *range)
 {
+    AE_ASSERT(number < lay->range_count);
     const ae_index_info *info = lay->info;
     memset(range, 0, sizeof *range);
     for (uint32_t i = 0; i < AE_INDEX_WORDS; i++) /* also of words that the index adds to its own */
@@ -174,6 +178,7 @@ static void fill_range(const laying *lay, size_t number, aei_range *range)
 /* The one range of a backward read whose sort column may be NULL, in two: values, then NULLs. */
 static void split_nulls(const laying *lay, aei_range *ranges)
 {
+    AE_ASSERT(lay->access->group_from < lay->info->column_count);
     const ae_index_info *info = lay->info;
     const uint32_t column = info->columns[lay->access->group_from];
     const bool ambiguous = aei_null_is_ambiguous(&lay->query->table->columns[column]);
@@ -205,6 +210,7 @@ static aero_status make_ranges(laying *lay, aero_error *error)
         AE_ASSERT(count == 1); /* the sort column is free, those before are fixed */
         split_nulls(lay, ranges);
     }
+    AE_ASSERT(!split || access->backward);
     access->ranges = ranges;
     access->range_count = count + split;
     return AERO_OK;
@@ -274,6 +280,7 @@ void aei_access_estimate(const aero_query *query, aei_access *access, uint64_t r
     for (size_t i = 0; i < count; i += step, looked++)
         sum += ae_index_estimate(query->session, query->table_index, access->info.number,
                                  &access->ranges[i].words);
+    AE_ASSERT(looked <= count);
     access->estimate = looked == count ? sum
                                        : (uint64_t)((double)sum / (double)looked * (double)count);
 }

@@ -8,8 +8,9 @@
  * Order.  If the sort's columns follow, after columns that are fixed to one value, the columns of
  * the index in one direction, rows come in groups of equal words that are in order already; only
  * within a group is there something left to sort, when words do not tell values apart or the index
- * does not have all sort columns.  NULLs come last in both directions: backward, they are a range
- * of their own at the end.
+ * does not have all sort columns.  A group ends with the first column whose words do not tell: two
+ * values that share them lie in the order of the columns behind, not in their own.  NULLs come last
+ * in both directions: backward, they are a range of their own at the end.
  *
  * Concurrency: belongs to the query's thread.
  */
@@ -41,7 +42,7 @@ typedef struct aei_access {
     bool ordered;         /* groups come in the sort's order */
     bool covers;          /* the index has every sort column */
     bool exact;           /* with it: groups need no sorting, whatever their words */
-    uint32_t group_words; /* leading words that are equal within a group */
+    uint32_t group_words; /* leading words that are equal within a group, if all of them tell */
     uint32_t group_from;  /* columns of the index from here to group_to are sorted by */
     uint32_t group_to;
     uint32_t null_column; /* sort column whose NULLs have a range of their own */
@@ -55,7 +56,8 @@ aero_status aei_access_make(const aero_query *query, const ae_index_info *info, 
 void aei_access_estimate(const aero_query *query, aei_access *access, uint64_t rows);
 /* Is the column one value in all rows that pass?  Then sorting by it is nothing. */
 bool aei_column_is_constant(const aero_query *query, uint32_t column);
-/* Need the rows of a group be sorted, if these are the words of one of them? */
-bool aei_access_sorts(const aero_table *table, const aei_access *access, const uint64_t *words);
+/* How many leading words are equal in the group that a row with these words belongs to; 0 if it
+ * needs no sorting. */
+uint32_t aei_access_group(const aero_table *table, const aei_access *access, const uint64_t *words);
 
 #endif

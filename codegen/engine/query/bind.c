@@ -29,6 +29,7 @@ static bool has_bytes(const aero_value *value)
 /* Have `count` parameters. */
 static aero_status more_parameters(aero_query *query, uint32_t count, aero_error *error)
 {
+    AE_ASSERT(count <= AEI_PARAMETERS_MAX);
     if (count <= query->parameter_count)
         return AERO_OK;
     aei_parameter *fresh = aei_array_resize(query->parameters, count, sizeof *fresh, error);
@@ -42,6 +43,7 @@ static aero_status more_parameters(aero_query *query, uint32_t count, aero_error
 
 aero_status aei_clause_leave_open(aero_query *query, aei_clause *clause, aero_error *error)
 {
+    AE_ASSERT(clause->given == NULL && clause->values != NULL);
     aero_value *given = aei_pool_array(&query->pool, clause->count, sizeof *given, error);
     if (given == NULL)
         return error->code;
@@ -107,6 +109,7 @@ static aero_status keep_values(aei_parameter *parameter, uint32_t count, const a
             memcpy(parameter->bytes + bytes, values[i].u.data, values[i].length);
         bytes += values[i].length;
     }
+    AE_ASSERT(bytes <= parameter->bytes_room && count <= parameter->room);
     parameter->count = count;
     parameter->bound = true;
     return AERO_OK;
@@ -160,6 +163,7 @@ static aero_status fill_in(aero_query *query, aei_clause *clause, const aero_val
 /* Convert a clause's values as they are now. */
 static aero_status bind_clause(aero_query *query, aei_clause *clause, aero_error *error)
 {
+    AE_ASSERT(clause->given != NULL);
     const aero_value *values;
     uint32_t count;
     clause->unbound = true;
@@ -232,6 +236,7 @@ aero_status aei_bound_check(const aero_query *query, aero_error *error)
 
 void aei_bound_settle(aero_query *query)
 {
+    AE_ASSERT(query->holders == 0);
     aei_pool_free(&query->kept);
 }
 

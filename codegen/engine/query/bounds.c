@@ -40,6 +40,7 @@ bool aei_null_is_ambiguous(const aero_column *column)
 
 bool aei_words_exact(const aero_column *column, uint32_t word_count, const uint64_t *words)
 {
+    AE_ASSERT(word_count == 1 || word_count == 2);
     if (is_cell(column->kind))
         return (words[word_count - 1] & 0xff) != 8 * word_count;
     if (column->kind == AERO_KIND_FIXED)
@@ -58,6 +59,7 @@ static bool is_padded(const aero_column *column, const char *data, size_t length
 /* The start of some bytes as words. */
 static aei_pair bytes_pair(const char *data, size_t length, uint32_t word_count)
 {
+    AE_ASSERT(data != NULL || length == 0);
     aei_pair pair = {{ae_normal_bytes(data, length), 0}};
     if (word_count > 1 && length > 8)
         pair.words[1] = ae_normal_bytes(data + 8, length - 8);
@@ -120,6 +122,7 @@ static aei_pair null_pair(const building *build)
 /* The neighbours of words, carrying within their number; false where there is none. */
 static bool pair_after(aei_pair *pair, uint32_t word_count)
 {
+    AE_ASSERT(word_count >= 1 && word_count <= 2);
     for (uint32_t i = word_count; i-- > 0;) {
         if (++pair->words[i] != 0)
             return true;
@@ -129,6 +132,7 @@ static bool pair_after(aei_pair *pair, uint32_t word_count)
 
 static bool pair_before(aei_pair *pair, uint32_t word_count)
 {
+    AE_ASSERT(word_count >= 1 && word_count <= 2);
     for (uint32_t i = word_count; i-- > 0;) {
         if (pair->words[i]-- != 0)
             return true;
@@ -190,6 +194,7 @@ static aero_status take_points(building *build, uint32_t at, aero_error *error)
                 points[kept++] = points[i];
         }
     }
+    AE_ASSERT(kept <= count && (count == 0 || kept > 0));
     build->bounds->shape = AEI_BOUNDS_POINTS;
     build->bounds->points = points;
     build->bounds->point_count = kept;
@@ -215,6 +220,7 @@ static void lower_high(aei_bounds *bounds, const aei_pair *pair)
  * Returns whether the bound says all that the comparison says. */
 static bool clip(building *build, int32_t op, const aero_value *value)
 {
+    AE_ASSERT(op == AERO_OP_GT || op == AERO_OP_GE || op == AERO_OP_LT || op == AERO_OP_LE);
     aei_bounds *bounds = build->bounds;
     bool exact;
     aei_pair pair = value_pair(build->about, build->word_count, value, build->image, &exact);
@@ -245,6 +251,7 @@ static bool clip_prefix(building *build, const aei_clause *clause)
     const size_t told = length < room ? length : room;
     aei_pair low = cell ? cell_pair(data, length, words) : bytes_pair(data, told, words);
     aei_pair high = bytes_pair(data, told, words);
+    AE_ASSERT(told <= 8 * (size_t)words);
     for (size_t i = told; i < 8 * (size_t)words; i++)
         high.words[i / 8] |= (uint64_t)0xff << (56 - i % 8 * 8);
     raise_low(build->bounds, &low);
@@ -294,6 +301,7 @@ static bool clip_clause(building *build, const aei_clause *clause)
 
 static void take_interval(building *build)
 {
+    AE_ASSERT(build->bounds->shape == AEI_BOUNDS_FREE);
     const aero_query *query = build->query;
     aei_bounds *bounds = build->bounds;
     const bool nullable = build->about->null_index >= 0;
@@ -357,6 +365,7 @@ aero_status aei_bounds_make(const aero_query *query, uint32_t column, uint32_t w
                             void *image, aei_pool *pool, aei_bounds *bounds, uint8_t *used,
                             uint8_t *answered, aero_error *error)
 {
+    AE_ASSERT(column < query->table->column_count);
     AE_ASSERT(word_count == 1 || word_count == 2);
     building build = {.query = query,
                       .about = &query->table->columns[column],

@@ -81,6 +81,7 @@ static double share_of(const aei_access *access)
     if (access->entries == 0)
         return 1.0;
     const double share = (double)access->estimate / (double)access->entries;
+    AE_ASSERT(share >= 0);
     return share < 1.0 ? share : 1.0;
 }
 
@@ -112,6 +113,7 @@ static double share_besides(const choosing *choose, const uint8_t *used)
         if (used == NULL || used[i] == 0)
             share *= choose->shares[i];
     }
+    AE_ASSERT(share >= 0 && share <= 1);
     return share;
 }
 
@@ -125,6 +127,7 @@ static double least(double a, double b)
 /* Keep the cheaper; one that was asked for beats every other. */
 static void consider(choosing *choose, const way *candidate)
 {
+    AE_ASSERT(candidate->cost >= 0 && candidate->candidates >= 0);
     const way *best = &choose->best;
     const bool better = candidate->asked != best->asked ? candidate->asked
                                                         : candidate->cost < best->cost;
@@ -143,6 +146,7 @@ static double sorting_cost(const choosing *choose, double rows)
 /* Candidates that are read when reading can stop, and the cost of sorting otherwise. */
 static void settle(const choosing *choose, way *candidate, double each, double share)
 {
+    AE_ASSERT(share >= 0 && each > 0);
     if (choose->sorts && candidate->sorting != AEI_SORTING_GROUP) {
         candidate->sorting = AEI_SORTING_ALL;
         candidate->cost += candidate->candidates * each +
@@ -193,6 +197,7 @@ static double group_rows(const choosing *choose, const aei_access *access)
 
 static void weigh_index(choosing *choose, uint32_t number)
 {
+    AE_ASSERT(number < choose->access_count);
     const aei_access *access = &choose->accesses[number];
     const double share = share_besides(choose, access->used);
     const double seeks = (double)access->range_count * COST_SEEK;
@@ -237,6 +242,7 @@ static bool add_intersected(choosing *choose, uint8_t *used, way *both, double *
     const uint32_t next = next_narrow(choose, used);
     if (next == UINT32_MAX)
         return false;
+    AE_ASSERT(next < choose->access_count && choose->intersected_count < AEI_INTERSECT_MAX);
     const aei_access *access = &choose->accesses[next];
     choose->intersected[choose->intersected_count++] = next;
     for (uint32_t i = 0; i < choose->query->clause_count; i++)
@@ -329,6 +335,7 @@ static aero_status find_accesses(choosing *choose, bool *empty, aero_error *erro
             return status;
         *empty = *empty || access->range_count == 0;
     }
+    AE_ASSERT(choose->access_count <= count);
     for (uint32_t i = 0; i < choose->access_count; i++)
         aei_access_estimate(query, &choose->accesses[i], plan->size);
     return AERO_OK;
@@ -348,6 +355,7 @@ static aero_status plan_keys(aei_plan *plan, const aero_query *query, aero_error
         if (column->max_length == 0 || keys[i].length <= column->max_length)
             keys[plan->key_count++] = keys[i];
     }
+    AE_ASSERT(plan->key_count <= count);
     if (plan->key_count == 0)
         plan->source = AEI_SOURCE_NOTHING;
     return AERO_OK;
@@ -356,6 +364,7 @@ static aero_status plan_keys(aei_plan *plan, const aero_query *query, aero_error
 /* Make keys, sorting and program of a plan whose source and accesses are there. */
 static aero_status complete(aei_plan *plan, const aero_query *query, aero_error *error)
 {
+    AE_ASSERT(!plan->in_order || plan->sorts);
     uint8_t *skip = NULL;
     plan->source = plan->chosen;
     plan->sorting = AEI_SORTING_NONE;
@@ -405,6 +414,7 @@ static aero_status build(choosing *choose, aero_error *error)
         plan->accesses = chosen;
         plan->access_count = best->access;
     }
+    AE_ASSERT(plan->access_count <= AEI_INTERSECT_MAX);
     for (uint32_t i = 0; i < plan->access_count; i++)
         plan->infos[i] = plan->accesses[i].info;
     return complete(plan, choose->query, error);
@@ -422,6 +432,7 @@ static aero_status take_image(aei_plan *plan, const aero_query *query, aero_erro
 
 aero_status aei_plan_again(aei_plan *plan, const aero_query *query, bool *fits, aero_error *error)
 {
+    AE_ASSERT(plan->access_count <= AEI_INTERSECT_MAX);
     AE_ASSERT(plan->references == 1);
     *fits = true;
     aei_pool_reset(&plan->pool);

@@ -102,6 +102,7 @@ static bool whole_bound(int32_t op, const aero_value *in, aero_value *whole)
         bound = ceil(real); /* x >= 1.5 is x >= 2, x < 1.5 is x < 2 */
     else if (bound != trunc(bound))
         return false;
+    AE_ASSERT(bound == trunc(bound) && fabs(bound) <= EXACT_REAL + 1);
     *whole = (aero_value){.type = AERO_TYPE_INT, .u.integer = (int64_t)bound};
     return true;
 }
@@ -109,6 +110,7 @@ static bool whole_bound(int32_t op, const aero_value *in, aero_value *whole)
 static aero_status convert_text(aero_query *query, aei_pool *pool, uint32_t column,
                                 const aero_value *in, aero_value *out, aero_error *error)
 {
+    AE_ASSERT(in->type == AERO_TYPE_TEXT);
     const char *reason = "";
     if (ae_text_check(in->u.data, in->length, UINT32_MAX, &reason) != AERO_OK) {
         const aero_status status = ae_fail(error, AERO_TYPE, "column \"%s\": %s",
@@ -155,6 +157,7 @@ static aero_status convert(aero_query *query, aei_pool *pool, int32_t op, uint32
 static aero_status convert_pattern(aero_query *query, aei_pool *pool, aei_clause *clause,
                                    aero_error *error)
 {
+    AE_ASSERT(clause->count == 1 && clause->values != NULL);
     const aero_value *in = clause->values;
     const aero_column *about = &query->table->columns[clause->column];
     aero_value pattern = *in;
@@ -192,6 +195,7 @@ static aero_status convert_pattern(aero_query *query, aei_pool *pool, aei_clause
 aero_status aei_clause_convert(aero_query *query, aei_pool *pool, aei_clause *clause,
                                aero_error *error)
 {
+    AE_ASSERT(clause->column < query->table->column_count);
     if (is_pattern(clause->op))
         return convert_pattern(query, pool, clause, error);
     if (clause->count == 0)
@@ -260,6 +264,8 @@ aero_status aei_clause_add(aero_query *query, int32_t op, uint32_t column, uint6
         status = aei_clause_convert(query, &query->pool, &clause, error);
     if (status != AERO_OK)
         return status;
+    AE_ASSERT(query->clause_count < query->clause_room);
+    AE_ASSERT(query->cursors == 0);
     query->open_count += clause.given != NULL;
     query->clauses[query->clause_count++] = clause;
     query->value_count += count;

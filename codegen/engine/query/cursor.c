@@ -38,6 +38,7 @@ static void free_arrays(aero_cursor *cursor)
 /* Let go of the query, but keep the arrays. */
 static void finish(aero_cursor *cursor)
 {
+    AE_ASSERT(cursor->query->cursors > 0);
     aei_cursor_stop(cursor);
     aei_order_close(&cursor->order);
     cursor->held_at = cursor->held_count = 0;
@@ -79,6 +80,7 @@ static aero_cursor *cursor_take(aero_query *query)
         /* The batch at the end needs no clearing. */
         memset(cursor, 0, offsetof(aero_cursor, stream));
     }
+    AE_ASSERT(query->spare == NULL && cursor->query == NULL);
     cursor->stream.count = cursor->stream.at = 0;
     cursor->stream.source.plan = NULL;
     cursor->stream.source.anchors = NULL;
@@ -107,6 +109,7 @@ static bool cursor_keep(aero_cursor *cursor)
     cursor->held_room = held_room;
     cursor->buffers = buffers;
     cursor->buffer_count = buffer_count;
+    AE_ASSERT(query->spare == NULL && !query->freed);
     query->spare = cursor;
     return true;
 }
@@ -145,6 +148,7 @@ static aero_status prepare_row(aero_cursor *cursor, aero_error *error)
 
 static aero_status sort_all(aero_cursor *cursor, aero_error *error)
 {
+    AE_ASSERT(cursor->ordered && !cursor->grouped);
     aero_status status = AERO_OK;
     while (status == AERO_OK && aei_stream_next(&cursor->stream))
         status = aei_order_add(&cursor->order, cursor->stream.views, cursor->stream.selection,
@@ -163,19 +167,21 @@ static bool stream_ready(aei_stream *stream)
     return stream->at < stream->count || aei_stream_next(stream);
 }
 
-/* Words by which the next row's group is told from others. */
-static bool group_words(const aero_cursor *cursor, const aei_access *access, uint64_t *words)
+/* The words of the next row, and how many of them tell its group from others. */
+static uint32_t group_words(const aero_cursor *cursor, const aei_access *access, uint64_t *words)
 {
+    AE_ASSERT(cursor->stream.at < cursor->stream.count);
     const aei_stream *stream = &cursor->stream;
     const ae_view *view = &stream->views[stream->selection[stream->at]];
     ae_index_words(cursor->query->table, &access->info, view->row, view->base, words);
-    return aei_access_sorts(cursor->query->table, access, words);
+    return aei_access_group(cursor->query->table, access, words);
 }
 
 /* Bring the next rows in order: one group that has to be sorted, or as many rows of the batch as
  * are in order already.  At the end there are none. */
 static aero_status load_group(aero_cursor *cursor, aero_error *error)
 {
+    AE_ASSERT(cursor->grouped && cursor->reading);
     aei_stream *stream = &cursor->stream;
     uint64_t first[AE_INDEX_WORDS];
     uint64_t words[AE_INDEX_WORDS];
@@ -187,23 +193,22 @@ static aero_status load_group(aero_cursor *cursor, aero_error *error)
     if (!stream_ready(stream))
         return AERO_OK;
     const aei_access *access = stream->source.plan->accesses;
-    const bool sorts = group_words(cursor, access, first);
+    const uint32_t group = group_words(cursor, access, first);
     do {
-        const bool other = group_words(cursor, access, words) != sorts ||
-                           (sorts && memcmp(first, words, access->group_words * 8) != 0);
-        if (other)
+        if (group_words(cursor, access, words) != group || memcmp(first, words, 8 * group) != 0)
             break;
         status = aei_order_add(&cursor->order, stream->views, &stream->selection[stream->at], 1,
                                error);
         stream->at++;
-    } while (status == AERO_OK && (sorts ? stream_ready(stream) : stream->at < stream->count));
-    return status == AERO_OK && sorts ? aei_order_finish(&cursor->order, error) : status;
+    } while (status == AERO_OK && (group > 0 ? stream_ready(stream) : stream->at < stream->count));
+    return status == AERO_OK && group > 0 ? aei_order_finish(&cursor->order, error) : status;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
 static aero_status start(aero_cursor *cursor, aero_error *error)
 {
+    AE_ASSERT(!cursor->reading && cursor->query->cursors > 0);
     aero_query *query = cursor->query;
     aero_status status = prepare_row(cursor, error);
     if (status != AERO_OK || query->limit == 0)
@@ -242,6 +247,7 @@ aero_status ae_cursor_open(aero_query *query, aero_cursor **cursor)
         free(fresh);
         return status;
     }
+    AE_ASSERT(fresh->session == NULL);
     fresh->session = query->session;
     fresh->child.close = session_closes;
     ae_session_adopt(query->session, &fresh->child);
@@ -304,6 +310,7 @@ static bool refill(aero_cursor *cursor)
     while (stream->at >= stream->count) {
         if (!aei_stream_next(stream))
             return false;
+        AE_ASSERT(stream->count > 0 && stream->count <= AEI_BATCH);
         const uint64_t skipped = cursor->skip < stream->count ? cursor->skip : stream->count;
         stream->at = (size_t)skipped;
         cursor->skip -= skipped;
@@ -319,6 +326,7 @@ static size_t take_streamed(aero_cursor *cursor, ae_view *views, size_t max)
         views[count++] = stream->views[stream->selection[stream->at++]];
         cursor->left--;
     }
+    AE_ASSERT(count <= max && stream->at <= stream->count);
     return count;
 }
 
@@ -326,6 +334,7 @@ static size_t take_streamed(aero_cursor *cursor, ae_view *views, size_t max)
  * group: cursor->failed tells. */
 static bool order_ready(aero_cursor *cursor)
 {
+    AE_ASSERT(cursor->order_at <= cursor->order.count);
     const aei_order *order = &cursor->order;
     for (;;) {
         if (cursor->skip > 0) {
@@ -355,6 +364,7 @@ static size_t take_sorted(aero_cursor *cursor, ae_view *views, size_t max)
         views[count++] = (ae_view){.row = entry->row, .base = entry->base};
         cursor->left--;
     }
+    AE_ASSERT(count <= max);
     return count;
 }
 
@@ -374,6 +384,7 @@ void aei_cursor_stop(aero_cursor *cursor)
 
 size_t aei_cursor_take(aero_cursor *cursor, ae_view *views, size_t max)
 {
+    AE_ASSERT(cursor->held_at <= cursor->held_count && cursor->held_count <= cursor->held_room);
     size_t count = 0;
     while (count < max && cursor->held_at < cursor->held_count)
         views[count++] = cursor->held[cursor->held_at++];

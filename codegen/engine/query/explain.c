@@ -29,6 +29,7 @@ static bool text_reserve(text_out *out, size_t more)
         out->failed = true;
         return false;
     }
+    AE_ASSERT(room - out->length > more);
     out->data = fresh;
     out->room = room;
     return true;
@@ -47,6 +48,7 @@ static void put(text_out *out, const char *format, ...)
                                                         : sizeof piece - 1;
     if (!text_reserve(out, length + 1))
         return;
+    AE_ASSERT(length < sizeof piece && out->length + length < out->room);
     memcpy(out->data + out->length, piece, length + 1);
     out->length += length;
 }
@@ -71,12 +73,14 @@ static void put_value(text_out *out, const aero_column *column, const aero_value
     }
     if (!pattern)
         ae_format(column, &part, scratch, &text, &length);
+    AE_ASSERT(text != NULL || length == 0);
     const char *quote = pattern || part.type == AERO_TYPE_TEXT ? "\"" : "";
     put(out, "%s%.*s%s%s", quote, (int)length, text, quote, cut ? "…" : "");
 }
 
 static void put_clause(text_out *out, const aero_table *table, const aei_clause *clause)
 {
+    AE_ASSERT(clause->column < table->column_count);
     const aero_column *column = &table->columns[clause->column];
     put(out, "%s %s", column->name, aei_operator_numbered(clause->op)->name);
     for (uint32_t i = 0; i < clause->count && i < AEI_EXPLAIN_VALUES_MAX; i++) {
@@ -90,6 +94,7 @@ static void put_clause(text_out *out, const aero_table *table, const aei_clause 
 /* The clauses that an access uses, once each; those it does not decide are filters, too. */
 static void put_access(text_out *out, const aero_query *query, const aei_access *access)
 {
+    AE_ASSERT(access->info.column_count > 0);
     const char *between = ":";
     for (uint32_t i = 0; i < access->info.column_count; i++)
         put(out, "%s %s", i == 0 ? "" : ",", query->table->columns[access->info.columns[i]].name);
@@ -106,6 +111,7 @@ static void put_access(text_out *out, const aero_query *query, const aei_access 
 
 static void put_source(text_out *out, const aero_query *query, const aei_plan *plan)
 {
+    AE_ASSERT(plan->source != AEI_SOURCE_INTERSECTION || plan->access_count > 1);
     put(out, "%s: ", query->table->name);
     switch (plan->source) {
     case AEI_SOURCE_NOTHING:

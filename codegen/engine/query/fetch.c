@@ -188,6 +188,7 @@ static bool has_inner_nul(const char *text, size_t length, size_t rows)
     size_t zeros = 0;
     for (size_t i = 0; i < length; i++)
         zeros += text[i] == '\0';
+    AE_ASSERT(zeros >= rows);
     return zeros > rows;
 }
 
@@ -204,6 +205,7 @@ static aero_status reserve(void **array, size_t *room, size_t wanted, size_t siz
     *array = aei_array_resize(NULL, wanted, size, error);
     if (*array == NULL)
         return AERO_NO_MEMORY;
+    AE_ASSERT(size > 0 && *array != NULL);
     *room = wanted;
     return AERO_OK;
 }
@@ -263,6 +265,7 @@ static aero_status more_buffers(aero_cursor *cursor, uint32_t count, aero_error 
     if (fresh == NULL)
         return AERO_NO_MEMORY;
     memset(fresh + cursor->buffer_count, 0, (count - cursor->buffer_count) * sizeof *fresh);
+    AE_ASSERT(count <= FETCH_COLUMNS_MAX);
     cursor->buffers = fresh;
     cursor->buffer_count = count;
     return AERO_OK;
@@ -290,6 +293,7 @@ static aero_status check(const aero_cursor *cursor, uint32_t max_rows, uint32_t 
 /* Have `max_rows` rows in cursor->held, if there are as many. */
 static aero_status hold_rows(aero_cursor *cursor, size_t max_rows, aero_error *error)
 {
+    AE_ASSERT(cursor->held_at <= cursor->held_count);
     if (cursor->held_at > 0) {
         cursor->held_count -= cursor->held_at;
         memmove(cursor->held, cursor->held + cursor->held_at,
@@ -307,6 +311,7 @@ static aero_status hold_rows(aero_cursor *cursor, size_t max_rows, aero_error *e
         const size_t before = cursor->held_count;
         cursor->held_count += aei_cursor_read(cursor, cursor->held + before, max_rows - before);
     }
+    AE_ASSERT(cursor->held_count <= cursor->held_room);
     if (cursor->held_count == 0)
         aei_cursor_stop(cursor);
     return cursor->held_count == 0 ? cursor->failed : AERO_OK;
@@ -315,6 +320,7 @@ static aero_status hold_rows(aero_cursor *cursor, size_t max_rows, aero_error *e
 static void fill_column(const aero_column *column, const ae_view *views, size_t rows,
                         aei_buffer *buffer, aero_column_data *data)
 {
+    AE_ASSERT(rows <= buffer->null_room || rows == 0);
     memset(data, 0, sizeof *data);
     if (is_given_as_number(column->kind)) {
         data->type = number_type(column->kind);
@@ -360,6 +366,7 @@ aero_status ae_cursor_fetch(aero_cursor *cursor, uint32_t max_rows, uint32_t cou
             return status; /* the rows are still held: keeps I2 */
         fill_column(column, cursor->held, given, &cursor->buffers[i], &data[i]);
     }
+    AE_ASSERT(given <= cursor->held_count && given <= max_rows);
     cursor->held_at = given;
     cursor->rows += given;
     *rows = (uint32_t)given;

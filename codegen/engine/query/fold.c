@@ -7,6 +7,8 @@
  */
 #include "query/fold.h"
 
+#include "base/error.h"
+
 #include <string.h>
 
 /* Characters first, first + step … last each have the lower case character + delta. */
@@ -101,6 +103,7 @@ uint32_t aei_fold_char(uint32_t character)
 
 size_t aei_utf8_get(const char *data, size_t length, uint32_t *character)
 {
+    AE_ASSERT(length > 0);
     const unsigned char *bytes = (const unsigned char *)data;
     const uint32_t first = bytes[0];
     *character = first;
@@ -119,12 +122,14 @@ size_t aei_utf8_get(const char *data, size_t length, uint32_t *character)
             return 1;
         value = value << 6 | (bytes[i] & 0x3fu);
     }
+    AE_ASSERT(size >= 2 && size <= 4);
     *character = value;
     return size;
 }
 
 size_t aei_utf8_put(char *out, uint32_t character)
 {
+    AE_ASSERT(character < 0x200000);
     if (character < 0x80) {
         out[0] = (char)character;
         return 1;

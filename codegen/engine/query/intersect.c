@@ -31,6 +31,7 @@ typedef struct filter {
 
 static inline uint32_t place_of(const filter *sieve, ae_ref anchor)
 {
+    AE_ASSERT(sieve->shift >= 2 && sieve->shift <= 22);
     return (anchor * 0x9e3779b1u) >> sieve->shift;
 }
 
@@ -47,6 +48,7 @@ static aero_status filter_open(filter *sieve, const anchor_list *list, aero_erro
         return ae_fail(error, AERO_NO_MEMORY, "no memory for an intersection");
     for (size_t i = 0; i < list->count; i++) {
         const uint32_t at = place_of(sieve, list->anchors[i]);
+        AE_ASSERT(at < bits);
         sieve->words[at / 64] |= (uint64_t)1 << (at % 64);
     }
     return AERO_OK;
@@ -60,6 +62,7 @@ static aero_status list_reserve(anchor_list *list, aero_error *error)
     ae_ref *fresh = aei_array_resize(list->anchors, room, sizeof *fresh, error);
     if (fresh == NULL)
         return AERO_NO_MEMORY;
+    AE_ASSERT(list->count + AEI_BATCH <= room);
     list->anchors = fresh;
     list->room = room;
     return AERO_OK;
@@ -81,6 +84,7 @@ static aero_status list_fill(anchor_list *list, aei_source *source, const aei_ac
             return status;
         ae_ref *batch = list->anchors + list->count;
         const size_t count = ae_index_read_anchors(read, batch, AEI_BATCH);
+        AE_ASSERT(count <= AEI_BATCH && list->count + count <= list->room);
         if (count == 0) {
             if (++range >= access->range_count)
                 return AERO_OK;
@@ -124,12 +128,14 @@ static aero_status list_settle(anchor_list *list, aero_error *error)
         from = to;
         to = swap;
     }
+    AE_ASSERT(to != from);
     free(to);
     size_t kept = 1;
     for (size_t i = 1; i < list->count; i++) {
         if (from[i] != from[kept - 1])
             from[kept++] = from[i];
     }
+    AE_ASSERT(kept <= list->count);
     list->anchors = from;
     list->count = kept;
     return AERO_OK;
@@ -137,6 +143,7 @@ static aero_status list_settle(anchor_list *list, aero_error *error)
 
 aero_status aei_intersect(aei_source *source, bool *gone, aero_error *error)
 {
+    AE_ASSERT(source->plan->access_count > 1);
     const aei_plan *plan = source->plan;
     anchor_list list = {0};
     aero_status status = AERO_OK;

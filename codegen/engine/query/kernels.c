@@ -115,6 +115,7 @@ static uint64_t key_at(uint8_t kind, const char *at)
 size_t aei_kernel_keys(const aei_step *step, const ae_view *views, uint16_t *selection,
                        size_t count)
 {
+    AE_ASSERT(step->u.keys.count > 0 && count <= AEI_BATCH);
     const uint64_t *keys = step->u.keys.keys;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
@@ -165,6 +166,7 @@ static inline void load_bytes(const aei_step *step, const ae_view *view, char *f
 size_t aei_kernel_values(const aei_step *step, const ae_view *views, uint16_t *selection,
                          size_t count)
 {
+    AE_ASSERT(step->u.values.count > 0 && count <= AEI_BATCH);
     const aero_value *values = step->u.values.values;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
@@ -194,6 +196,7 @@ size_t aei_kernel_values(const aei_step *step, const ae_view *views, uint16_t *s
 size_t aei_kernel_cell_equal(const aei_step *step, const ae_view *views, uint16_t *selection,
                              size_t count)
 {
+    AE_ASSERT(step->storage == AEI_STORAGE_CELL);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         const uint16_t at = selection[i];
@@ -210,6 +213,7 @@ size_t aei_kernel_cell_equal(const aei_step *step, const ae_view *views, uint16_
 size_t aei_kernel_bytes(const aei_step *step, const ae_view *views, uint16_t *selection,
                         size_t count)
 {
+    AE_ASSERT(step->accept != 0 && step->accept < 8);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         const uint16_t at = selection[i];
@@ -229,6 +233,7 @@ size_t aei_kernel_bytes(const aei_step *step, const ae_view *views, uint16_t *se
 size_t aei_kernel_glob(const aei_step *step, const ae_view *views, uint16_t *selection,
                        size_t count)
 {
+    AE_ASSERT(step->u.glob.glob != NULL && count <= AEI_BATCH);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         const uint16_t at = selection[i];

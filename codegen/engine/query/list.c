@@ -40,6 +40,7 @@ void aei_list_start(aei_list *list, const aei_item *text, aei_pool *pool)
 
 static size_t position_of(const aei_list *list, size_t offset)
 {
+    AE_ASSERT(offset <= list->text.length);
     return list->text.copied ? list->text.position : list->text.position + offset;
 }
 
@@ -80,6 +81,7 @@ static size_t read_octal(const char *data, size_t length, uint32_t *value)
  * or UINT32_MAX when the byte after the backslash stands for itself and is to be copied. */
 static size_t read_escape(const char *data, size_t length, uint32_t *character)
 {
+    AE_ASSERT(length > 0 && data[0] == '\\');
     static const char names[] = "abfnrtv";
     static const char meanings[] = "\a\b\f\n\r\t\v";
     *character = '\\';
@@ -114,6 +116,7 @@ static size_t read_escape(const char *data, size_t length, uint32_t *character)
 /* Resolve the escapes of data[0..length) into the pool. */
 static int resolve(aei_list *list, size_t start, size_t length, aei_item *item, aero_error *error)
 {
+    AE_ASSERT(start <= list->text.length && length <= list->text.length - start);
     const char *data = list->text.data + start;
     char *out = aei_pool_take(list->pool, length, error); /* no escape grows */
     if (out == NULL)
@@ -159,6 +162,7 @@ static int check_end(const aei_list *list, size_t end, const char *what, aero_er
 
 static int next_braced(aei_list *list, aei_item *item, aero_error *error)
 {
+    AE_ASSERT(list->text.data[list->next] == '{');
     const char *data = list->text.data;
     const size_t length = list->text.length;
     const size_t open = list->next;
@@ -188,6 +192,7 @@ static int next_braced(aei_list *list, aei_item *item, aero_error *error)
 
 static int next_quoted(aei_list *list, aei_item *item, aero_error *error)
 {
+    AE_ASSERT(list->text.data[list->next] == '"');
     const char *data = list->text.data;
     const size_t length = list->text.length;
     const size_t open = list->next;
@@ -232,6 +237,7 @@ static int next_bare(aei_list *list, aei_item *item, aero_error *error)
             at++;
         }
     }
+    AE_ASSERT(at > start && at <= length);
     list->next = at;
     if (escapes)
         return resolve(list, start, at - start, item, error);

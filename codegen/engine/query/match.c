@@ -35,6 +35,7 @@ aero_status ae_matcher_new(aero_query *query, ae_matcher **matcher)
 
 void ae_matcher_free(ae_matcher *matcher)
 {
+    AE_ASSERT(matcher->query->cursors > 0);
     matcher->query->cursors--;
     aei_query_release(matcher->query);
     aei_pool_free(&matcher->pool);

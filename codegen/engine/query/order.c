@@ -151,6 +151,7 @@ void aei_order_clear(aei_order *order, uint64_t wanted)
 
 static aei_entry *entry_at(const aei_order *order, size_t index)
 {
+    AE_ASSERT(order->entries != NULL);
     return (aei_entry *)(void *)(order->entries + index * order->words);
 }
 
@@ -164,6 +165,7 @@ const aei_entry *aei_order_at(const aei_order *order, size_t index)
 static int column_order(const aei_order *order, uint32_t i, const aei_entry *left,
                         const aei_entry *right)
 {
+    AE_ASSERT(i < order->column_count);
     const aei_order_column *column = &order->columns[i];
     const uint32_t left_null = left->nulls >> i & 1;
     const uint32_t right_null = right->nulls >> i & 1;
@@ -210,6 +212,7 @@ static const aei_entry *as_entry(const uint64_t *words)
 /* Sort a few entries in place; `spare` has room for one. */
 static void sort_run(const aei_order *order, uint64_t *first, size_t count, uint64_t *spare)
 {
+    AE_ASSERT(count > 0);
     const uint32_t words = order->words;
     for (size_t i = 1; i < count; i++) {
         size_t at = i;

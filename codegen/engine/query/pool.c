@@ -35,6 +35,7 @@ static char *chunk_new(aei_pool *pool, size_t size, aero_error *error)
     chunk->size = size;
     pool->chunks = chunk;
     pool->bytes += size;
+    AE_ASSERT(pool->bytes <= AEI_POOL_BYTES_MAX);
     return (char *)(chunk + 1);
 }
 
@@ -58,6 +59,7 @@ void *aei_pool_take(aei_pool *pool, size_t size, aero_error *error)
         pool->next = fresh;
         pool->left = ((aei_chunk *)(void *)fresh - 1)->size;
     }
+    AE_ASSERT(rounded <= pool->left && rounded >= size);
     char *piece = pool->next;
     pool->next += rounded;
     pool->left -= rounded;
@@ -101,6 +103,7 @@ void aei_pool_reset(aei_pool *pool)
         free(chunk);
         chunk = next;
     }
+    AE_ASSERT(chunk->next == NULL);
     pool->chunks = chunk;
     pool->next = (char *)(chunk + 1);
     pool->left = pool->bytes = chunk->size;
@@ -108,6 +111,7 @@ void aei_pool_reset(aei_pool *pool)
 
 void aei_pool_move(aei_pool *pool, aei_pool *from)
 {
+    AE_ASSERT(pool != from);
     aei_chunk **end = &from->chunks;
     while (*end != NULL)
         end = &(*end)->next;

@@ -96,6 +96,7 @@ static void clip_high(interval *range, uint64_t key, bool exclude)
 
 static void clip_keys(interval *range, uint8_t kind, const aei_clause *clause)
 {
+    AE_ASSERT(clause->values != NULL || clause->count == 0);
     static const aero_value zero = {.type = AERO_TYPE_INT};
     const aero_value *values = clause->values;
     switch (clause->op) {
@@ -158,6 +159,7 @@ static void clip_reals(interval *range, const aei_clause *clause)
 /* A step of one or more clauses that bound the same number. */
 static void build_number(aei_program *program, aei_step *step)
 {
+    AE_ASSERT(step->clause_count > 0);
     const uint8_t kind = step->column->kind;
     interval range = {.low = 0, .high = UINT64_MAX, .real_low = -HUGE_VAL, .real_high = HUGE_VAL};
     for (uint32_t i = 0; i < step->clause_count; i++) {
@@ -178,6 +180,7 @@ static void build_number(aei_program *program, aei_step *step)
         return;
     }
     const uint64_t bias = kind == AERO_KIND_UINT64 ? 0 : ae_normal_int(0);
+    AE_ASSERT(range.low <= range.high && step->kernel != NULL);
     step->u.whole.low = range.low ^ bias;
     step->u.whole.span = range.high - range.low;
 }
@@ -199,6 +202,7 @@ static uint8_t storage_of(uint8_t kind)
 /* Three-way comparison with one constant, of kinds that are bytes. */
 static void build_bytes(aei_step *step, int32_t op, const aero_value *value)
 {
+    AE_ASSERT(op >= AERO_OP_EQ && op <= AERO_OP_GE);
     static const uint8_t accepts[] = {[AERO_OP_EQ] = 2, [AERO_OP_NE] = 5, [AERO_OP_LT] = 1,
                                       [AERO_OP_LE] = 3, [AERO_OP_GT] = 4, [AERO_OP_GE] = 6};
     step->storage = storage_of(step->column->kind);
@@ -223,6 +227,7 @@ static aero_status build_in(aei_program *program, aei_step *step, const aei_clau
     const uint8_t kind = step->column->kind;
     size_t count;
     const aero_value *values = aei_values_sorted(kind, clause, pool, &count, error);
+    AE_ASSERT(values == NULL || (count > 0 && count <= clause->count));
     if (values == NULL)
         return error->code;
     if (!is_number(kind)) {
@@ -246,6 +251,7 @@ static aero_status build_in(aei_program *program, aei_step *step, const aei_clau
 static aero_status build_glob(aei_step *step, const aei_clause *clause, aei_pool *pool,
                               aero_error *error)
 {
+    AE_ASSERT(clause->glob != NULL);
     const aero_column *column = step->column;
     const bool text = aei_kind_is_text(column->kind);
     /* The text form of bytes takes two digits each, of anything else AE_TEXT_MAX at most. */
@@ -313,6 +319,7 @@ static uint32_t order_clauses(const aero_query *query, const uint8_t *skip,
         }
         ordered[at] = clause;
     }
+    AE_ASSERT(count <= query->clause_count);
     return count;
 }
 
@@ -320,6 +327,7 @@ static uint32_t order_clauses(const aero_query *query, const uint8_t *skip,
 static uint32_t merge_length(const aero_query *query, const aei_clause *const *clauses,
                              uint32_t count)
 {
+    AE_ASSERT(count > 0);
     const aero_column *column = &query->table->columns[clauses[0]->column];
     uint32_t length = 1;
     if (!is_number(column->kind) || cost_of(column, clauses[0]) != COST_INTERVAL)
@@ -335,6 +343,7 @@ static aero_status add_steps(aei_program *program, const aero_query *query,
                              const aei_clause *const *clauses, uint32_t count, aei_pool *pool,
                              aero_error *error)
 {
+    AE_ASSERT(count > 0 && program->step_count < 2 * query->clause_count);
     aei_step *step = &program->steps[program->step_count++];
     *step = (aei_step){.column = &query->table->columns[clauses[0]->column],
                        .clauses = clauses,

@@ -44,6 +44,7 @@ aero_status ae_query_new(aero_session *session, uint32_t table, aero_query **que
 
 static void destroy(aero_query *query)
 {
+    AE_ASSERT(query->holders == 0 && query->cursors == 0);
     if (query->session != NULL)
         ae_session_disown(&query->child);
     aei_plan_drop(query);
@@ -70,6 +71,7 @@ aero_session *ae_query_session(const aero_query *query)
 
 void aei_query_hold(aero_query *query)
 {
+    AE_ASSERT(!query->freed || query->holders > 0);
     query->holders++;
 }
 
@@ -153,6 +155,7 @@ aero_status ae_query_limit(aero_query *query, int64_t limit, int64_t offset)
     if (offset < 0)
         return ae_fail(ae_session_error_buffer(query->session), AERO_USAGE,
                        "the offset of a search cannot be negative");
+    AE_ASSERT(query->cursors == 0);
     query->limit = limit;
     query->offset = offset;
     return AERO_OK;
@@ -203,6 +206,7 @@ aero_status ae_query_using(aero_query *query, const char *way, size_t length)
 static aero_status count_rows(aero_query *query, ae_reader *reader, uint64_t wanted,
                               uint64_t *matched)
 {
+    AE_ASSERT(wanted > 0 && *matched == 0);
     aei_stream stream;
     const aero_status status = aei_stream_open(&stream, query, reader, true,
                                                ae_session_error_buffer(query->session));

@@ -21,6 +21,7 @@ static size_t next_scanned(aei_source *source, ae_view *views, size_t max)
 
 static size_t next_keyed(aei_source *source, ae_view *views, size_t max)
 {
+    AE_ASSERT(source->at <= source->plan->key_count && source->plan->key_row != NULL);
     const aei_plan *plan = source->plan;
     const aero_table *table = ae_session_table(source->reader->session, source->table);
     const aero_column *column = &table->columns[table->key_column];
@@ -47,11 +48,13 @@ static size_t keep_nulls(const aei_access *access, const aero_table *table, enum
         views[kept] = views[i];
         kept += aei_row_null(views[i].row, null_at, null_mask) == (nulls == AEI_NULLS_ONLY);
     }
+    AE_ASSERT(kept <= count && nulls != AEI_NULLS_ANY);
     return kept;
 }
 
 static size_t next_ranged(aei_source *source, ae_view *views, size_t max)
 {
+    AE_ASSERT(source->at < source->plan->accesses->range_count);
     const aei_access *access = source->plan->accesses;
     const aero_table *table = ae_session_table(source->reader->session, source->table);
     size_t count = 0;
@@ -77,6 +80,7 @@ static size_t next_intersected(aei_source *source, ae_view *views, size_t max)
     while (count == 0 && source->at < source->anchor_count) {
         const size_t left = source->anchor_count - source->at;
         const size_t most = left < max ? left : max;
+        AE_ASSERT(most > 0);
         count = ae_anchors_read(source->reader, source->table, source->anchors + source->at, most,
                                 views);
         source->at += most;
@@ -113,6 +117,7 @@ static void noted_release(void *context)
  * Without a filter, or memory for it, the whole table counts as read. */
 static void note_search(aei_source *source, aero_query *query, aei_plan *plan)
 {
+    AE_ASSERT(plan->references > 0);
     if (!ae_reader_notes(source->reader))
         return;
     const aei_program *whole = aei_plan_whole(plan, query);
@@ -187,7 +192,9 @@ aero_status aei_source_open(aei_source *source, aero_query *query, aei_plan *pla
 
 size_t aei_source_next(aei_source *source, ae_view *views, size_t max)
 {
+    AE_ASSERT(max > 0 && max <= AEI_BATCH);
     const size_t count = source->next(source, views, max);
+    AE_ASSERT(count <= max);
     source->seen += count;
     return count;
 }
@@ -209,6 +216,7 @@ void aei_source_close(aei_source *source)
 aero_status aei_stream_open(aei_stream *stream, aero_query *query, ae_reader *reader, bool counting,
                             aero_error *error)
 {
+    AE_ASSERT(query->holders > 0 || counting);
     const uint64_t wanted = aei_rows_wanted(query);
     aero_status status = AERO_OK;
     bool gone = true;
@@ -242,6 +250,7 @@ aero_status aei_stream_open(aei_stream *stream, aero_query *query, ae_reader *re
 
 bool aei_stream_next(aei_stream *stream)
 {
+    AE_ASSERT(stream->most > 0 && stream->most <= AEI_BATCH);
     stream->at = 0;
     do {
         const size_t count = aei_source_next(&stream->source, stream->views, stream->most);

@@ -60,6 +60,7 @@ typedef struct ae_whole {
 /* The whole number a value is; false if it is none. */
 static bool whole_of(const aero_value *in, ae_whole *whole)
 {
+    AE_ASSERT(in->type >= AERO_TYPE_NULL && in->type <= AERO_TYPE_TIME);
     switch (in->type) {
     case AERO_TYPE_BOOL:
     case AERO_TYPE_INT:
@@ -113,6 +114,7 @@ static aero_status to_int(uint8_t kind, const aero_value *in, aero_value *out, c
     } else {
         return fail(reason, "not a whole number in range", AERO_TYPE);
     }
+    AE_ASSERT(value >= low && value <= high);
     *out = (aero_value){.type = AERO_TYPE_INT, .u.integer = value};
     return AERO_OK;
 }
@@ -134,6 +136,7 @@ static aero_status to_uint(uint8_t kind, const aero_value *in, aero_value *out, 
     } else {
         return fail(reason, "not a whole number in range", AERO_TYPE);
     }
+    AE_ASSERT(value <= high);
     *out = (aero_value){.type = AERO_TYPE_UINT, .u.natural = value};
     return AERO_OK;
 }
@@ -163,6 +166,7 @@ static aero_status to_double(const aero_value *in, aero_value *out, const char *
     } else if (!exact_real(&whole, &value)) {
         return fail(reason, "integer too large to be kept exactly", AERO_TYPE);
     }
+    AE_ASSERT(value - value == 0);
     *out = (aero_value){.type = AERO_TYPE_DOUBLE, .u.real = value + 0.0}; /* no -0.0 in rows */
     return AERO_OK;
 }
@@ -187,6 +191,7 @@ static aero_status to_float(const aero_value *in, aero_value *out, const char **
         if (in->type != AERO_TYPE_DOUBLE && (double)value != wide.u.real)
             return fail(reason, "integer too large to be kept exactly", AERO_TYPE);
     }
+    AE_ASSERT(value - value == 0);
     *out = (aero_value){.type = AERO_TYPE_DOUBLE, .u.real = (double)(value + 0.0f)};
     return AERO_OK;
 }
@@ -208,6 +213,7 @@ static bool microseconds_of(double seconds, int64_t *microseconds)
         rest++;
     else if (error < -0.5 || (error == -0.5 && odd))
         rest--;
+    AE_ASSERT(rest >= -1000000 && rest <= 1000000);
     int64_t total = 0;
     if (__builtin_mul_overflow(whole, (int64_t)1000000, &total) ||
         __builtin_add_overflow(total, rest, &total))
@@ -268,6 +274,7 @@ static aero_status to_text(const aero_column *column, const aero_value *in, char
         text.length = (uint32_t)number_text(in, scratch);
         text.u.data = scratch;
     }
+    AE_ASSERT(text.u.data != NULL || text.length == 0);
     if (column->kind == AERO_KIND_CHAR) {
         uint32_t point = 0;
         const aero_status status = ae_text_to_char(text.u.data, text.length, &point, reason);
@@ -306,6 +313,7 @@ static aero_status to_bytes(const aero_column *column, const aero_value *in, cha
 static aero_status to_address(uint8_t kind, const aero_value *in, char *scratch, aero_value *out,
                               const char **reason)
 {
+    AE_ASSERT(kind == AERO_KIND_IPV6 || kind == AERO_KIND_MAC);
     const uint32_t size = kind == AERO_KIND_IPV6 ? 16 : 6;
     aero_value address = {.type = AERO_TYPE_BYTES, .length = size, .u.data = scratch};
     if (in->type == AERO_TYPE_TEXT) {

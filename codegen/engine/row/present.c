@@ -39,6 +39,7 @@ void ae_format(const aero_column *column, const aero_value *value, char *scratch
     *length = special_text(column->kind, value, scratch);
     if (*length > 0)
         return;
+    AE_ASSERT(value->type != AERO_TYPE_BYTES || value->u.data != NULL || value->length == 0);
     switch (value->type) {
     case AERO_TYPE_BOOL:
     case AERO_TYPE_INT:

@@ -18,6 +18,7 @@
 
 #include "aerostore/gen.h"
 #include "base/number.h"
+#include "base/error.h"
 #include "base/utf8.h"
 #include "row/hex.h"
 
@@ -55,6 +56,7 @@ aero_status ae_text_to_bool(const char *text, size_t length, uint8_t *value, con
 aero_status ae_text_to_int(const char *text, size_t length, int64_t low, int64_t high,
                            int64_t *value, const char **reason)
 {
+    AE_ASSERT(low <= high);
     int64_t number = 0;
     const enum ae_number_result result = ae_number_read_int(text, length, &number);
     if (result == AE_NUMBER_INVALID)
@@ -122,6 +124,7 @@ aero_status ae_text_to_char(const char *text, size_t length, uint32_t *code_poin
         return fail(reason, "invalid UTF-8", AERO_TYPE);
     if (size != length)
         return fail(reason, "not one character", AERO_TYPE);
+    AE_ASSERT(point <= 0x10ffff);
     *code_point = point;
     return AERO_OK;
 }
@@ -147,6 +150,7 @@ aero_status ae_bytes_check(size_t length, uint32_t max_length, const char **reas
 /* inet_pton on text without a NUL behind it. */
 static bool read_address(int family, const char *text, size_t length, void *address)
 {
+    AE_ASSERT(family == AF_INET || family == AF_INET6);
     char copy[INET6_ADDRSTRLEN];
     if (length >= sizeof copy || memchr(text, '\0', length) != NULL)
         return false;
@@ -278,6 +282,7 @@ void ae_tsv_put_text(ae_tsv_out *out, const char *data, size_t length, bool null
         ae_tsv_put(out, (const char[2]){'\\', letter}, 2);
         plain = i + 1;
     }
+    AE_ASSERT(plain <= length);
     ae_tsv_put(out, data + plain, length - plain);
 }
 

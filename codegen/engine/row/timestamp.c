@@ -6,6 +6,7 @@
  */
 #include "aerostore/gen.h"
 #include "base/number.h"
+#include "base/error.h"
 #include "base/number_inline.h"
 
 #define MICROSECONDS 1000000
@@ -18,6 +19,7 @@ static bool is_digit(char c)
 /* Exactly `count` digits as a number, or -1. */
 static int32_t read_field(const char *text, size_t count)
 {
+    AE_ASSERT(count > 0 && count <= 4);
     int32_t value = 0;
     for (size_t i = 0; i < count; i++) {
         if (!is_digit(text[i]))
@@ -51,6 +53,7 @@ static bool read_fraction(const char *text, const char *end, int32_t *microsecon
         if (first > '5' || (first == '5' && (more || (value & 1) != 0)))
             value++;
     }
+    AE_ASSERT(value >= 0 && value <= 1000000);
     *microseconds = value;
     return true;
 }
@@ -58,6 +61,7 @@ static bool read_fraction(const char *text, const char *end, int32_t *microsecon
 /* sign * (seconds * 10^6 + microseconds), false if it does not fit. */
 static bool compose(bool negative, uint64_t seconds, int32_t microseconds, int64_t *value)
 {
+    AE_ASSERT(microseconds >= 0 && microseconds <= MICROSECONDS);
     uint64_t total = 0;
     if (__builtin_mul_overflow(seconds, (uint64_t)MICROSECONDS, &total) ||
         __builtin_add_overflow(total, (uint64_t)microseconds, &total) ||
@@ -107,6 +111,7 @@ static aero_status read_seconds(const char *text, size_t length, int64_t *micros
  * that the leap day is the last of its year. */
 static int64_t days_of_date(int32_t year, int32_t month, int32_t day)
 {
+    AE_ASSERT(month >= 1 && month <= 12 && day >= 1 && day <= 31);
     const int64_t y = year - (month <= 2);
     const int64_t m = (month + 9) % 12;
     return 365 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + day - 1 - 719468;
@@ -134,6 +139,7 @@ static bool read_offset(const char *text, size_t length, int32_t *seconds)
     const int32_t minutes = read_field(text + 4, 2);
     if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
         return false;
+    AE_ASSERT(hours < 24 && minutes < 60);
     *seconds = (*text == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
     return true;
 }

@@ -18,6 +18,7 @@ uint64_t ae_row_overflow_size(const aero_table *table, const void *row, const ch
 void ae_row_settle(const aero_table *table, const void *row, const char *base, void *to,
                    char *overflow)
 {
+    AE_ASSERT(row != to);
     uint64_t used = 0;
     memcpy(to, row, table->row_size);
     if (overflow == NULL)

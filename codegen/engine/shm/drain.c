@@ -36,6 +36,7 @@ static uint32_t slab_words(const ae_slab *slab)
 /* The bits of a word of the bitmap when all of its objects are offered. */
 static uint64_t word_full(const ae_slab *slab, uint32_t word)
 {
+    AE_ASSERT(word < slab_words(slab));
     const uint32_t rest = slab->object_count - word * 64;
     return rest >= 64 ? UINT64_MAX : ((uint64_t)1 << rest) - 1;
 }
@@ -51,6 +52,7 @@ static bool slab_is_whole(const ae_slab *slab)
 /* Offer what the slot took of the slab.  Also of a dead slot, at any step. */
 static void slab_untake(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const uint32_t kind = heap->pools[slab->pool].kind;
     for (uint32_t index = 0; index < slab->object_count; index++) {
         ae_a64 *object = ae_slab_object(slab, index);
@@ -66,6 +68,7 @@ static void slab_untake(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *
 /* All objects of a slab, or none. */
 static bool slab_take(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const uint32_t kind = heap->pools[slab->pool].kind;
     bool all = true;
     for (uint32_t word = 0; word < slab_words(slab) && all; word++) {
@@ -102,6 +105,7 @@ void ae_heap_unlist(ae_heap *heap, ae_slab *slab)
 
 ae_ref ae_heap_drain(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t *pool, uint32_t *index)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     for (; *pool < heap->pool_count; (*pool)++, *index = 0) {
         const ae_pool *of = &heap->pools[*pool];
         while (of->kind != AE_POOL_ANCHOR && *index < ae_pool_slab_count(of)) {
@@ -147,6 +151,7 @@ ae_slab *ae_heap_drained(const ae_heap *heap, ae_ref ref)
 
 void ae_heap_return(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     const uint32_t page = slab_page(heap, slab);
     const uint32_t pages = slab->pages;
     ae_pages_unsettle(heap->segment, page, pages, slot);

@@ -9,6 +9,7 @@
 
 static ae_magazine *magazine_of(const ae_heap *heap, const ae_cache *cache, uint32_t pool)
 {
+    AE_ASSERT(pool < heap->pool_count);
     return (ae_magazine *)ae_at(heap->segment, ae_load32(&cache->magazines)) + pool;
 }
 
@@ -38,6 +39,7 @@ static void object_fetch(const ae_slab *slab, uint32_t index)
 static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab,
                            uint32_t word, ae_magazine *magazine, ae_ref *one)
 {
+    AE_ASSERT(slot < AE_SLOTS && (magazine == NULL) != (one == NULL));
     const uint32_t kind = heap->pools[slab->pool].kind;
     const uint32_t page = ae_page_slab(heap->segment, ae_ref_of(heap->segment, slab));
     uint64_t wanted = ae_load64_acquire(&slab->bits[word]);
@@ -50,6 +52,7 @@ static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_sla
     uint64_t bits = ae_and64(&slab->bits[word], ~wanted) & wanted;
     AE_CRASH_POINT("heap.bits_taken");
     const uint32_t taken = (uint32_t)__builtin_popcountll(bits);
+    AE_ASSERT(magazine != NULL || taken <= 1);
     const bool fresh = taken == 64 && word_follows(slab, word);
     uint32_t claimed = 0;
     if (bits != 0)
@@ -78,6 +81,7 @@ static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_sla
     }
     ae_add32(&slab->free_hint, 0u - taken);
     ae_add32(&heap->pools[slab->pool].free_hint, 0u - taken);
+    AE_ASSERT(claimed <= taken);
     if (magazine != NULL || claimed == 0)
         ae_store64_release(&cache->claim, 0);
     return claimed;
@@ -87,6 +91,7 @@ static uint32_t word_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_sla
 static uint32_t pool_claim(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
                            ae_magazine *magazine, ae_ref *one, bool thorough)
 {
+    AE_ASSERT(slot < AE_SLOTS && pool < heap->pool_count);
     ae_pool *of = &heap->pools[pool];
     const uint32_t count = ae_pool_slab_count(of);
     const uint32_t start = ae_load32(&of->cursor);
@@ -143,6 +148,7 @@ static aero_status direct_take(ae_heap *heap, ae_cache *cache, uint32_t slot, ui
     AE_ALWAYS(index < 4);
     const aero_status status = pool_refill(heap, cache, slot, pool, NULL, ref, error);
     if (status == AERO_OK) {
+        AE_ASSERT(*ref != 0);
         ae_store32_release(&cache->direct[index], *ref);
         ae_store64_release(&cache->claim, 0);
     }
@@ -152,6 +158,7 @@ static aero_status direct_take(ae_heap *heap, ae_cache *cache, uint32_t slot, ui
 /* The slot's magazines, at its first allocation. */
 static aero_status cache_prepare(ae_heap *heap, ae_cache *cache, uint32_t slot, aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_ref block = 0;
     const uint32_t pool = ae_heap_class(heap, heap->pool_count * sizeof(ae_magazine));
     AE_ALWAYS(pool_is_direct(heap, pool));
@@ -169,6 +176,7 @@ static aero_status cache_prepare(ae_heap *heap, ae_cache *cache, uint32_t slot, 
 aero_status ae_heap_take(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, ae_ref *ref,
                          aero_error *error)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     AE_ASSERT(pool < heap->pool_count);
     if (pool_is_direct(heap, pool))
         return direct_take(heap, cache, slot, pool, ref, error);
@@ -213,6 +221,7 @@ static void object_hint(ae_heap *heap, uint32_t pool, ae_ref ref)
 /* Hand an object back to its slab: the word first, then the hint. */
 static void object_release(ae_heap *heap, uint32_t pool, ae_ref ref)
 {
+    AE_ASSERT(ref != 0 && pool < heap->pool_count);
     ae_a64 *word = ae_at(heap->segment, ref);
     /* Release: uses of the object end before it is offered; pairs with the CAS in word_claim. */
     ae_store64_release(word, aei_word_free(heap->pools[pool].kind, ae_load64(word)));
@@ -222,6 +231,7 @@ static void object_release(ae_heap *heap, uint32_t pool, ae_ref ref)
 
 static void magazine_flush(ae_heap *heap, uint32_t pool, ae_magazine *magazine, uint32_t keep)
 {
+    AE_ASSERT(keep <= AE_MAGAZINE_MAX);
     uint32_t count = ae_load32(&magazine->count);
     while (count > keep) {
         object_release(heap, pool, ae_load32(&magazine->refs[count - 1]));
@@ -231,6 +241,7 @@ static void magazine_flush(ae_heap *heap, uint32_t pool, ae_magazine *magazine, 
 
 void ae_heap_give(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, ae_ref ref)
 {
+    AE_ASSERT(ref != 0 && slot < AE_SLOTS && pool < heap->pool_count);
     ae_a64 *word = ae_at(heap->segment, ref);
     const uint32_t kind = heap->pools[pool].kind;
     if (pool_is_direct(heap, pool) || ae_load32(&cache->magazines) == 0) {
@@ -252,6 +263,7 @@ void ae_heap_give(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool, 
 
 void ae_heap_register(ae_heap *heap, ae_cache *cache, uint32_t pool, ae_ref ref)
 {
+    AE_ASSERT(ref != 0 && pool < heap->pool_count);
     if (pool_is_direct(heap, pool))
         return;
     if (ae_load32(&cache->magazines) == 0) { /* flushed since */
@@ -291,6 +303,7 @@ static void magazine_recover(ae_heap *heap, uint32_t pool, ae_magazine *magazine
     /* The last one may have been released to its slab just before the count went down. */
     while (count > 0 && !ae_heap_is_cached(heap, pool, ae_load32(&magazine->refs[count - 1]), slot))
         count--;
+    AE_ALWAYS(count <= AE_MAGAZINE_MAX && slot < AE_SLOTS);
     ae_store32_release(&magazine->count, count);
     const ae_ref next = ae_load32(&magazine->refs[count]);
     const ae_slab *slab = next != 0 && next != except ? ae_heap_slab(heap, next) : NULL;
@@ -321,6 +334,7 @@ static bool direct_holds(const ae_cache *cache, ae_ref ref)
 
 bool aei_cache_holds(const ae_heap *heap, const ae_cache *cache, uint32_t pool, ae_ref ref)
 {
+    AE_ASSERT(ref != 0 && pool < heap->pool_count);
     if (pool_is_direct(heap, pool))
         return direct_holds(cache, ref);
     return ae_load32(&cache->magazines) != 0 && magazine_holds(magazine_of(heap, cache, pool), ref);
@@ -330,6 +344,7 @@ bool aei_cache_holds(const ae_heap *heap, const ae_cache *cache, uint32_t pool, 
 static void direct_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t index,
                            ae_heap_orphan orphan, void *context)
 {
+    AE_ALWAYS(index < 4 && slot < AE_SLOTS);
     const ae_ref ref = ae_load32(&cache->direct[index]);
     const ae_slab *slab = ae_heap_slab(heap, ref);
     if (slab == NULL || ref + 1 == ae_load32(&cache->magazines)) {
@@ -373,6 +388,7 @@ static void claim_recover(ae_heap *heap, ae_cache *cache, uint32_t slot)
 
 static bool page_is_slab(const void *context, uint32_t page)
 {
+    AE_ASSERT(page != 0);
     const ae_heap *heap = context;
     for (uint32_t pool = 0; pool < heap->pool_count; pool++) {
         const ae_pool *of = &heap->pools[pool];
@@ -390,6 +406,7 @@ static bool page_is_slab(const void *context, uint32_t page)
 void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref except,
                      ae_heap_orphan orphan, void *context)
 {
+    AE_ALWAYS(slot < AE_SLOTS && orphan != NULL);
     ae_pages_recover(heap->segment, slot, page_is_slab, heap);
     const uint32_t growing = ae_load32_acquire(&cache->growing);
     /* Only a slab that is there is in a directory: it has objects yet that nobody offered. */
@@ -413,6 +430,7 @@ void ae_heap_recover(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_ref excep
 
 uint64_t ae_heap_flush(ae_heap *heap, ae_cache *cache, uint32_t slot)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     uint64_t flushed = 0;
     if (ae_load32(&cache->magazines) == 0)
         return 0;
@@ -444,6 +462,7 @@ uint64_t ae_heap_stock(const ae_heap *heap, const ae_cache *cache)
 
 bool ae_heap_cache_check(const ae_heap *heap, const ae_cache *cache, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const ae_ref magazines = ae_load32_acquire(&cache->magazines);
     if (magazines == 0)
         return true;

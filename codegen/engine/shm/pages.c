@@ -37,6 +37,7 @@ static uint32_t word_count(uint32_t word)
 
 static uint32_t word_claim(uint32_t count, uint32_t owner)
 {
+    AE_ASSERT(count <= 0xffffu && owner < AE_SLOTS);
     return PAGE_CLAIM | count << 8 | owner;
 }
 
@@ -50,6 +51,7 @@ static uint32_t pages_used(const ae_segment *segment)
 /* The first page of `count` pages in holes side by side, or 0. */
 static uint32_t holes_find(const ae_segment *segment, uint32_t count)
 {
+    AE_ASSERT(count > 0);
     const uint32_t end = pages_used(segment);
     uint32_t start = 0;
     uint32_t total = 0;
@@ -74,6 +76,7 @@ static uint32_t holes_find(const ae_segment *segment, uint32_t count)
  * when somebody was faster. */
 static uint32_t holes_claim(ae_segment *segment, uint32_t start, uint32_t count, uint32_t owner)
 {
+    AE_ALWAYS(start >= segment->header->first_page && count > 0);
     uint32_t total = 0;
     while (total < count) {
         ae_a32 *head = &segment->page_map[start + total];
@@ -108,6 +111,7 @@ static bool holes_take(ae_segment *segment, uint32_t count, uint32_t owner, uint
     if (total == 0)
         return false;
     ae_a32 *map = segment->page_map;
+    AE_ALWAYS(total >= count);
     const uint32_t rest = total - count;
     if (rest > 0)
         ae_store32_release(&map[start + count], word_claim(rest, owner));
@@ -160,6 +164,7 @@ aero_status ae_pages_take(ae_segment *segment, uint32_t count, uint32_t owner, u
 
 void ae_pages_settle(ae_segment *segment, uint32_t page, uint32_t count)
 {
+    AE_ALWAYS(page != 0);
     for (uint32_t at = page + count; at-- > page;) /* the head last: it carries the claim */
         /* Release: the slab's header is complete before a page leads to it; pairs with
          * ae_page_slab. */
@@ -168,6 +173,7 @@ void ae_pages_settle(ae_segment *segment, uint32_t page, uint32_t count)
 
 void ae_pages_unsettle(ae_segment *segment, uint32_t page, uint32_t count, uint32_t owner)
 {
+    AE_ALWAYS(owner < AE_SLOTS);
     AE_ASSERT(ae_load32(&segment->page_map[page]) == page);
     /* Release: whoever finds the claim finds the slab out of its directory; pairs with
      * ae_pages_recover. */
@@ -177,6 +183,7 @@ void ae_pages_unsettle(ae_segment *segment, uint32_t page, uint32_t count, uint3
 
 void ae_pages_offer(ae_segment *segment, uint32_t page, uint32_t count)
 {
+    AE_ALWAYS(page != 0);
     for (uint32_t inner = page + 1; inner < page + count; inner++)
         ae_store32(&segment->page_map[inner], 0);
     /* No page leads to the slab before its header goes: whoever reads the header under a stale
@@ -220,6 +227,7 @@ uint64_t ae_pages_free(const ae_segment *segment, uint64_t *all)
 
 bool ae_pages_spare(ae_segment *segment, uint32_t count)
 {
+    AE_ASSERT(count > 0);
     /* Storage for the last pages, too, while there is some: a file system that somebody else fills
      * is not to be full when they are needed. */
     const uint64_t wanted = ((uint64_t)pages_used(segment) + count + RESERVE_LEAST)
@@ -234,6 +242,7 @@ bool ae_pages_spare(ae_segment *segment, uint32_t count)
 void ae_pages_recover(ae_segment *segment, uint32_t owner,
                       bool (*is_slab)(const void *context, uint32_t page), const void *context)
 {
+    AE_ALWAYS(owner < AE_SLOTS && is_slab != NULL);
     const uint32_t end = (uint32_t)(segment->size >> AE_PAGE_SHIFT);
     const uint32_t used = pages_used(segment);
     for (uint32_t at = segment->header->first_page; at <= used && at < end;) {

@@ -21,6 +21,7 @@ uint32_t ae_heap_class_count(void)
 
 static uint32_t class_size(uint32_t index)
 {
+    AE_ASSERT(index < ae_heap_class_count());
     if (index < CLASS_HALVES)
         return (index % 2 ? 3u * (CLASS_MIN / 2) : CLASS_MIN) << (index / 2);
     return (64u << 10) << (index - CLASS_HALVES);
@@ -55,6 +56,7 @@ bool ae_heap_is_cached_word(uint32_t kind, uint64_t word, uint32_t *slot)
 /* The word of an object that changes hands; an anchor's counter moves so that a stale CAS fails. */
 uint64_t aei_word_cached(uint32_t kind, uint64_t word, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     if (kind == AE_POOL_ANCHOR)
         return ((word >> 32) + 1) << 32 | (AE_ANCHOR_CACHED + slot);
     return AE_WORD_CACHED | slot;
@@ -67,6 +69,7 @@ uint64_t aei_word_free(uint32_t kind, uint64_t word)
 
 bool ae_heap_is_cached(const ae_heap *heap, uint32_t pool, ae_ref ref, uint32_t slot)
 {
+    AE_ASSERT(pool < heap->pool_count);
     uint32_t by = 0;
     const ae_a64 *word = ae_at(heap->segment, ref);
     return ae_heap_is_cached_word(heap->pools[pool].kind, ae_load64_acquire(word), &by) &&
@@ -78,6 +81,8 @@ bool ae_heap_is_cached(const ae_heap *heap, uint32_t pool, ae_ref ref, uint32_t 
 static aero_status pool_create(ae_segment *segment, ae_pool *pool, uint32_t kind, uint32_t table,
                                uint32_t object_size, aero_error *error)
 {
+    AE_ALWAYS(object_size >= AE_UNIT && object_size % AE_UNIT == 0);
+    AE_ALWAYS(kind >= AE_POOL_VERSION && kind <= AE_POOL_BLOCK);
     const uint64_t largest = (uint64_t)AE_SLAB_PAGES_MAX << AE_PAGE_SHIFT;
     pool->kind = kind;
     pool->table = table;
@@ -95,6 +100,7 @@ static aero_status pool_create(ae_segment *segment, ae_pool *pool, uint32_t kind
 aero_status ae_heap_create(ae_segment *segment, uint32_t tables, const uint32_t *version_sizes,
                            aero_error *error)
 {
+    AE_ALWAYS(tables <= AE_TABLES_MAX && version_sizes != NULL);
     const uint32_t classes = ae_heap_class_count();
     const ae_ref root = ae_segment_carve(segment, (2 * tables + classes) * sizeof(ae_pool));
     if (root == 0)
@@ -118,6 +124,7 @@ aero_status ae_heap_create(ae_segment *segment, uint32_t tables, const uint32_t 
 aero_status ae_heap_open(ae_heap *heap, ae_segment *segment, uint32_t tables,
                          const uint32_t *version_sizes, aero_error *error)
 {
+    AE_ALWAYS(tables <= AE_TABLES_MAX && version_sizes != NULL);
     heap->segment = segment;
     heap->pools = ae_at(segment, segment->header->roots[AE_ROOT_POOLS]);
     heap->class_first = 2 * tables;
@@ -150,6 +157,7 @@ aero_status ae_heap_open(ae_heap *heap, ae_segment *segment, uint32_t tables,
 
 uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool)
 {
+    AE_ASSERT(pool < heap->pool_count);
     const ae_pool *of = &heap->pools[pool];
     const uint32_t slabs = ae_pool_slab_count(of);
     uint64_t pages = 0;
@@ -210,6 +218,7 @@ static void slab_format(ae_slab *slab, uint32_t pool, uint32_t object_size, uint
             break;
         count--;
     } while (count > 0);
+    AE_ALWAYS(count > 0 && first % 64 == 0 && first + count * object_size <= bytes);
     memset(slab, 0, (size_t)first);
     slab->pool = pool;
     slab->object_count = (uint32_t)count;
@@ -244,6 +253,7 @@ void aei_slab_offer(ae_heap *heap, ae_slab *slab)
 static aero_status run_take(ae_heap *heap, const ae_pool *of, uint32_t slot, uint32_t pages,
                             uint32_t *page, aero_error *error)
 {
+    AE_ALWAYS(pages > 0 && slot < AE_SLOTS);
     /* A row needs up to three times as much in blocks: near the end rows take page by page, or the
      * last slab of theirs would leave nothing for what belongs to them. */
     const bool least = pages == slab_pages(of, 0);
@@ -265,6 +275,7 @@ static uint32_t directory_room(const ae_pool *of, const ae_a32 *directory)
 aero_status aei_pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t pool,
                           aero_error *error)
 {
+    AE_ALWAYS(slot < AE_SLOTS && pool < heap->pool_count);
     ae_pool *of = &heap->pools[pool];
     ae_a32 *directory = ae_at(heap->segment, of->directory);
     uint32_t index = directory_room(of, directory);
@@ -282,6 +293,7 @@ aero_status aei_pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_
         return status;
     if (error != NULL)
         ae_error_clear(error);
+    AE_ALWAYS(page != 0 && pages >= least);
     ae_store32_release(&cache->growing, page);
     ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
     slab_format(slab, pool, of->object_size, pages);

@@ -50,6 +50,7 @@ aero_status aei_segment_reserve(ae_segment *segment, uint64_t end, aero_error *e
     if (huge)
         goal = (goal + AE_OS_HUGE_SIZE - 1) & ~(AE_OS_HUGE_SIZE - 1);
     goal = goal > segment->size ? segment->size : goal;
+    AE_ALWAYS(goal >= end && goal > reserved && goal <= segment->size);
     /* Before the reservation, which then finds nothing left to do.  The first time what is there
      * already becomes huge, too. */
     const uint64_t from = reserved < AE_HUGE_LEAST ? 0 : reserved;
@@ -107,6 +108,7 @@ aero_status ae_segment_create(const ae_segment_spec *spec, ae_segment *segment, 
                              spec->path != NULL ? spec->path : "in private memory");
     }
     segment->base = base;
+    AE_ALWAYS(base != NULL && (uintptr_t)base % 64 == 0);
     segment->size = size;
     segment->created = true;
     segment->header = base;
@@ -138,6 +140,7 @@ aero_status ae_segment_create(const ae_segment_spec *spec, ae_segment *segment, 
 
 ae_ref ae_segment_carve(ae_segment *segment, uint64_t bytes)
 {
+    AE_ALWAYS(bytes > 0);
     ae_segment_header *header = segment->header;
     const uint64_t start = (ae_load64(&header->used) + 63) & ~(uint64_t)63;
     AE_ALWAYS(segment->created && header->magic == 0);
@@ -156,6 +159,8 @@ aero_status ae_segment_seal(ae_segment *segment, aero_error *error)
     const aero_status status = aei_segment_reserve(segment, used, error);
     if (status != AERO_OK)
         return status;
+    AE_ALWAYS(used % AE_PAGE_SIZE == 0 && used <= segment->size);
+    AE_ALWAYS(header->page_map != 0);
     ae_store64(&header->used, used);
     header->first_page = (uint32_t)(used >> AE_PAGE_SHIFT);
     header->checksum = header_checksum(header);
@@ -166,6 +171,7 @@ aero_status ae_segment_seal(ae_segment *segment, aero_error *error)
 
 void ae_segment_adopt(ae_segment *segment, const uint8_t *store_id)
 {
+    AE_ALWAYS(store_id != NULL);
     ae_segment_header *header = segment->header;
     AE_ALWAYS(segment->created && header->magic == SEGMENT_MAGIC);
     memcpy(header->store_id, store_id, sizeof header->store_id);
@@ -179,6 +185,7 @@ aero_status ae_segment_name(ae_segment *segment, const ae_segment_spec *spec, bo
     AE_ALWAYS(segment->created && segment->header->magic == SEGMENT_MAGIC);
     if (segment->fd < 0)
         return AERO_OK;
+    AE_ALWAYS(spec->path != NULL);
     /* The name appears with the content complete: nobody can see a half-made header. */
     const int failure = ae_os_link(segment->fd, spec->path);
     *exists = failure == EEXIST;
@@ -264,6 +271,7 @@ static aero_status attach_check_header(const ae_segment_spec *spec, const ae_seg
 aero_status ae_segment_attach(const ae_segment_spec *spec, ae_segment *segment, bool *missing,
                               aero_error *error)
 {
+    AE_ALWAYS(spec->path != NULL);
     memset(segment, 0, sizeof *segment);
     *missing = false;
     int failure = ae_os_open_existing(spec->path, &segment->fd);
@@ -307,6 +315,7 @@ aero_status ae_segment_attach(const ae_segment_spec *spec, ae_segment *segment, 
         return status;
     }
     segment->base = base;
+    AE_ALWAYS(base != NULL && (uintptr_t)base % 64 == 0);
     segment->size = header.size;
     segment->header = base;
     segment->page_map = ae_at(segment, header.page_map);

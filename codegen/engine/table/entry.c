@@ -144,6 +144,7 @@ static enum rival rival_judge(const claim *mine, ae_ref anchor, const ae_version
 
 static aero_status unique_error(const claim *mine, const ae_version *version)
 {
+    AE_ASSERT(version != NULL && mine->shape->column_count > 0);
     aero_session *session = mine->session;
     const aero_column *column = &mine->of->columns[mine->shape->columns[0]];
     /* That the other row was there is a read: the error may decide what the caller does next. */
@@ -159,6 +160,7 @@ static aero_status unique_error(const claim *mine, const ae_version *version)
 /* The key has been entered: is the row alone with its value? */
 static aero_status unique_check(const claim *mine, const ae_tree *tree, ae_ref anchor)
 {
+    AE_ASSERT(anchor != 0 && mine->words != NULL);
     ae_tree_cursor cursor;
     ae_tree_range range;
     uint64_t words[RIVALS * AE_KEY_WORDS_MAX];
@@ -189,6 +191,7 @@ static aero_status unique_check(const claim *mine, const ae_tree *tree, ae_ref a
 
 static aero_status tree_put(aero_session *session, ae_tree *tree, const ae_tree_key *key)
 {
+    AE_ASSERT(session->txn.open);
     const uint32_t slot = session->txn.slot;
     aero_status status = ae_tree_put(tree, slot, key, &session->error);
     if (status == AERO_FULL && ae_reclaim_hard(session))
@@ -217,6 +220,7 @@ static aero_status entry_prepare(const row_write *write, uint32_t number, ae_ref
                                  const void *image, const ae_version *replaced, entry *of,
                                  bool *needed)
 {
+    AE_ASSERT(anchor != 0 && number < AE_INDEXES_MAX);
     aero_session *session = write->session;
     const aero_db *db = session->db;
     ae_index_place *place = ae_catalog_place(&db->catalog, write->table, number);
@@ -243,6 +247,7 @@ static aero_status entry_prepare(const row_write *write, uint32_t number, ae_ref
 
 static aero_status entry_put(const row_write *write, const void *image, entry *of)
 {
+    AE_ASSERT(of->key.anchor != 0);
     if (write->batch != NULL)
         return batch_add(write->batch, of->number, &of->shape, &of->key);
     const aero_status status = of->same ? AERO_OK : tree_put(write->session, &of->tree, &of->key);
@@ -277,6 +282,7 @@ aero_status ae_entries_put(const row_write *write, ae_ref anchor, const void *im
             wants[count] = (ae_tree_want){&of->tree, &of->key};
             count += needed;
         }
+        AE_ASSERT(count <= PUT_GROUP);
         if (write->batch == NULL && status == AERO_OK)
             ae_tree_fetch(wants, count);
         for (uint32_t index = 0; index < count && status == AERO_OK; index++)
@@ -306,6 +312,7 @@ struct ae_entry_batch *ae_entry_batch_start(aero_session *session, uint32_t tabl
         session->entry_batch = batch;
         session->entry_batch_free = batch_free;
     }
+    AE_ASSERT(batch->list_count <= AE_INDEXES_MAX);
     batch->session = session;
     batch->table = table;
     /* The lists keep their memory. */
@@ -350,6 +357,7 @@ static aero_status batch_unique(const struct ae_entry_batch *batch, const entry_
 
 static aero_status list_flush(struct ae_entry_batch *batch, entry_list *list)
 {
+    AE_ASSERT(list->count <= BATCH_KEYS && list->number < AE_INDEXES_MAX);
     aero_session *session = batch->session;
     const aero_db *db = session->db;
     ae_index_place *place = ae_catalog_place(&db->catalog, batch->table, list->number);
@@ -363,6 +371,7 @@ static aero_status list_flush(struct ae_entry_batch *batch, entry_list *list)
     const uint64_t *items = ae_key_sort(list->items, list->items + BATCH_KEYS * (width + 1),
                                         list->count, width);
     const size_t count = ae_key_pack(items, list->count, width, batch->words, batch->anchors);
+    AE_ASSERT(count <= list->count);
     aero_status status = ae_tree_put_sorted(&tree, slot, batch->words, batch->anchors, count,
                                             &session->error);
     if (status == AERO_FULL && ae_reclaim_hard(session))
@@ -394,6 +403,7 @@ static aero_status batch_add(struct ae_entry_batch *batch, uint32_t number,
             return ae_fail(&batch->session->error, AERO_NO_MEMORY,
                            "no memory to collect keys of indexes");
     }
+    AE_ASSERT(list->count < BATCH_KEYS && batch->list_count <= AE_INDEXES_MAX);
     uint64_t *item = list->items + (size_t)list->count++ * (shape->width + 1);
     memcpy(item, key->words, shape->width * sizeof *item);
     item[shape->width] = key->anchor;

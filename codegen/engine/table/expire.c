@@ -20,6 +20,7 @@ static void row_fetch(const aero_db *db, const ae_expiring *row)
 /* Delete one row, unless it has been written since, or is being written. */
 static aero_status row_expire(const row_write *write, const ae_expiring *row, uint32_t *deleted)
 {
+    AE_ASSERT(row->anchor != 0 && row->version != 0);
     const aero_db *db = write->session->db;
     const ae_anchor *anchor = ae_at(&db->segment, row->anchor);
     row_judged judged;
@@ -59,6 +60,7 @@ aero_status ae_table_expire(aero_session *session, uint32_t table, const ae_expi
             row_fetch(session->db, &rows[index + FETCH_AHEAD]);
         status = row_expire(&write, &rows[index], deleted);
     }
+    AE_ASSERT(*deleted <= count);
     AE_CRASH_POINT("expire.deleted");
     if (status == AERO_OK)
         status = ae_txn_commit(session);

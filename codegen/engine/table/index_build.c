@@ -4,9 +4,10 @@
  * what they publish (index/catalog.h).  What was published before is found by streaming the slabs
  * of versions: a version that has ended for our snapshot is left out, because only snapshots from
  * ours on will use the index; the others stay where they are while our snapshot is published, but
- * for those of transactions that roll back.  These may be undone before their entry is put, so it
- * is looked at once more afterwards: either whoever undoes the version finds the entry, or we find
- * the version gone.  Keys are sorted in large pieces and put in order.
+ * for those with a mark.  What a transaction made may be undone before its entry is put, and what
+ * it ended be freed, if it has committed and was held up before it stamped; so these are looked at
+ * once more afterwards: either whoever undoes or frees the version finds the entry, or we find the
+ * version gone.  Keys are sorted in large pieces and put in order.
  *
  * A unique index is checked at the end, entry by entry: writers enter first and look afterwards,
  * and so do we.
@@ -29,7 +30,7 @@
 /* Entries of a unique index looked at in one go. */
 #define BUILD_LOOK 64u
 
-/* In the caller's bits of a key: its version was not committed when it was read. */
+/* In the caller's bits of a key: its version had a mark when it was read. */
 #define KEY_PENDING ((uint64_t)1 << 32)
 
 typedef aei_build build;
@@ -38,9 +39,11 @@ typedef aei_build build;
 
 static aero_status piece_put(build *of, const uint64_t *items, size_t count)
 {
+    AE_ASSERT(count > 0 && count <= AEI_BUILD_PIECE);
     aero_session *session = of->session;
     const uint32_t slot = session->txn.slot;
     const size_t packed = ae_key_pack(items, count, of->shape.width, of->words, of->anchors);
+    AE_ASSERT(packed > 0 && packed <= count);
     aero_status status = ae_tree_put_sorted(&of->tree, slot, of->words, of->anchors, packed,
                                             &session->error);
     if (status == AERO_FULL && ae_reclaim_hard(session))
@@ -50,7 +53,7 @@ static aero_status piece_put(build *of, const uint64_t *items, size_t count)
     return status;
 }
 
-/* An entry of a version that was not committed: is it still there? */
+/* An entry of a version that had a mark: is it still there? */
 static void pending_check(const build *of, const uint64_t *item)
 {
     ae_tree_key key = {.anchor = ae_key_item_anchor(item, of->shape.width)};
@@ -66,6 +69,7 @@ static void pending_check(const build *of, const uint64_t *item)
 
 static aero_status keys_put(build *of)
 {
+    AE_ASSERT(of->count <= AE_BUILD_KEYS);
     const size_t stride = of->shape.width + 1;
     const uint64_t *items = ae_key_sort(of->items, of->scratch, of->count, of->shape.width);
     aero_status status = AERO_OK;
@@ -103,9 +107,10 @@ static void version_take(build *of, const ae_version *version)
             continue;
         if (!read)
             return; /* it was undone and written anew by the same transaction, who enters it */
+        AE_ASSERT(of->count < AE_BUILD_KEYS);
         uint64_t *item = of->items + of->count++ * (of->shape.width + 1);
         memcpy(item, words, of->shape.width * sizeof *item);
-        item[of->shape.width] = anchor | (marked ? KEY_PENDING : 0);
+        item[of->shape.width] = anchor | (((begin | end) & AE_MARK) != 0 ? KEY_PENDING : 0);
         return;
     }
 }
@@ -128,6 +133,7 @@ static aero_status slab_take(build *of, const ae_slab *slab)
 
 aero_status aei_build_read(aei_build *of)
 {
+    AE_ALWAYS(of->full != NULL && of->table < of->db->schema->table_count);
     const ae_pool *pool = &of->db->heap.pools[ae_heap_version_pool(of->table)];
     const uint32_t slabs = ae_pool_slab_count(pool);
     aero_status status = AERO_OK;
@@ -148,6 +154,7 @@ enum holder { HOLDER_NONE, HOLDER_IS, HOLDER_MAY_BE };
 static enum holder holder_judge(const build *of, ae_ref anchor, const uint64_t *words,
                                 const ae_version **version)
 {
+    AE_ASSERT(anchor != 0);
     const ae_anchor *row = ae_at(&of->db->segment, anchor);
     for (;;) {
         uint64_t own[AE_KEY_WORDS_MAX];
@@ -191,6 +198,7 @@ static bool group_add(group *equal, ae_ref anchor)
         equal->anchors = more;
         equal->capacity = capacity;
     }
+    AE_ASSERT(equal->count < equal->capacity);
     equal->anchors[equal->count++] = anchor;
     return true;
 }
@@ -287,6 +295,7 @@ void aei_build_give(const aei_build *of, uint64_t *items)
 
 aero_status aei_build_open(aei_build *of)
 {
+    AE_ALWAYS(of->items == NULL && of->words == NULL);
     aero_session *session = of->session;
     ae_index_place *place = ae_catalog_place(&of->db->catalog, of->table, of->number);
     if (!ae_catalog_tree(&of->db->catalog, place, &of->shape, &of->tree))
@@ -327,6 +336,7 @@ static aero_status build_fill(build *of, bool unique)
  * who may be in them: often at once. */
 void aei_build_tidy(aero_session *session)
 {
+    AE_ALWAYS(session->txn.open && session->txn.intent_count == 0);
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
     ae_slot *at = ae_slot_at(&db->proc, slot);
@@ -391,6 +401,7 @@ static aero_status columns_check(aero_session *session, uint32_t table, const ui
                                of->columns[columns[index]].name);
         shape->columns[index] = columns[index];
     }
+    AE_ALWAYS(shape->column_count > 0 && shape->column_count <= AE_KEY_COLUMNS_MAX);
     return AERO_OK;
 }
 

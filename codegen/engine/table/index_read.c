@@ -168,6 +168,7 @@ static void session_unpin(ae_a64 *pin)
 /* A range of the columns' words in the tree, whose keys may have one word more. */
 static void tree_range(const ae_key_shape *shape, const ae_index_range *range, ae_tree_range *keys)
 {
+    AE_ASSERT(shape->word_count <= AE_INDEX_WORDS);
     ae_tree_range_all(keys);
     memcpy(keys->low.words, range->low, shape->word_count * sizeof *range->low);
     memcpy(keys->high.words, range->high, shape->word_count * sizeof *range->high);
@@ -223,6 +224,7 @@ void ae_index_size(aero_session *session, uint32_t table, uint32_t number, uint6
 bool ae_index_read_open(ae_index_read *read, ae_reader *reader, uint32_t table, uint32_t number,
                         const ae_index_range *range, bool backward)
 {
+    AE_ASSERT(table < reader->session->db->schema->table_count);
     read->reader = reader;
     read->entries = 0;
     read->table = table;
@@ -248,11 +250,13 @@ void ae_index_read_seek(ae_index_read *read, const ae_index_range *range)
 /* Fetch entries when none are left; false at the end. */
 static bool read_fill(ae_index_read *read, size_t max)
 {
+    AE_ASSERT(max > 0 && read->taken <= read->count);
     if (read->taken < read->count)
         return true;
     read->taken = 0;
     read->count = ae_tree_next(&read->cursor, read->words, read->anchors,
                                max < AE_INDEX_BATCH ? (uint32_t)max : AE_INDEX_BATCH);
+    AE_ASSERT(read->count <= AE_INDEX_BATCH);
     return read->count > 0;
 }
 
@@ -272,6 +276,7 @@ static void rows_fetch(const aero_db *db, const ae_ref *anchors, uint32_t count)
 /* The version that the reader sees: the newest one, mostly. */
 static inline ae_version *row_find(const ae_reader *reader, ae_ref anchor)
 {
+    AE_ASSERT(anchor != 0);
     const aero_db *db = reader->session->db;
     const ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
@@ -315,6 +320,7 @@ size_t ae_index_read_next(ae_index_read *read, ae_view *views, size_t max)
         read->taken += some;
         read->entries += some;
     }
+    AE_ASSERT(count <= max && read->taken <= read->count);
     return count;
 }
 
@@ -329,6 +335,7 @@ size_t ae_index_read_anchors(ae_index_read *read, ae_ref *anchors, size_t max)
         read->taken += some;
         read->entries += some;
     }
+    AE_ASSERT(count <= max);
     return count;
 }
 
@@ -348,6 +355,7 @@ size_t ae_anchors_read(ae_reader *reader, uint32_t table, const ae_ref *anchors,
                 view_fill(db, &views[found++], version);
         }
     }
+    AE_ASSERT(found <= count);
     return found;
 }
 
@@ -401,6 +409,7 @@ static bool end_find(ae_reader *reader, uint32_t table, const ae_index_info *inf
 
 static void value_keep(aero_value *value, char **text)
 {
+    AE_ASSERT(*text != NULL);
     if (value->type != AERO_TYPE_TEXT && value->type != AERO_TYPE_BYTES)
         return;
     if (value->length > 0)

@@ -11,6 +11,7 @@
 /* Wait for who is writing the row without having queued.  False: too long, or no use. */
 static bool writer_outwait(aero_session *session, uint32_t attempt, uint64_t *deadline_ns)
 {
+    AE_ASSERT(session->txn.open);
     const uint64_t now = ae_os_monotonic_ns();
     if (!session->txn.fresh || session->txn.intent_count != 0)
         return false; /* its commit would be newer than our snapshot */
@@ -25,6 +26,7 @@ static bool writer_outwait(aero_session *session, uint32_t attempt, uint64_t *de
 
 static aero_status row_lock(const row_write *write, bool *found)
 {
+    AE_ASSERT(write->session->txn.open);
     aero_session *session = write->session;
     uint64_t deadline_ns = 0;
     for (uint32_t attempt = 0;; attempt++) {

@@ -43,6 +43,7 @@ static enum stamp_meaning stamp_judge(const row_write *write, uint64_t stamp)
 
 enum row_state ae_row_judge(const row_write *write, ae_ref anchor, row_judged *judged)
 {
+    AE_ASSERT(anchor != 0 && write->session->txn.open);
     const aero_db *db = write->session->db;
     const ae_anchor *row = ae_at(&db->segment, anchor);
     for (;;) {
@@ -119,6 +120,7 @@ __attribute__((no_sanitize("thread")))
 static bool
 key_matches(void *context, ae_ref anchor)
 {
+    AE_ASSERT(anchor != 0);
     const row_write *write = context;
     const aero_db *db = write->session->db;
     const ae_anchor *row = ae_at(&db->segment, anchor);
@@ -162,6 +164,7 @@ key_matches(void *context, ae_ref anchor)
 
 static aero_status take(const row_write *write, uint32_t pool, ae_ref *ref)
 {
+    AE_ASSERT(write->session->txn.open);
     aero_session *session = write->session;
     aero_db *db = session->db;
     ae_cache *cache = &ae_slot_at(&db->proc, session->txn.slot)->cache;
@@ -202,6 +205,7 @@ static aero_status parts_take_once(const row_write *write, uint64_t texts, bool 
         AE_ALWAYS(parts->overflow_pool != UINT32_MAX);
         status = take(write, parts->overflow_pool, &parts->overflow);
     }
+    AE_ASSERT(texts == 0 || status != AERO_OK || parts->overflow != 0);
     if (status == AERO_OK && anchor)
         status = take(write, ae_heap_anchor_pool(write->table), &parts->anchor);
     if (status != AERO_OK)
@@ -255,6 +259,7 @@ static void debt_note(const row_write *write, const row_parts *parts, ae_ref rep
 static aero_status version_write(const row_write *write, const row_parts *parts, const void *image,
                                  ae_ref anchor, ae_ref older, ae_ref replaced, uint32_t what)
 {
+    AE_ASSERT(parts->version != 0 && anchor != 0 && write->table < AE_TABLES_MAX);
     aero_session *session = write->session;
     aero_db *db = session->db;
     ae_version *version = ae_at(&db->segment, parts->version);
@@ -294,6 +299,7 @@ static aero_status version_write(const row_write *write, const row_parts *parts,
 aero_status ae_publish_update(const row_write *write, ae_ref anchor, const row_judged *judged,
                               const void *image, ae_hash_entry *entry, bool *again)
 {
+    AE_ASSERT(anchor != 0 && image != NULL);
     aero_session *session = write->session;
     aero_db *db = session->db;
     row_parts parts;
@@ -314,6 +320,7 @@ aero_status ae_publish_update(const row_write *write, ae_ref anchor, const row_j
         *again = true;
         return AERO_OK;
     }
+    AE_ASSERT(session->txn.intent_count == before + 1);
     AE_CRASH_POINT("write.ended");
     /* We own the row now: nobody else may push or close.  The head is read again, as its counter
      * has moved if another writer came and was undone meanwhile; undoing restores the head before
@@ -405,6 +412,7 @@ aero_status ae_publish_insert(const row_write *write, const void *image, bool *a
 aero_status ae_publish_delete(const row_write *write, ae_ref anchor, const row_judged *judged,
                               bool *again)
 {
+    AE_ASSERT(anchor != 0 && judged->version != NULL);
     aero_session *session = write->session;
     const uint32_t before = session->txn.intent_count;
     const uint64_t mark = ae_txn_mark(session);
@@ -427,6 +435,7 @@ aero_status ae_publish_delete(const row_write *write, ae_ref anchor, const row_j
 
 aero_status ae_row_conflict(const row_write *write, ae_ref anchor, int32_t reason)
 {
+    AE_ASSERT(anchor != 0);
     ae_latch_conflict(write->session, write->table, write->tag, anchor);
     return ae_conflict(write->session, reason, write->of->name);
 }
@@ -470,6 +479,7 @@ aero_status ae_row_locate(const row_write *write, ae_ref *anchor, ae_hash_entry 
 
 void ae_write_start(row_write *write, aero_session *session, uint32_t table, const void *key_row)
 {
+    AE_ASSERT(table < session->db->schema->table_count && key_row != NULL);
     write->session = session;
     write->table = table;
     write->of = &session->db->schema->tables[table];
@@ -489,6 +499,7 @@ void ae_write_start(row_write *write, aero_session *session, uint32_t table, con
 /* A private image of a version's row: its long texts by address. */
 void ae_image_of(const aero_db *db, const aero_table *of, const ae_version *version, void *image)
 {
+    AE_ASSERT(version != NULL && image != NULL);
     const ae_ref overflow = ae_load32(&version->overflow);
     memcpy(image, version->row, of->row_size);
     for (uint32_t index = 0; overflow != 0 && index < of->cell_count; index++) {

@@ -7,6 +7,7 @@
 
 aero_status ae_reader_open(aero_session *session, bool lasting, ae_reader *reader)
 {
+    AE_ASSERT(session->member < AE_MEMBERS);
     aero_db *db = session->db;
     reader->session = session;
     reader->slot = AE_SLOT_NONE;
@@ -75,6 +76,7 @@ void ae_reader_rest(ae_reader *reader)
 /* To work again after a rest. */
 static aero_status reader_wake(ae_reader *reader)
 {
+    AE_ASSERT(!reader->awake || reader->session->fork_epoch == reader->epoch);
     aero_session *session = reader->session;
     if (reader->awake)
         return AERO_OK;
@@ -103,6 +105,7 @@ aero_status ae_reader_check(ae_reader *reader)
 
 void ae_reader_close(ae_reader *reader)
 {
+    AE_ASSERT(!(reader->pins_member && reader->slot != AE_SLOT_NONE));
     aero_session *session = reader->session;
     aero_db *db = session->db;
     ae_txn_unwatch(&reader->watch);
@@ -126,12 +129,14 @@ bool ae_reader_notes(const ae_reader *reader)
 
 void ae_reader_predicate(ae_reader *reader, const ae_predicate *predicate)
 {
+    AE_ASSERT(ae_reader_notes(reader));
     ae_reads_predicate(&reader->session->txn.reads, predicate);
     reader->noted = true;
 }
 
 void ae_reader_note_table(ae_reader *reader, uint32_t table)
 {
+    AE_ASSERT(table < reader->session->db->schema->table_count);
     ae_reads_table(&reader->session->txn.reads, table);
 }
 
@@ -151,6 +156,7 @@ static inline void view_fill(const aero_db *db, ae_view *view, ae_version *versi
  * still here needs it. */
 ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
 {
+    AE_ASSERT(anchor != 0);
     const aero_db *db = reader->session->db;
     const ae_anchor *row = ae_at(&db->segment, anchor);
     for (;;) {
@@ -221,6 +227,7 @@ ae_version *ae_chain_find(const ae_reader *reader, ae_ref anchor)
 
 bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_view *view)
 {
+    AE_ASSERT(table < reader->session->db->schema->table_count);
     const aero_db *db = reader->session->db;
     const aero_table *of = &db->schema->tables[table];
     ae_hash_walk walk;
@@ -268,6 +275,7 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
 
 void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
 {
+    AE_ASSERT(table < reader->session->db->schema->table_count);
     const ae_heap *heap = &reader->session->db->heap;
     if (ae_reader_notes(reader) && !reader->noted)
         ae_reads_table(&reader->session->txn.reads, table);
@@ -285,6 +293,7 @@ void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
 static size_t slab_scan(const ae_scan *scan, const ae_slab *slab, uint32_t *index, uint32_t high,
                         ae_view *views, size_t max)
 {
+    AE_ASSERT(*index < high && max > 0);
     const aero_db *db = scan->reader->session->db;
     const uint64_t snapshot = scan->reader->snapshot;
     const uint64_t own = scan->reader->own;
@@ -308,6 +317,7 @@ static size_t slab_scan(const ae_scan *scan, const ae_slab *slab, uint32_t *inde
         else
             count += (begin - 1 < snapshot) & (end > snapshot);
     }
+    AE_ASSERT(count <= max && at <= high);
     *index = at;
     return count;
 }
@@ -327,11 +337,13 @@ size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
             scan->slot_index = 0;
         }
     }
+    AE_ASSERT(count <= max);
     return count;
 }
 
 uint64_t ae_table_size(const aero_session *session, uint32_t table)
 {
+    AE_ASSERT(table < session->db->schema->table_count);
     const ae_heap *heap = &session->db->heap;
     const ae_pool *pool = &heap->pools[ae_heap_version_pool(table)];
     const uint32_t slabs = ae_pool_slab_count(pool);

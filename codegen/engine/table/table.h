@@ -106,6 +106,9 @@ void ae_table_approach(const aero_session *session, uint32_t table, const void *
 
 aero_status ae_table_delete(aero_session *session, uint32_t table, const void *key_row,
                             bool *found);
+/* The same; `expired`: watchers are told that the row's time was over, as the log says it was. */
+aero_status ae_table_remove(aero_session *session, uint32_t table, const void *key_row,
+                            bool expired, bool *found);
 /* Lock a row for the rest of the open transaction: other writers of it queue.  Errors: USAGE
  * outside a transaction, CONFLICT (LOCK: another has it and keeps it; WRITE: written since the
  * snapshot). */

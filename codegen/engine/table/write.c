@@ -43,6 +43,7 @@ static aero_status row_put(const row_write *write, const void *image, enum ae_wr
         if (status != AERO_OK)
             return status;
         *outcome = 2;
+        AE_ASSERT(write->session->txn.open);
         if (anchor == 0)
             status = ae_publish_insert(write, image, &again);
         else if (state == ROW_DEAD)
@@ -94,6 +95,7 @@ static aero_status row_change(aero_session *session, void *context)
             column->get(body->key_row, NULL, &key);
             column->set(session->row, &key);
         }
+        AE_ASSERT(body->outcome == 1 || body->outcome == 2);
         status = body->change(body->context, session->row, !live);
         if (status != AERO_OK)
             return status;
@@ -110,6 +112,7 @@ static aero_status row_change(aero_session *session, void *context)
 
 static aero_status row_delete(const row_write *write, bool *found)
 {
+    AE_ASSERT(write->session->txn.open);
     for (;;) {
         ae_ref anchor = 0;
         ae_hash_entry *entry = NULL;
@@ -132,6 +135,7 @@ static aero_status row_delete(const row_write *write, bool *found)
 
 aero_status ae_statement_join(aero_session *session, ae_statement body, void *context)
 {
+    AE_ASSERT(session->txn.open);
     ae_txn *txn = &session->txn;
     if (txn->doomed)
         return ae_txn_doomed(session);
@@ -204,12 +208,14 @@ typedef struct batch {
 
 static size_t group_size(const batch *rows, size_t group)
 {
+    AE_ASSERT(group < rows->groups);
     const size_t left = rows->body->count - group * PREFETCH_ROWS;
     return left < PREFETCH_ROWS ? left : PREFETCH_ROWS;
 }
 
 static void group_start(batch *rows, size_t group)
 {
+    AE_ASSERT(group < rows->groups);
     row_write *writes = rows->writes[group % 3];
     const char *row = rows->body->rows + group * PREFETCH_ROWS * rows->body->stride;
     const size_t count = group_size(rows, group);
@@ -246,6 +252,7 @@ static aero_status group_write(batch *rows, size_t group)
 {
     const row_write *writes = rows->writes[group % 3];
     const size_t count = group_size(rows, group);
+    AE_ASSERT(count > 0 && count <= PREFETCH_ROWS);
     for (size_t index = 0; index < count; index++) {
         int32_t outcome = 0;
         const aero_status status = row_put(&writes[index], writes[index].key_row, rows->body->mode,
@@ -275,6 +282,7 @@ static aero_status rows_write(aero_session *session, void *context)
         if (step >= 2)
             status = group_write(&rows, step - 2);
     }
+    AE_ASSERT(status != AERO_OK || rows.body->inserted + rows.body->updated == rows.body->count);
     if (status == AERO_OK && rows.entries != NULL)
         status = ae_entry_batch_flush(rows.entries);
     return status;
@@ -284,6 +292,7 @@ aero_status ae_table_write(aero_session *session, uint32_t table, const void *ro
                            size_t count, enum ae_write_mode mode, uint64_t *inserted,
                            uint64_t *updated)
 {
+    AE_ASSERT(table < session->db->schema->table_count && (rows != NULL || count == 0));
     write_body body = {table, rows, stride, count, mode, 0, 0};
     const aero_status status = statement(session, rows_write, &body);
     *inserted = status == AERO_OK ? body.inserted : 0;
@@ -324,6 +333,7 @@ static void row_fetch(const aero_session *session, uint32_t table, const void *k
 aero_status ae_table_change(aero_session *session, uint32_t table, const void *key_row, bool create,
                             ae_row_change change, void *context, int32_t *outcome)
 {
+    AE_ASSERT(table < session->db->schema->table_count && change != NULL);
     change_body body = {table, key_row, create, change, context, 0};
     if (!session->txn.open)
         row_fetch(session, table, key_row);
@@ -335,6 +345,7 @@ aero_status ae_table_change(aero_session *session, uint32_t table, const void *k
 typedef struct delete_body {
     uint32_t table;
     const void *key_row;
+    bool expired;
     bool found;
 } delete_body;
 
@@ -343,15 +354,28 @@ static aero_status delete_one(aero_session *session, void *context)
     delete_body *body = context;
     row_write write;
     ae_write_start(&write, session, body->table, body->key_row);
+    if (body->expired) {
+        /* A single one takes a block as several do. */
+        const aero_status status = ae_writes_reserve(session);
+        if (status != AERO_OK)
+            return status;
+        write.what = AE_INTENT_EXPIRED;
+    }
     return row_delete(&write, &body->found);
+}
+
+aero_status ae_table_remove(aero_session *session, uint32_t table, const void *key_row,
+                            bool expired, bool *found)
+{
+    delete_body body = {table, key_row, expired, false};
+    const aero_status status = statement(session, delete_one, &body);
+    *found = status == AERO_OK && body.found;
+    return status;
 }
 
 aero_status ae_table_delete(aero_session *session, uint32_t table, const void *key_row, bool *found)
 {
-    delete_body body = {table, key_row, false};
-    const aero_status status = statement(session, delete_one, &body);
-    *found = status == AERO_OK && body.found;
-    return status;
+    return ae_table_remove(session, table, key_row, false, found);
 }
 
 typedef struct reset_body {
@@ -376,6 +400,7 @@ static aero_status delete_all(aero_session *session, void *context)
     aero_status status = ae_reader_open(session, false, &reader);
     if (status != AERO_OK)
         return status;
+    AE_ASSERT(session->txn.open);
     ae_scan_start(&scan, &reader, body->table);
     for (size_t count; status == AERO_OK && (count = ae_scan_next(&scan, views, 64)) > 0;) {
         for (size_t index = 0; index < count && status == AERO_OK; index++) {
@@ -402,6 +427,7 @@ static aero_status delete_all(aero_session *session, void *context)
 
 aero_status ae_table_reset(aero_session *session, uint32_t table, uint64_t *deleted)
 {
+    AE_ASSERT(table < session->db->schema->table_count);
     reset_body body = {table, 0};
     const aero_status status = statement(session, delete_all, &body);
     *deleted = status == AERO_OK ? body.deleted : 0;

@@ -39,6 +39,7 @@ typedef struct sweep {
 
 static void sweep_start(sweep *of, aero_session *session, uint32_t table)
 {
+    AE_ASSERT(table < session->db->schema->table_count);
     of->session = session;
     of->table = table;
     of->ttl = ae_ttl_get(session->db, table);
@@ -65,6 +66,7 @@ static bool is_due(const sweep *of, const ae_version *version, uint64_t begin)
 
 static void row_look(sweep *of, const ae_view *view)
 {
+    AE_ASSERT(of->count < EXPIRE_BATCH);
     const ae_version *version = (const ae_version *)(const void *)((const char *)view->row -
                                                                    offsetof(ae_version, row));
     const uint64_t begin = ae_load64_acquire(&version->begin);
@@ -82,6 +84,7 @@ static void row_look(sweep *of, const ae_view *view)
  * *place is where to go on; false at the table's end. */
 static bool rows_collect(sweep *of, uint64_t until_ns, uint64_t *place)
 {
+    AE_ASSERT(of->count == 0);
     ae_reader reader;
     ae_scan scan;
     ae_view views[LOOK_BATCH];
@@ -106,10 +109,12 @@ static bool rows_collect(sweep *of, uint64_t until_ns, uint64_t *place)
 /* Delete what was collected. */
 static aero_status rows_delete(sweep *of, uint64_t *expired)
 {
+    AE_ASSERT(of->count <= EXPIRE_BATCH);
     uint32_t deleted = 0;
     aero_status status = AERO_OK;
     if (of->count > 0)
         status = ae_table_expire(of->session, of->table, of->rows, of->count, &deleted);
+    AE_ASSERT(deleted <= of->count);
     of->count = 0;
     *expired += deleted;
     if (deleted > 0)
@@ -130,6 +135,7 @@ static uint32_t table_next(const aero_db *db, uint32_t table)
 /* Begin a round when it is due.  False: it is not, or another one has begun it. */
 static bool round_begin(const aero_session *session, uint64_t now)
 {
+    AE_ASSERT(!session->txn.open);
     aero_db *db = session->db;
     ae_age_shared *age = db->age;
     const uint64_t interval = 1000000u * ae_load64(&db->settings->ttl_sweep_interval_ms);

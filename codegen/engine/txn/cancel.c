@@ -12,7 +12,9 @@
  * `resting` and then looking at `cancel`; step 2 sets `cancel`, passes a barrier and then looks at
  * `resting`.  So either the owner sees that it was cancelled and touches nothing that it has read,
  * or it is seen awake and its snapshot goes on counting.  Before it undoes its writes, for which it
- * walks the hash, a cancelled owner takes the word back and publishes a new snapshot.
+ * walks the hash, a cancelled owner says so in the word and publishes a new snapshot; a reaper does
+ * the same for who died at rest.  From then on nobody makes it void any more, also not one who saw
+ * the owner at rest before, and was held up.
  *
  * An owner that is stopped inside a call cannot be told from one that works, and keeps its
  * snapshot: statistics name it, and the segment's size bounds what it costs.
@@ -32,6 +34,7 @@ aero_status ae_txn_cancelled(aero_session *session)
 
 aero_status ae_txn_wake(aero_session *session)
 {
+    AE_ASSERT(session->txn.open);
     ae_txn *txn = &session->txn;
     if (!txn->explicit || txn->awake++ > 0)
         return AERO_OK;
@@ -45,6 +48,7 @@ aero_status ae_txn_wake(aero_session *session)
 
 void ae_txn_rest(aero_session *session)
 {
+    AE_ASSERT(session->txn.open);
     ae_txn *txn = &session->txn;
     if (!txn->explicit || txn->awake == 0 || --txn->awake > 0)
         return;
@@ -54,19 +58,28 @@ void ae_txn_rest(aero_session *session)
 
 void ae_txn_take_back(aero_session *session)
 {
+    AE_ASSERT(session->txn.open && session->txn.explicit);
     ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);
-    if (ae_slot_wake(&session->db->proc, session->txn.slot, session->txn.generation))
-        return;
-    /* Not void yet: then it will not be, as we are seen awake. */
-    if (ae_cas64(&slot->cancel, session->txn.generation << 1, 0))
-        return;
-    ae_store64_release(&slot->cancel, 0);
-    (void)ae_snapshot_publish(&session->db->proc, &slot->snapshot);
+    if (!ae_slot_wake(&session->db->proc, session->txn.slot, session->txn.generation) &&
+        ae_cancel_over(slot))
+        (void)ae_snapshot_publish(&session->db->proc, &slot->snapshot);
+}
+
+bool ae_cancel_over(ae_slot *slot)
+{
+    const uint64_t generation = ae_load64_acquire(&slot->generation);
+    /* Not void yet: then it will not be, also by those who saw the owner at rest. */
+    if (ae_cas64(&slot->cancel, AE_CANCEL(generation, AE_CANCEL_TOLD),
+                 AE_CANCEL(generation, AE_CANCEL_OVER)))
+        return false;
+    return ae_cas64(&slot->cancel, AE_CANCEL(generation, AE_CANCEL_VOID),
+                    AE_CANCEL(generation, AE_CANCEL_OVER));
 }
 
 /* One slot: the step that is due.  Returns whether a transaction was cancelled. */
 static bool slot_cancel(const ae_proc *proc, ae_slot *slot, uint64_t now, uint64_t limit_ns)
 {
+    AE_ASSERT(limit_ns > 0);
     const uint64_t generation = ae_load64_acquire(&slot->generation);
     const uint64_t began = ae_load64_acquire(&slot->began_ns);
     const uint64_t cancel = ae_load64_acquire(&slot->cancel);
@@ -75,13 +88,13 @@ static bool slot_cancel(const ae_proc *proc, ae_slot *slot, uint64_t now, uint64
     if (ae_load64_acquire(&slot->owner) == 0 || began == 0 || began > now ||
         now - began <= limit_ns || ae_load64_acquire(&slot->generation) != generation)
         return false;
-    if (cancel >> 1 != generation) {
+    if (AE_CANCEL_GENERATION(cancel) != generation) {
         /* The word names the generation, so that one who is held up here harms no later claim. */
-        if (!ae_cas64(&slot->cancel, cancel, generation << 1))
+        if (!ae_cas64(&slot->cancel, cancel, AE_CANCEL(generation, AE_CANCEL_TOLD)))
             return false;
         fresh = true;
         AE_CRASH_POINT("cancel.told");
-    } else if ((cancel & 1) != 0) {
+    } else if (cancel != AE_CANCEL(generation, AE_CANCEL_TOLD)) {
         return false;
     }
     /* Acquire-release and a barrier: `cancel` before the look at `resting`; pairs with
@@ -90,7 +103,8 @@ static bool slot_cancel(const ae_proc *proc, ae_slot *slot, uint64_t now, uint64
         return fresh;
     atomic_thread_fence(memory_order_seq_cst);
     if (ae_load32_acquire(&slot->resting) != 0)
-        (void)ae_cas64(&slot->cancel, generation << 1, generation << 1 | 1);
+        (void)ae_cas64(&slot->cancel, AE_CANCEL(generation, AE_CANCEL_TOLD),
+                       AE_CANCEL(generation, AE_CANCEL_VOID));
     AE_CRASH_POINT("cancel.void");
     return fresh;
 }

@@ -42,6 +42,7 @@ static int32_t intents_visit(const visitor *to, const ae_intent *inlined, uint32
         }
         const uint32_t place = (index - AE_INTENTS_INLINE) % AE_INTENTS_CHUNK;
         /* A follower whose pin was revoked may read here what is something else by now. */
+        AE_ASSERT(place < AE_INTENTS_CHUNK);
         if (place == 0 && !is_chunk(to->db, chunk))
             return AE_CHANGES_LOST;
         const ae_intent_chunk *at = ae_at(&to->db->segment, chunk);
@@ -100,6 +101,7 @@ static bool slot_copy(const aero_db *db, uint64_t position, uint32_t slot, uint6
 
 int32_t ae_changes_visit(const aero_db *db, uint64_t position, ae_change_visit visit, void *context)
 {
+    AE_ASSERT(visit != NULL);
     const visitor to = {db, visit, context};
     ae_intent inlined[AE_INTENTS_INLINE];
     enum ae_queue_what what = AE_WROTE_SEVERAL;

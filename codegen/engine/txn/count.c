@@ -9,6 +9,7 @@
 
 static ae_a64 *count_at(const aero_db *db, uint32_t slot, uint32_t table)
 {
+    AE_ASSERT(slot < AE_SLOTS && table < ae_row_counts_stride(db->schema->table_count));
     return &db->row_counts[(size_t)slot * ae_row_counts_stride(db->schema->table_count) + table];
 }
 
@@ -50,6 +51,7 @@ static uint32_t tables_changed(aero_db *db, ae_slot *slot)
 
 void ae_writes_count(aero_db *db, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint32_t generation = (uint32_t)ae_load64(&at->generation);
     const uint32_t count = ae_load32(&at->intent_count);
@@ -73,6 +75,7 @@ void ae_writes_count(aero_db *db, uint32_t slot)
 
 uint64_t ae_rows_counted(const aero_db *db, uint32_t table)
 {
+    AE_ASSERT(table < db->schema->table_count);
     const uint32_t high = ae_load32_acquire(&db->proc.shared->slot_high);
     uint32_t rows = 0;
     for (uint32_t slot = 0; slot < high; slot++)

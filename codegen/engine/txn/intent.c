@@ -10,6 +10,7 @@
 
 ae_intent *ae_intent_at(const aero_db *db, ae_slot *slot, uint32_t index)
 {
+    AE_ASSERT(index < AE_WRITES_MAX);
     if (index < AE_INTENTS_INLINE)
         return &slot->intents[index];
     index -= AE_INTENTS_INLINE;
@@ -113,6 +114,8 @@ aero_status ae_txn_reserve(aero_session *session)
 aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, ae_ref replaced,
                           uint32_t what)
 {
+    AE_ASSERT(session->txn.open && anchor != 0 && (created != 0 || replaced != 0));
+    AE_ASSERT((what & 0xffu) < AE_TABLES_MAX);
     ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);
     const uint32_t index = session->txn.intent_count;
     AE_ALWAYS(ae_intent_chunks(index + 1) <= session->txn.chunk_count);
@@ -139,6 +142,7 @@ aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, 
 static void head_restore_dead(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor,
                               ae_ref older)
 {
+    AE_ASSERT(anchor != 0 && table < db->schema->table_count);
     ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
     const ae_version *version = ae_at(&db->segment, older);
@@ -190,6 +194,7 @@ static void intent_undo(aero_db *db, uint32_t slot, uint64_t mark, const ae_inte
 
 void ae_intents_undo(aero_db *db, uint32_t slot, uint32_t from, uint32_t to)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_intent_walk walk;
     if (from <= to)
@@ -213,6 +218,7 @@ void ae_intents_undo(aero_db *db, uint32_t slot, uint32_t from, uint32_t to)
 
 void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint32_t pool = ae_heap_class(&db->heap, sizeof(ae_intent_chunk) - sizeof(ae_block));
     const uint32_t keep = ae_intent_chunks(count);
@@ -238,6 +244,7 @@ void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count)
                 last = next;
             }
         }
+        AE_ASSERT(last != 0 && last != before);
         ae_heap_register(&db->heap, &at->cache, pool, last);
         ae_store32_release(&at->chunk_last, before);
         if (before == 0)
@@ -253,6 +260,7 @@ void ae_intents_trim(aero_db *db, uint32_t slot, uint32_t count)
  * one reaper, changes a word that has its mark, so a look and a store will do. */
 static void stamp_set(ae_a64 *stamp, uint64_t mark, uint64_t number)
 {
+    AE_ASSERT((mark & AE_MARK) != 0 && (number & AE_MARK) == 0);
     /* Release: pairs with the acquire in ae_version_sight; what it says was decided before. */
     if (ae_load64(stamp) == mark)
         ae_store64_release(stamp, number);
@@ -260,6 +268,7 @@ static void stamp_set(ae_a64 *stamp, uint64_t mark, uint64_t number)
 
 void ae_intents_stamp(aero_db *db, uint32_t slot, uint64_t number)
 {
+    AE_ASSERT(slot < AE_SLOTS && number != 0 && number < AE_STAMP_TAKEN);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint32_t count = ae_load32(&at->intent_count);
     const uint32_t start = ae_load32(&at->stamped);

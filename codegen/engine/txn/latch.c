@@ -42,7 +42,7 @@ static bool owner_runs(const aero_db *db, uint32_t word)
     if (latch_owner(word) == 0 ||
         latch_word(slot, ae_load64_acquire(&at->generation)) != latch_owner(word))
         return false;
-    if (ae_load64_acquire(&at->cancel) >> 1 == ae_load64_acquire(&at->generation))
+    if (AE_CANCEL_GENERATION(ae_load64_acquire(&at->cancel)) == ae_load64_acquire(&at->generation))
         return false; /* cancelled: it can only be rolled back */
     const uint32_t state = ae_state_of(ae_load64_acquire(&at->state));
     return state == AE_STATE_ACTIVE || state == AE_STATE_COMMITTING;

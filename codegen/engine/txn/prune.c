@@ -7,6 +7,7 @@
 
 static void limbo_append(const aero_db *db, ae_slot *at, ae_ref ref)
 {
+    AE_ASSERT(ref != 0);
     ae_version *version = ae_at(&db->segment, ref);
     ae_limbo_push(&db->proc, &at->limbo_head, &at->limbo_tail, ref, &version->limbo_next);
     ae_store32_release(&at->moving, 0);
@@ -14,6 +15,7 @@ static void limbo_append(const aero_db *db, ae_slot *at, ae_ref ref)
 
 void ae_prune_later(aero_db *db, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const ae_ref ref = ae_load32(&at->limbo_head);
     const ae_ref next = ae_load32(&((const ae_version *)ae_at(&db->segment, ref))->limbo_next);
@@ -43,11 +45,13 @@ void ae_prune_moved(aero_db *db, uint32_t slot)
 
 static ae_a32 *lock_of(const aero_db *db, ae_ref anchor)
 {
+    AE_ASSERT(anchor != 0);
     return &db->proc.shared->prune_locks[anchor % AE_PRUNE_LOCKS];
 }
 
 static bool lock_take(const aero_db *db, uint32_t slot, ae_ref anchor)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_a32 *lock = lock_of(db, anchor);
     if (ae_load32(lock) != 0)
@@ -105,6 +109,7 @@ static bool version_is(const ae_version *version, ae_ref anchor, uint64_t *begin
 static bool version_unlink(const aero_db *db, uint32_t slot, ae_version *before, ae_ref ref,
                            uint64_t begin)
 {
+    AE_ASSERT(ref != 0 && begin != 0);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_version *version = ae_at(&db->segment, ref);
     ae_store32_release(&at->pruned_from, ae_ref_of(&db->segment, before));
@@ -128,6 +133,7 @@ static bool version_unlink(const aero_db *db, uint32_t slot, ae_version *before,
  * the head. */
 static void row_prune(const aero_db *db, uint32_t slot, ae_ref anchor, ae_snapshots *snapshots)
 {
+    AE_ASSERT(snapshots->count <= AE_SNAPSHOTS_KEPT);
     const ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
     ae_version *before = ae_head_is_row(head) ? ae_at(&db->segment, ae_head_ref(head)) : NULL;
@@ -189,6 +195,7 @@ static void head_take(const aero_db *db, ae_ref anchor, ae_version *version)
 
 bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots)
 {
+    AE_ASSERT(ref != 0 && slot < AE_SLOTS);
     ae_version *version = ae_at(&db->segment, ref);
     const ae_ref anchor = ae_load32(&version->anchor);
     const ae_anchor *row = ae_at(&db->segment, anchor);

@@ -21,6 +21,7 @@ aero_status ae_queue_open(ae_queue *queue, ae_proc *proc, aero_error *error)
     const uint64_t end = ((uint64_t)segment->header->roots[AE_ROOT_QUEUE] << 4) + size * 32;
     if (end > (uint64_t)segment->header->first_page << AE_PAGE_SHIFT)
         return ae_fail(error, AERO_CORRUPT, "the segment's commit queue lies outside");
+    AE_ALWAYS(size > AE_SLOTS && (size & (size - 1)) == 0);
     queue->proc = proc;
     queue->entries = ae_at(segment, segment->header->roots[AE_ROOT_QUEUE]);
     queue->mask = size - 1;
@@ -31,6 +32,7 @@ aero_status ae_queue_open(ae_queue *queue, ae_proc *proc, aero_error *error)
 static uint64_t entry_word(const ae_queue *queue, uint64_t position, uint32_t slot,
                            uint64_t generation)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const uint64_t lap = (position >> queue->shift) + 1;
     return (lap & 0xffff) << 48 | (uint64_t)slot << GENERATION_BITS |
            (generation & GENERATION_MASK);
@@ -43,6 +45,7 @@ static bool entry_is_lap(const ae_queue *queue, uint64_t word, uint64_t position
 
 uint64_t ae_queue_enter(ae_queue *queue, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_proc_shared *shared = queue->proc->shared;
     const uint64_t generation = ae_load64(&ae_slot_at(queue->proc, slot)->generation);
     for (;;) {
@@ -95,6 +98,7 @@ static bool front_advance(ae_queue *queue, uint64_t front, bool force)
 
 bool ae_queue_wait(ae_queue *queue, uint32_t slot, uint64_t position)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_proc_shared *shared = queue->proc->shared;
     uint32_t spins = 0;
     uint64_t watched = 0;
@@ -113,6 +117,7 @@ bool ae_queue_wait(ae_queue *queue, uint32_t slot, uint64_t position)
 
 bool ae_queue_decide(ae_queue *queue, uint32_t slot, uint64_t position, bool commit)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_proc_shared *shared = queue->proc->shared;
     ae_slot *at = ae_slot_at(queue->proc, slot);
     /* Acquire-release: the writes of the transaction come before its commit; pairs with the readers
@@ -144,6 +149,7 @@ bool ae_queue_log_owner(void *queue, uint64_t position, uint32_t *slot, uint64_t
 
 void ae_queue_describe(ae_queue *queue, uint64_t position, enum ae_queue_what what, ae_ref ref)
 {
+    AE_ASSERT(ref != 0 && what <= AE_WROTE_DELETE);
     ae_queue_entry *entry = &queue->entries[position & queue->mask];
     const uint64_t mine = WHAT_POSITION(position) | (uint64_t)what << 32 | ref;
     for (;;) {
@@ -171,6 +177,7 @@ bool ae_queue_described(const ae_queue *queue, uint64_t position, enum ae_queue_
 
 uint64_t ae_queue_settle(ae_queue *queue, uint32_t slot)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     ae_proc_shared *shared = queue->proc->shared;
     ae_slot *at = ae_slot_at(queue->proc, slot);
     const uint64_t generation = ae_load64(&at->generation) & GENERATION_MASK;

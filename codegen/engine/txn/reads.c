@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "aerostore/gen.h"
+#include "base/limits.h"
 
 /* Beyond this many single keys the reads of a table are kept as a whole: 16 MiB of set, and
  * validating finer would not pay. */
@@ -37,6 +38,7 @@ static bool keys_grow(ae_reads *reads)
     for (uint32_t index = 0; index < reads->key_capacity; index++)
         if (reads->keys[index] != 0)
             larger.keys[place_of(&larger, reads->keys[index])] = reads->keys[index];
+    AE_ASSERT(2 * reads->key_count <= larger.key_capacity);
     free(reads->keys);
     *reads = larger;
     return true;
@@ -44,6 +46,7 @@ static bool keys_grow(ae_reads *reads)
 
 void ae_reads_table(ae_reads *reads, uint32_t table)
 {
+    AE_ASSERT(table < AE_TABLES_MAX);
     reads->whole |= (uint32_t)1 << table;
 }
 
@@ -56,6 +59,7 @@ static void key_note(ae_reads *reads, uint32_t table, uint64_t hash)
         ae_reads_table(reads, table);
         return;
     }
+    AE_ASSERT(reads->key_count < reads->key_capacity);
     const uint64_t key = read_key(table, hash);
     const uint32_t place = place_of(reads, key);
     if (reads->keys[place] == 0) {
@@ -66,6 +70,7 @@ static void key_note(ae_reads *reads, uint32_t table, uint64_t hash)
 
 static void row_note(ae_reads *reads, uint32_t anchor)
 {
+    AE_ASSERT(anchor != 0);
     for (uint32_t index = 0; index < reads->row_count; index++)
         if (reads->rows[index] == anchor)
             return;
@@ -96,6 +101,7 @@ void ae_reads_settle(ae_reads *reads, uint32_t anchor)
 
 void ae_reads_predicate(ae_reads *reads, const ae_predicate *predicate)
 {
+    AE_ASSERT(predicate->table < AE_TABLES_MAX && predicate->match != NULL);
     if (reads->predicate_count == reads->predicate_capacity &&
         reads->predicate_count < READ_PREDICATES_MAX) {
         const uint32_t capacity = reads->predicate_capacity == 0 ? 8
@@ -128,6 +134,7 @@ void ae_reads_clear(ae_reads *reads)
     } else if (reads->key_count > 0) {
         memset(reads->keys, 0, reads->key_capacity * sizeof *reads->keys);
     }
+    AE_ASSERT(reads->predicate_count == 0);
     reads->key_count = 0;
     reads->whole = 0;
     reads->loose = 0;
@@ -145,6 +152,7 @@ void ae_reads_free(ae_reads *reads)
 int32_t ae_reads_hit(const ae_reads *reads, uint32_t table, uint64_t key_hash, const void *before,
                      const char *before_base, const void *after, const char *after_base)
 {
+    AE_ASSERT(table < AE_TABLES_MAX && (before != NULL || after != NULL));
     if ((reads->whole >> table & 1u) != 0)
         return AERO_CONFLICT_PREDICATE;
     if (reads->key_count > 0) {

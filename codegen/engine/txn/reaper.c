@@ -25,6 +25,7 @@ typedef struct reap_context {
 /* A block that was in the dead hand: does anything lead to it? */
 static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
 {
+    AE_ALWAYS(ref != 0);
     const reap_context *reap = context;
     aero_db *db = reap->db;
     ae_slot *at = ae_slot_at(&db->proc, reap->slot);
@@ -50,6 +51,7 @@ static bool block_is_orphan(void *context, ae_ref ref, uint64_t word)
 
 bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
 {
+    AE_ALWAYS(slot < AE_SLOTS && member < AE_MEMBERS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint64_t owner = ae_load64_acquire(&at->owner);
     if (!ae_slot_seize(&db->proc, slot, member))
@@ -59,11 +61,10 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
      * ae_snapshots_take. */
     ae_store32_release(&at->resting, AE_REST_NONE);
     atomic_thread_fence(memory_order_seq_cst);
-    /* It may have died before it had one, or while giving it up; cleaning walks the hash. */
-    const bool cancelled = ae_slot_void(at);
-    if (cancelled)
-        ae_store64_release(&at->cancel, 0);
-    if (cancelled || ae_load64(&at->snapshot) == 0)
+    /* It may have died before it had one, or while giving it up; cleaning walks the hash.  (Where a
+     * reaper died before it had replaced a void one, that will do: what is met from now on is
+     * retired from now on.) */
+    if (ae_cancel_over(at) || ae_load64(&at->snapshot) == 0)
         (void)ae_snapshot_publish(&db->proc, &at->snapshot);
     const bool worked = ae_state_of(ae_load64_acquire(&at->state)) != AE_STATE_IDLE;
     const uint64_t number = worked ? ae_queue_settle(&db->queue, slot) : 0;

@@ -66,6 +66,7 @@
 
 bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, uint64_t head)
 {
+    AE_ASSERT(slot < AE_SLOTS && anchor != 0 && table < db->schema->table_count);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_anchor *row = ae_at(&db->segment, anchor);
     ae_store32_release(&at->closing, anchor);
@@ -87,6 +88,7 @@ bool ae_anchor_close(aero_db *db, uint32_t slot, uint32_t table, ae_ref anchor, 
 /* Give the block of a version's long texts, if it is still the version's. */
 static void overflow_free(aero_db *db, uint32_t slot, ae_ref ref, const ae_version *version)
 {
+    AE_ASSERT(ref != 0);
     const ae_ref block = ae_load32(&version->overflow);
     if (block == 0)
         return;
@@ -101,6 +103,7 @@ static void overflow_free(aero_db *db, uint32_t slot, ae_ref ref, const ae_versi
 
 void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref)
 {
+    AE_ASSERT(slot < AE_SLOTS && ref != 0 && pool < db->heap.class_first);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     overflow_free(db, slot, ref, ae_at(&db->segment, ref));
     ae_heap_give(&db->heap, &at->cache, slot, pool, ref);
@@ -109,6 +112,7 @@ void ae_version_free(aero_db *db, uint32_t slot, uint32_t pool, ae_ref ref)
 /* Steps 1 to 5 for the limbo's head. */
 bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
 {
+    AE_ASSERT(slot < AE_SLOTS && ref != 0);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     ae_version *version = ae_at(&db->segment, ref);
     const ae_slab *slab = ae_heap_slab(&db->heap, ref);
@@ -200,6 +204,7 @@ static uint32_t limbo_group(const aero_db *db, uint32_t slot, uint64_t horizon, 
         *table = of;
         versions[count++] = version;
     }
+    AE_ASSERT(count <= most && count <= AE_ENTRIES_TOGETHER);
     return count;
 }
 
@@ -220,6 +225,7 @@ static uint32_t limbo_reclaim_dead(aero_db *db, uint32_t slot, uint64_t horizon,
     while (count > 0) {
         const bool indexed = ae_catalog_maintained(&db->catalog, table) != 0;
         const uint32_t done = ae_entries_drop(db, slot, table, versions, count);
+        AE_ASSERT(done <= count);
         for (uint32_t index = 0; index < done; index++) {
             limbo_fetch(db, indexed, ahead);
             ahead[0] = ahead[1];
@@ -242,6 +248,7 @@ static uint32_t limbo_reclaim_dead(aero_db *db, uint32_t slot, uint64_t horizon,
 static uint32_t limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, ae_snapshots *snapshots,
                               uint32_t most)
 {
+    AE_ASSERT(slot < AE_SLOTS && most > 0);
     const ae_slot *at = ae_slot_at(&db->proc, slot);
     uint32_t freed = limbo_reclaim_dead(db, slot, horizon, most);
     if (snapshots == NULL)
@@ -290,6 +297,7 @@ static uint64_t snapshots_look(aero_db *db, ae_snapshots *snapshots, uint64_t *i
         ae_snapshots_take(&db->proc, snapshots);
         *in_use = snapshots->in_use > horizon ? snapshots->in_use : horizon;
     }
+    AE_ASSERT(*in_use >= horizon);
     return horizon;
 }
 
@@ -349,6 +357,7 @@ void ae_reclaim_ahead(aero_session *session)
 
 void ae_reclaim_some(aero_session *session, uint32_t most)
 {
+    AE_ASSERT(session->txn.slot < AE_SLOTS);
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
     ae_slot *at = ae_slot_at(&db->proc, slot);
@@ -414,6 +423,7 @@ void ae_reclaim_idle(const aero_session *session, uint64_t turn)
 
 void ae_reclaim_dead(aero_db *db, uint32_t slot)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     (void)ae_snapshot_publish(&db->proc, &at->snapshot);
     ae_snapshots snapshots = {.steps = PRUNE_STEPS_IDLE};
@@ -458,6 +468,7 @@ static uint64_t reclaim_everywhere(aero_session *session, uint64_t *stock)
 
 bool ae_reclaim_hard(aero_session *session)
 {
+    AE_ASSERT(session->member < AE_MEMBERS);
     aero_db *db = session->db;
     session->full = true;
     (void)ae_reap_all(db, session->member);

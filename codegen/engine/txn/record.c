@@ -46,14 +46,16 @@ static ae_image image_of(const aero_db *db, ae_ref ref)
 static size_t write_encode(const aero_db *db, const ae_intent *intent, uint8_t *out,
                            size_t capacity)
 {
-    const uint32_t table = ae_load32(&intent->what) & 0xffu;
+    const uint32_t what = ae_load32(&intent->what);
+    const uint32_t table = what & 0xffu;
     const ae_ref created = ae_load32(&intent->created);
     const ae_ref replaced = ae_load32(&intent->replaced);
     const ae_image before = image_of(db, replaced);
     const ae_image after = image_of(db, created);
-    const enum ae_op_kind kind = created == 0    ? AE_OP_DELETE
-                                 : replaced == 0 ? AE_OP_INSERT
-                                                 : AE_OP_UPDATE;
+    const enum ae_op_kind kind = (what & AE_INTENT_EXPIRED) != 0 ? AE_OP_EXPIRE
+                                 : created == 0                  ? AE_OP_DELETE
+                                 : replaced == 0                 ? AE_OP_INSERT
+                                                                 : AE_OP_UPDATE;
     return ae_codec_encode(db->log.stack, &db->schema->tables[table], table, kind, &before, &after,
                            out, capacity);
 }

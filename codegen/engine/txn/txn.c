@@ -12,6 +12,7 @@
 
 aero_status ae_conflict(aero_session *session, int32_t reason, const char *table)
 {
+    AE_ASSERT(reason > AERO_CONFLICT_NONE && reason <= AERO_CONFLICT_LOCK);
     static const char *const sentences[] = {"",
                                             "another transaction has written the row",
                                             "a row that was read has changed",
@@ -69,6 +70,7 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
                                &session->error);
     if (status != AERO_OK)
         return status;
+    AE_ALWAYS(txn->slot < AE_SLOTS && txn->readers == NULL && txn->savepoint_count == 0);
     ae_slot *slot = ae_slot_at(&db->proc, txn->slot);
     session->slot_hint = txn->slot;
     txn->open = true;
@@ -104,6 +106,7 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
 
 void ae_txn_look(aero_session *session)
 {
+    AE_ASSERT(session->txn.open);
     session->txn.fresh = session->txn.snapshot == 0;
     if (session->txn.fresh)
         ae_txn_renew(session);
@@ -126,6 +129,7 @@ static void savepoints_drop(ae_txn *txn, uint32_t count)
 /* The slot's intents are finished: leave it. */
 static void txn_leave(aero_session *session)
 {
+    AE_ASSERT(session->txn.open && session->txn.slot < AE_SLOTS);
     ae_txn *txn = &session->txn;
     ae_slot *slot = ae_slot_at(&session->db->proc, txn->slot);
     /* Release: stamped or undone before it stops counting; pairs with ae_reap_slot. */
@@ -151,6 +155,7 @@ static void txn_leave(aero_session *session)
 
 void ae_txn_watch(aero_session *session, ae_own_reader *reader)
 {
+    AE_ASSERT(session->txn.open);
     reader->sequence = session->txn.intent_count;
     reader->stale = false;
     reader->next = session->txn.readers;
@@ -179,6 +184,7 @@ static void readers_notify(ae_txn *txn, uint32_t count)
 
 void ae_txn_undo_to(aero_session *session, uint32_t count)
 {
+    AE_ASSERT(session->txn.open);
     if (session->txn.intent_count <= count)
         return; /* a chunk reserved for a write that was not made stays reserved */
     readers_notify(&session->txn, count);
@@ -216,6 +222,7 @@ void ae_txn_rollback(aero_session *session)
  * any more. */
 static bool reads_are_own(const aero_session *session)
 {
+    AE_ASSERT(session->txn.reads.row_count <= AE_READS_ROWS);
     const ae_reads *reads = &session->txn.reads;
     const ae_slot *slot = ae_slot_at(&session->db->proc, session->txn.slot);
     const uint32_t count = session->txn.intent_count;
@@ -237,6 +244,7 @@ static bool reads_are_own(const aero_session *session)
  * inside, others wait.  *upto is where the rest begins. */
 static int32_t validate_ahead(const aero_session *session, uint64_t *upto)
 {
+    AE_ASSERT(session->txn.snapshot != 0);
     const ae_proc_shared *shared = session->db->proc.shared;
     int32_t reason = AERO_CONFLICT_NONE;
     *upto = session->txn.snapshot;
@@ -254,10 +262,12 @@ static int32_t validate_ahead(const aero_session *session, uint64_t *upto)
 static bool commit_in_order(aero_session *session, bool validates, uint64_t validated,
                             uint64_t *position, int32_t *reason)
 {
+    AE_ASSERT(session->txn.intent_count > 0 && validated >= session->txn.snapshot);
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
     *position = ae_queue_enter(&db->queue, slot);
     *reason = AERO_CONFLICT_STALLED;
+    AE_ASSERT(*position >= session->txn.snapshot);
     bool commit = ae_queue_wait(&db->queue, slot, *position);
     if (commit && validates) {
         const int32_t hit = ae_validate(session, validated, *position);
@@ -316,6 +326,7 @@ aero_status ae_txn_commit(aero_session *session)
         ae_txn_rollback(session);
         return ae_conflict(session, reason, NULL);
     }
+    AE_ASSERT(position + 1 > txn->snapshot);
     ae_record_settle(session, true);
     ae_writes_describe(db, txn->slot, position);
     ae_feed_notify(&db->proc);
@@ -383,6 +394,7 @@ aero_status ae_txn_savepoint(aero_session *session, const char *name, size_t len
         txn->savepoints = more;
         txn->savepoint_capacity = capacity;
     }
+    AE_ASSERT(txn->savepoint_count < txn->savepoint_capacity && length <= AE_NAME_MAX);
     char *copy = malloc(length + 1);
     if (copy == NULL)
         return ae_fail(&session->error, AERO_NO_MEMORY, "no memory for a savepoint");
@@ -415,9 +427,11 @@ aero_status ae_txn_rollback_to(aero_session *session, const char *name, size_t l
         status = ae_txn_wake(session);
     if (status != AERO_OK)
         return status;
+    AE_ASSERT(point->intent_count <= session->txn.intent_count);
     ae_txn_undo_to(session, point->intent_count);
     ae_txn_rest(session);
     const uint32_t kept = (uint32_t)(point - session->txn.savepoints) + 1;
+    AE_ASSERT(kept <= session->txn.savepoint_count);
     while (session->txn.savepoint_count > kept)
         free(session->txn.savepoints[--session->txn.savepoint_count].name);
     return AERO_OK;
@@ -430,6 +444,7 @@ aero_status ae_txn_release(aero_session *session, const char *name, size_t lengt
     if (status != AERO_OK)
         return status;
     const uint32_t kept = (uint32_t)(point - session->txn.savepoints);
+    AE_ASSERT(kept < session->txn.savepoint_count);
     while (session->txn.savepoint_count > kept)
         free(session->txn.savepoints[--session->txn.savepoint_count].name);
     return AERO_OK;

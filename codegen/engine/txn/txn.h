@@ -31,6 +31,9 @@ aero_status ae_txn_wake(aero_session *session);
 void ae_txn_rest(aero_session *session);
 /* Awake for good, to roll back: a snapshot that was given up is replaced. */
 void ae_txn_take_back(aero_session *session);
+/* The owner of the slot is awake, or a reaper has it, and has passed a fence: nobody makes its
+ * snapshot void any more.  True: it was, and did not count for a time. */
+bool ae_cancel_over(ae_slot *slot);
 /* The error of a cancelled transaction or cursor. */
 aero_status ae_txn_cancelled(aero_session *session);
 /* Why nothing but a rollback can follow: USAGE after a conflict, or CANCELLED. */

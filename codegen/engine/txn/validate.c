@@ -17,6 +17,7 @@ static bool writes_expired(const ae_slot *slot)
 
 aero_status ae_writes_reserve(aero_session *session)
 {
+    AE_ASSERT(session->txn.open && session->txn.slot < AE_SLOTS);
     aero_db *db = session->db;
     const uint32_t number = session->txn.slot;
     ae_slot *slot = ae_slot_at(&db->proc, number);
@@ -42,6 +43,7 @@ aero_status ae_writes_reserve(aero_session *session)
 
 void ae_writes_prepare(const aero_session *session)
 {
+    AE_ASSERT(session->txn.open && session->txn.intent_count > 0);
     const aero_db *db = session->db;
     const ae_slot *slot = ae_slot_at(&db->proc, session->txn.slot);
     const ae_ref ref = ae_load32(&slot->write_block);
@@ -77,6 +79,7 @@ void ae_writes_describe(aero_db *db, uint32_t slot, uint64_t position)
 
 void ae_writes_retire(aero_db *db, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const ae_ref block = ae_load32(&at->write_block);
     if (block != 0) {
@@ -102,6 +105,7 @@ void ae_writes_retire(aero_db *db, uint32_t slot)
 /* One write against the reads. */
 static int32_t write_check(void *context, ae_ref created, ae_ref replaced, uint32_t what)
 {
+    AE_ASSERT(created != 0 || replaced != 0);
     const aero_session *session = context;
     const aero_db *db = session->db;
     (void)what;
@@ -127,6 +131,7 @@ static int32_t write_check(void *context, ae_ref created, ae_ref replaced, uint3
 
 int32_t ae_validate(const aero_session *session, uint64_t from, uint64_t upto)
 {
+    AE_ASSERT(from <= upto && session->txn.open);
     int32_t hit = AERO_CONFLICT_NONE;
     if (upto - from > session->db->queue.mask - AE_SLOTS)
         return AERO_CONFLICT_WINDOW;

@@ -3,6 +3,7 @@
 
 enum ae_mark_state ae_mark_resolve(const ae_proc *proc, uint64_t mark, uint64_t *number)
 {
+    AE_ASSERT((mark & AE_MARK) != 0);
     const ae_slot *slot = ae_slot_at(proc, ae_mark_slot(mark));
     const uint64_t wanted = ae_mark_generation(mark);
     if ((ae_load64_acquire(&slot->generation) & AE_MARK_GENERATION) != wanted)
@@ -25,6 +26,7 @@ enum ae_mark_state ae_mark_resolve(const ae_proc *proc, uint64_t mark, uint64_t 
 enum ae_sight ae_version_sight_slow(const ae_proc *proc, uint64_t snapshot, uint64_t own,
                                     const ae_version *version)
 {
+    AE_ASSERT(own == 0 || (own & AE_MARK) != 0);
     for (;;) {
         const uint64_t end = ae_load64_acquire(&version->end);
         const uint64_t begin = ae_load64_acquire(&version->begin);

@@ -31,6 +31,7 @@ size_t ae_varint_get(const uint8_t *data, size_t left, uint64_t *value)
 
 static void mask_set(uint64_t *mask, uint32_t column)
 {
+    AE_ASSERT(column < 64 * AEI_MASK_WORDS);
     mask[column / 64] |= (uint64_t)1 << (column % 64);
 }
 
@@ -45,6 +46,7 @@ static void mask_fill(const aero_table *table, uint64_t *mask)
 enum ae_op_kind aei_op_mask(const aero_table *table, enum ae_op_kind kind, const ae_image *before,
                             const ae_image *after, uint64_t *mask)
 {
+    AE_ASSERT(kind <= AE_OP_EXPIRE && table->key_column < table->column_count);
     const uint32_t words = (table->column_count + 63) / 64;
     AE_ALWAYS(words <= AEI_MASK_WORDS);
     mask[0] = 0; /* most tables need but one: no loop for that */
@@ -58,6 +60,7 @@ enum ae_op_kind aei_op_mask(const aero_table *table, enum ae_op_kind kind, const
         if (differ + !key_differs >= table->column_count)
             kind = AE_OP_INSERT;
     }
+    AE_ASSERT(kind != AE_OP_INSERT || after != NULL);
     if (kind == AE_OP_INSERT)
         mask_fill(table, mask);
     mask_set(mask, table->key_column);
@@ -68,9 +71,11 @@ size_t ae_codec_encode(enum ae_stack stack, const aero_table *table, uint32_t ta
                        enum ae_op_kind kind, const ae_image *before, const ae_image *after,
                        uint8_t *out, size_t capacity)
 {
+    AE_ASSERT(stack == AE_STACK_ROW || stack == AE_STACK_LOGICAL);
     uint64_t mask[AEI_MASK_WORDS];
     const enum ae_op_kind what = aei_op_mask(table, kind, before, after, mask);
-    const ae_image *image = what == AE_OP_DELETE ? before : after;
+    const ae_image *image = what == AE_OP_DELETE || what == AE_OP_EXPIRE ? before : after;
+    AE_ASSERT(image != NULL && image->row != NULL);
     const bool row = stack == AE_STACK_ROW;
     const uint32_t head = row ? (uint32_t)what | table_number << KIND_BITS : (uint32_t)what;
     /* The length comes before what it counts.  Most operations are shorter than 128 bytes: leave
@@ -101,6 +106,7 @@ size_t ae_codec_encode(enum ae_stack stack, const aero_table *table, uint32_t ta
 
 aero_status ae_ops_next(ae_ops *ops, ae_op *op, aero_error *error)
 {
+    AE_ASSERT(ops->stack == AE_STACK_ROW || ops->stack == AE_STACK_LOGICAL);
     uint64_t length = 0;
     *op = (ae_op){.stack = ops->stack};
     if (ops->left == 0)
@@ -113,8 +119,6 @@ aero_status ae_ops_next(ae_ops *ops, ae_op *op, aero_error *error)
     const size_t left = ops->left - 1 - prefix;
     if (length > left)
         return aei_op_corrupt(error, "it is longer than what holds it");
-    if ((head & KIND_MASK) > AE_OP_DELETE)
-        return aei_op_corrupt(error, "it is of no known kind");
     op->kind = (enum ae_op_kind)(head & KIND_MASK);
     op->table = head >> KIND_BITS;
     op->data = body;
@@ -168,6 +172,7 @@ static bool delta_has_key(const aero_table *table, const ae_op *op)
 aero_status ae_op_apply(const struct aero_schema *schema, const ae_op *op, void *row,
                         aero_error *error)
 {
+    AE_ALWAYS(op->data != NULL && op->table < schema->table_count);
     const aero_table *table = &schema->tables[op->table];
     if (op->stack == AE_STACK_LOGICAL)
         return aei_logical_apply(schema, op, row, error);

@@ -8,7 +8,7 @@
  *   logical stack  u8 kind, varint length, table name, u16 columns, columns (name, type, value)
  *
  * An insert carries every column, an update the key and the columns that differ (or every column
- * when that is no longer), a delete the key.
+ * when that is no longer), a delete or an expiry the key.
  *
  * Concurrency: pure functions over private images, or images that a caller keeps in place.
  */
@@ -23,7 +23,8 @@ enum ae_stack { AE_STACK_ROW = 1, AE_STACK_LOGICAL = 2 };
 enum ae_op_kind {
     AE_OP_INSERT = 0, /* the whole row: replaces what is there */
     AE_OP_UPDATE = 1, /* some columns of a row that exists */
-    AE_OP_DELETE = 2  /* the row with this key */
+    AE_OP_DELETE = 2, /* the row with this key */
+    AE_OP_EXPIRE = 3  /* the same, because its time to live was over */
 };
 
 /* A row where it lies. */
@@ -33,8 +34,8 @@ typedef struct ae_image {
 } ae_image;
 
 /* Encode one write.  `before` is used by updates (what differs), and `after` by inserts and
- * updates; a delete takes its key from `before`.  Returns the bytes it takes, which may exceed
- * `capacity`: then nothing of use was written. */
+ * updates; a delete and an expiry take their key from `before`.  Returns the bytes it takes, which
+ * may exceed `capacity`: then nothing of use was written. */
 size_t ae_codec_encode(enum ae_stack stack, const aero_table *table, uint32_t table_number,
                        enum ae_op_kind kind, const ae_image *before, const ae_image *after,
                        uint8_t *out, size_t capacity);

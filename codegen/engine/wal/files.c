@@ -51,6 +51,7 @@ static int path_of(const ae_log *log, uint64_t base, bool plain, char *path)
 
 aero_status aei_file_fail(const ae_log *log, int failure, const char *what, aero_error *error)
 {
+    AE_ALWAYS(failure != 0 && what != NULL);
     const bool full = failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
     return ae_fail_errno(error, full ? AERO_FULL : AERO_IO, failure, "cannot %s the log %s/%s",
                          what, log->directory, log->name);
@@ -72,6 +73,7 @@ static bool file_is(const ae_log *log, int fd, uint64_t base)
 
 aero_status aei_file_open(ae_log *log, ae_log_writer *writer, uint64_t base, aero_error *error)
 {
+    AE_ALWAYS(base != AEI_NO_BASE);
     char path[PATH_MAX];
     int failure = ENOENT;
     if (writer->fd >= 0 && writer->base == base)
@@ -100,6 +102,7 @@ aero_status aei_file_open(ae_log *log, ae_log_writer *writer, uint64_t base, aer
  * it ends. */
 static int first_write(ae_log *log, int fd, const ae_log_position *position, uint64_t after)
 {
+    AE_ALWAYS(fd >= 0);
     union {
         ae_frame frame;
         uint8_t bytes[FIRST_FRAME];
@@ -123,6 +126,7 @@ static int first_write(ae_log *log, int fd, const ae_log_position *position, uin
  * its base.  EEXIST when that is taken, or the plain one has the same base. */
 static int file_name(const ae_log *log, int fd, uint64_t base)
 {
+    AE_ALWAYS(fd >= 0);
     char path[PATH_MAX];
     int other = -1;
     int failure = path_of(log, base, true, path);
@@ -172,6 +176,7 @@ aero_status aei_file_make(ae_log *log, ae_log_writer *writer, uint64_t holder,
         ae_os_file_close(fd);
         return aei_file_fail(log, failure, "make a file of", error);
     }
+    AE_ALWAYS(fd >= 0 && fd != writer->fd);
     ae_os_file_close(writer->fd);
     writer->fd = fd;
     writer->base = from.lsn;

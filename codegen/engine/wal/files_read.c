@@ -41,6 +41,7 @@ static aero_status first_corrupt(const ae_log_file *file, const char *why, aero_
 
 static aero_status first_read(ae_log_file *file, aero_error *error)
 {
+    AE_ALWAYS(file->fd >= 0 && file->path != NULL);
     union {
         ae_frame frame;
         uint8_t bytes[FIRST_FRAME];
@@ -63,8 +64,8 @@ static aero_status first_read(ae_log_file *file, aero_error *error)
     if (!ae_frame_check_sum(&first.frame))
         return first_corrupt(file, ae_frame_fault_text(AE_FRAME_CHECKSUM_BAD), error);
     memcpy(&file->head, first.bytes + AE_FRAME_HEADER, sizeof file->head);
-    if (file->head.format != AE_LOG_FORMAT)
-        return ae_fail(error, AERO_MISMATCH, "%s: the log has format %u, this engine reads %u",
+    if (file->head.format == 0 || file->head.format > AE_LOG_FORMAT)
+        return ae_fail(error, AERO_MISMATCH, "%s: the log has format %u, this engine reads 1 to %u",
                        file->path, file->head.format, AE_LOG_FORMAT);
     if (file->head.base != first.frame.lsn || file->head.after > file->head.base ||
         file->head.base % AE_FRAME_ALIGN != 0)
@@ -118,10 +119,12 @@ static int by_base(const void *left, const void *right)
 
 static aero_status files_order(ae_log_files *files, aero_error *error)
 {
+    AE_ALWAYS(files->count > 0);
     qsort(files->files, files->count, sizeof *files->files, by_base);
     for (uint32_t index = 1; index < files->count; index++) {
         ae_log_file *before = &files->files[index - 1];
         const ae_log_file *file = &files->files[index];
+        AE_ALWAYS(before->base <= file->base);
         if (memcmp(before->store, file->store, sizeof file->store) != 0)
             return ae_fail(error, AERO_MISMATCH, "%s and %s belong to different stores",
                            before->path, file->path);

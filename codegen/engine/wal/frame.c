@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/crc.h"
+#include "base/error.h"
 
 #define CHECKED_FROM offsetof(ae_frame, length)
 
@@ -18,11 +19,13 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structs are the b
 
 static uint32_t frame_sum(const ae_frame *frame)
 {
+    AE_ASSERT(frame->length >= AE_FRAME_HEADER && frame->length <= AE_FRAME_MAX);
     return ae_crc32c(0, (const uint8_t *)frame + CHECKED_FROM, frame->length - CHECKED_FROM);
 }
 
 void ae_frame_seal(ae_frame *frame)
 {
+    AE_ALWAYS(frame->length > AE_FRAME_HEADER && frame->length <= AE_FRAME_MAX);
     frame->magic = AE_FRAME_MAGIC;
     frame->checksum = frame_sum(frame);
 }
@@ -43,11 +46,13 @@ const char *ae_frame_fault_text(enum ae_frame_fault fault)
                                         "a frame is of another store",
                                         "a frame is not in its place",
                                         "a frame's checksum differs"};
+    AE_ALWAYS((size_t)fault < sizeof texts / sizeof texts[0]);
     return texts[fault];
 }
 
 static bool length_fits(const ae_frame *frame)
 {
+    AE_ASSERT(frame->kind >= AE_FRAME_FILE && frame->kind <= AE_FRAME_PIECE);
     uint32_t least = AE_FRAME_HEADER;
     if (frame->kind == AE_FRAME_FILE)
         return frame->length == AE_FRAME_HEADER + sizeof(ae_file_head);

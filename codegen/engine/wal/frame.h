@@ -48,7 +48,7 @@ static inline uint64_t ae_frame_span(uint64_t length)
 }
 
 /* Payload of a FILE frame. */
-#define AE_LOG_FORMAT 1u
+#define AE_LOG_FORMAT 2u /* 1 is read too: it tells an expired row as a deleted one */
 typedef struct ae_file_head {
     uint32_t format;  /*  0 AE_LOG_FORMAT */
     uint32_t stack;   /*  4 enum ae_stack */

@@ -34,6 +34,7 @@ bool aei_buffer_room(ae_log_writer *writer, size_t size)
         return false;
     writer->buffer = grown;
     writer->capacity = capacity;
+    AE_ASSERT(capacity >= size);
     return true;
 }
 
@@ -82,6 +83,7 @@ typedef struct gathering {
 
 static void frame_open(gathering *at)
 {
+    AE_ASSERT(!at->open);
     at->frame = at->batch->size;
     at->batch->size += AE_FRAME_HEADER + sizeof(ae_commits_head);
     at->previous = at->batch->position.framed;
@@ -99,8 +101,10 @@ static void frame_close(gathering *at, uint64_t number)
     aei_frame_start(at->log, frame, AE_FRAME_COMMITS, position);
     memcpy(bytes + AE_FRAME_HEADER, &head, sizeof head);
     frame->length = (uint32_t)(at->batch->size - at->frame);
+    AE_ALWAYS(frame->length > AE_FRAME_HEADER && frame->length <= AE_FRAME_MAX);
     ae_frame_seal(frame);
     const uint64_t span = ae_frame_span(frame->length);
+    AE_ALWAYS(at->frame + span <= at->writer->capacity);
     memset(bytes + frame->length, 0, (size_t)(span - frame->length));
     at->batch->size = at->frame + (size_t)span;
     position->previous = position->lsn;
@@ -129,6 +133,8 @@ static bool commit_append(gathering *at, uint64_t number, const aei_record *reco
     size += ae_varint_put(out + size, record->size);
     ring_copy(out + size, operations, record->size);
     at->batch->size += size + record->size;
+    AE_ASSERT(size <= COMMIT_HEAD_MAX);
+    AE_ALWAYS(at->batch->size <= at->writer->capacity);
     at->previous = number;
     return true;
 }
@@ -237,6 +243,7 @@ aero_status aei_gather(ae_log *log, ae_log_writer *writer, const ae_log_position
         }
     }
     frame_close(&at, number);
+    AE_ASSERT(!at.open && batch->size % AE_FRAME_ALIGN == 0);
     batch->position.number = number;
     return AERO_OK;
 }

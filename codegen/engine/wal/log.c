@@ -34,6 +34,7 @@ aero_status ae_log_create(ae_segment *segment, aero_error *error)
     uint64_t size = segment->size / RING_SHARE;
     size = size < RING_MIN ? RING_MIN : size > RING_MAX ? RING_MAX : size;
     shared->ring_size = (uint32_t)(size - sizeof(ae_block)) & ~7u;
+    AE_ALWAYS(shared->ring_size % 8 == 0 && shared->ring_size >= RING_MIN / 2);
     return AERO_OK;
 }
 
@@ -41,6 +42,7 @@ aero_status ae_log_open(ae_log *log, ae_proc *proc, const struct aero_schema *sc
                         enum ae_stack stack, const char *directory, const char *name,
                         ae_log_owner owner, void *owner_context, aero_error *error)
 {
+    AE_ALWAYS(stack == AE_STACK_ROW || stack == AE_STACK_LOGICAL);
     const ae_segment *segment = proc->heap->segment;
     const ae_ref root = segment->header->roots[AE_ROOT_LOG];
     const uint64_t end = ((uint64_t)root << 4) + sizeof(ae_log_shared);
@@ -79,6 +81,7 @@ void ae_log_start(ae_log *log, const ae_log_position *position)
         ae_store64(&proc->horizon, from.number);
     }
     from.number = ae_load64(&proc->clock);
+    AE_ALWAYS(from.number >= position->number);
     ae_store64(&state->lsn, from.lsn);
     ae_store64(&state->previous, from.previous);
     ae_store64(&state->number, from.number);
@@ -120,6 +123,7 @@ void aei_state_read(const ae_log *log, uint64_t *word, ae_log_position *position
 bool aei_state_publish(ae_log *log, uint32_t member, uint64_t *word,
                        const ae_log_position *position)
 {
+    AE_ASSERT(member < AE_MEMBERS);
     ae_log_shared *shared = log->shared;
     const uint64_t first = 2 * (uint64_t)member;
     const uint64_t index = (*word & 0xffff) == first ? first + 1 : first;
@@ -174,6 +178,7 @@ int ae_log_poisoned(const ae_log *log)
 
 char *aei_ring_bytes(const ae_log *log, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const ae_ref block = ae_load32_acquire(&log->shared->rings[slot].block);
     return block == 0 ? NULL : (char *)ae_at(log->proc->heap->segment, block) + sizeof(ae_block);
 }
@@ -193,6 +198,7 @@ static bool ring_block_sound(const ae_log *log, ae_ref ref)
 
 aero_status ae_log_ring_make(ae_log *log, uint32_t slot, aero_error *error)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     ae_heap *heap = log->proc->heap;
     aei_ring *ring = &log->shared->rings[slot];
     if (ae_load32(&ring->block) != 0) /* own slot */
@@ -241,6 +247,7 @@ uint8_t *ae_log_place(ae_log *log, uint32_t slot, size_t size, size_t *room)
     }
     if (span > free_bytes)
         return NULL;
+    AE_ASSERT(place + free_bytes <= capacity && span <= free_bytes);
     *room = (size_t)(free_bytes - sizeof(aei_record));
     return (uint8_t *)bytes + place + sizeof(aei_record);
 }
@@ -248,6 +255,7 @@ uint8_t *ae_log_place(ae_log *log, uint32_t slot, size_t size, size_t *room)
 void ae_log_offer(ae_log *log, uint32_t slot, const uint8_t *place, uint64_t generation,
                   size_t size, uint32_t pieces, uint64_t last_piece)
 {
+    AE_ASSERT(size <= ae_log_record_max(log) && (pieces != 0 || last_piece == 0));
     aei_ring *ring = &log->shared->rings[slot];
     const uint64_t capacity = log->shared->ring_size;
     char *bytes = aei_ring_bytes(log, slot);
@@ -260,6 +268,7 @@ void ae_log_offer(ae_log *log, uint32_t slot, const uint8_t *place, uint64_t gen
             *(uint64_t *)(void *)(bytes + at % capacity) = AEI_RECORD_SKIP;
         at += lap;
     }
+    AE_ALWAYS(offset + aei_record_span(size) <= capacity);
     const aei_record record = {.generation = generation & AEI_GENERATION,
                                .last_piece = last_piece,
                                .size = (uint32_t)size,
@@ -282,6 +291,7 @@ void ae_log_ring_written(ae_log *log, uint32_t slot)
 
 void ae_log_settle(ae_log *log, uint32_t slot, bool committed)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     aei_ring *ring = &log->shared->rings[slot];
     const uint64_t head = ae_load64(&ring->head);
     const uint64_t fill = ae_load64(&ring->fill);
@@ -300,6 +310,7 @@ void ae_log_settle(ae_log *log, uint32_t slot, bool committed)
 
 void ae_log_pieces_begin(ae_log *log, uint32_t slot)
 {
+    AE_ALWAYS(slot < AE_SLOTS);
     aei_ring *ring = &log->shared->rings[slot];
     /* No piece lies at 0, which means none: a file begins there. */
     const uint64_t written = ae_log_written(log).lsn;
@@ -326,6 +337,7 @@ uint64_t ae_log_oldest_piece(const ae_log *log)
 
 bool ae_log_presses(const ae_log *log, uint32_t slot)
 {
+    AE_ASSERT(slot < AE_SLOTS);
     const aei_ring *ring = &log->shared->rings[slot];
     return ae_load64(&ring->head) - ae_load64(&ring->tail) > log->shared->ring_size / 2;
 }

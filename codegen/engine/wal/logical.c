@@ -65,6 +65,7 @@ static void put_name(aei_out *out, const char *name)
 
 static void put_value(aei_out *out, uint32_t kind, const aero_value *value)
 {
+    AE_ASSERT(kind_shape(kind) != SHAPE_NONE && value->type != AERO_TYPE_NULL);
     const uint64_t bits = (uint64_t)value->u.integer;
     switch (kind_shape(kind)) {
     case SHAPE_SIGNED:
@@ -87,9 +88,11 @@ static void put_value(aei_out *out, uint32_t kind, const aero_value *value)
 void aei_logical_encode(const aero_table *table, const uint64_t *mask, const ae_image *image,
                         aei_out *out)
 {
+    AE_ALWAYS(table->column_count <= 64 * AEI_MASK_WORDS);
     uint64_t count = 0;
     for (uint32_t word = 0; word < (table->column_count + 63) / 64; word++)
         count += (uint64_t)__builtin_popcountll(mask[word]);
+    AE_ASSERT(count > 0 && count <= table->column_count);
     put_name(out, table->name);
     aei_put_varint(out, count);
     for (uint32_t index = 0; index < table->column_count; index++) {
@@ -243,6 +246,7 @@ static bool kind_widens(uint32_t from, uint32_t to)
 /* Does a whole number lie in the range of its kind? */
 static bool number_fits(uint32_t kind, const aero_value *value)
 {
+    AE_ASSERT(value->type != AERO_TYPE_NULL);
     const uint32_t bits = kind_bits(kind);
     if (kind == AERO_KIND_BOOL)
         return value->u.natural <= 1;
@@ -283,6 +287,7 @@ static bool value_sound(uint32_t kind, const aero_value *value)
 /* Make the raw value that `set` of the column takes. */
 static void value_widen(uint32_t from, const aero_column *column, aero_value *value)
 {
+    AE_ASSERT(kind_widens(from, column->kind));
     const bool was_signed = kind_shape(from) == SHAPE_SIGNED;
     switch (kind_shape(column->kind)) {
     case SHAPE_REAL:
@@ -316,6 +321,7 @@ static aero_status refuse(aero_error *error, const aero_table *table, const aero
 static aero_status column_apply(const aero_table *table, const aero_column *column, uint32_t kind,
                                 bool null, aero_value *value, void *row, aero_error *error)
 {
+    AE_ASSERT(null || value->type != AERO_TYPE_NULL);
     if (!kind_widens(kind, column->kind))
         return refuse(error, table, column, "had another type");
     if (null && column->null_index < 0)
@@ -334,6 +340,7 @@ static aero_status column_apply(const aero_table *table, const aero_column *colu
 static aero_status missing_check(const aero_table *table, const uint64_t *seen,
                                  enum ae_op_kind kind, aero_error *error)
 {
+    AE_ASSERT(table->column_count <= 64 * AEI_MASK_WORDS);
     for (uint32_t index = 0; index < table->column_count; index++) {
         const aero_column *column = &table->columns[index];
         if ((seen[index / 64] >> (index % 64) & 1) != 0)
@@ -351,6 +358,7 @@ static aero_status missing_check(const aero_table *table, const uint64_t *seen,
 aero_status aei_logical_apply(const struct aero_schema *schema, const ae_op *op, void *row,
                               aero_error *error)
 {
+    AE_ALWAYS(op->table < schema->table_count && row != NULL);
     const aero_table *table = &schema->tables[op->table];
     input in = {op->data, op->size};
     uint64_t seen[AEI_MASK_WORDS] = {0};

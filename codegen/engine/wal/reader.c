@@ -19,6 +19,7 @@
 static aero_status window_fill(ae_log_reader *reader, uint32_t file, uint64_t offset, size_t size,
                                size_t *got, aero_error *error)
 {
+    AE_ALWAYS(file < reader->files->count && size > 0);
     const ae_log_file *from = &reader->files->files[file];
     const uint64_t skip = offset - reader->window_offset;
     if (reader->window_file == file && offset >= reader->window_offset &&
@@ -42,12 +43,15 @@ static aero_status window_fill(ae_log_reader *reader, uint32_t file, uint64_t of
     if (failure != 0)
         return ae_fail_errno(error, AERO_IO, failure, "cannot read %s at offset %llu", from->path,
                              (unsigned long long)offset);
+    AE_ALWAYS(reader->window_size <= wanted && wanted <= reader->window_capacity);
     *got = reader->window_size < size ? reader->window_size : size;
     return AERO_OK;
 }
 
 static const ae_frame *window_frame(const ae_log_reader *reader, uint64_t offset)
 {
+    AE_ASSERT(offset >= reader->window_offset);
+    AE_ASSERT(offset - reader->window_offset + AE_FRAME_HEADER <= reader->window_size);
     return (const ae_frame *)(const void *)(reader->window + (offset - reader->window_offset));
 }
 
@@ -69,6 +73,7 @@ static aero_status frame_load(ae_log_reader *reader, uint32_t file, uint64_t off
     if (reader->fault != AE_FRAME_GOOD)
         return AERO_OK;
     const size_t length = frame->length;
+    AE_ALWAYS(length > AE_FRAME_HEADER && length <= AE_FRAME_MAX);
     reader->fault = AE_FRAME_SHORT;
     if (length > from->size || offset > from->size - length)
         return AERO_OK;
@@ -122,6 +127,7 @@ aero_status ae_log_reader_start(ae_log_reader *reader, const ae_log_files *files
                        "the log from position %llu on is missing: the files begin at %llu (%s)",
                        (unsigned long long)lsn, (unsigned long long)files->files[0].base,
                        files->files[0].path);
+    AE_ALWAYS(reader->file < files->count);
     if (reader->lsn < files->files[reader->file].base)
         reader->lsn = files->files[reader->file].base;
     return AERO_OK;
@@ -131,6 +137,7 @@ aero_status ae_log_reader_start(ae_log_reader *reader, const ae_log_files *files
  * but it does not fit what was written over its predecessor. */
 static bool numbers_follow(ae_log_reader *reader)
 {
+    AE_ASSERT(reader->frame != NULL && reader->fault == AE_FRAME_GOOD);
     const uint8_t *payload = (const uint8_t *)(reader->frame + 1);
     uint64_t from = reader->framed;
     uint64_t upto = reader->framed;
@@ -157,6 +164,7 @@ static bool numbers_follow(ae_log_reader *reader)
 
 aero_status ae_log_reader_next(ae_log_reader *reader, aero_error *error)
 {
+    AE_ALWAYS(reader->file < reader->files->count);
     const ae_log_file *file = &reader->files->files[reader->file];
     reader->frame = NULL;
     while (reader->lsn >= file->end && reader->file + 1 < reader->files->count) {
@@ -183,6 +191,7 @@ aero_status ae_log_reader_next(ae_log_reader *reader, aero_error *error)
 
 aero_status ae_log_reader_beyond(ae_log_reader *reader, aero_error *error)
 {
+    AE_ALWAYS(reader->frame == NULL);
     const ae_log_file *file = &reader->files->files[reader->file];
     const enum ae_frame_fault fault = reader->fault;
     aero_status status = AERO_OK;
@@ -218,6 +227,7 @@ void ae_log_reader_end(ae_log_reader *reader)
 
 void ae_commits_start(ae_commits *commits, const ae_frame *frame)
 {
+    AE_ALWAYS(frame->kind == AE_FRAME_COMMITS);
     ae_commits_head head;
     const uint8_t *payload = (const uint8_t *)(frame + 1);
     memcpy(&head, payload, sizeof head);
@@ -251,6 +261,7 @@ aero_status ae_commits_next(ae_commits *commits, ae_commit *commit, aero_error *
     if (!take(commits, &size) || size > commits->left)
         return ae_fail(error, AERO_CORRUPT, "a commit is longer than its frame of the log");
     commits->number += gap >> 1;
+    AE_ASSERT(commits->number <= commits->upto);
     commit->number = commits->number;
     commit->pieces = (uint32_t)pieces;
     commit->data = commits->data;
@@ -287,6 +298,7 @@ static aero_status piece_load(ae_log_reader *reader, uint64_t lsn, uint32_t inde
 aero_status ae_pieces_read(const ae_log_files *files, uint64_t last_piece, uint32_t pieces,
                            ae_piece_visit visit, void *context, aero_error *error)
 {
+    AE_ALWAYS(pieces > 0 && visit != NULL);
     ae_log_reader reader = {.files = files, .window_file = UINT32_MAX};
     uint64_t bytes = 0;
     for (uint32_t index = 0; index < files->count; index++)

@@ -51,6 +51,7 @@ typedef struct watch {
 
 static aero_status poison(ae_log *log, int failure, const char *what, aero_error *error)
 {
+    AE_ALWAYS(failure != 0);
     (void)ae_cas32(&log->shared->poison, 0, (uint32_t)failure);
     (void)aei_file_fail(log, failure, what, error);
     if (error != NULL)
@@ -93,6 +94,7 @@ static bool holder_gone(const ae_log *log, uint64_t holder, watch *watched, bool
 /* Try to take the writer word.  `look`: also from a holder that is gone. */
 static bool seat_take(seat *of, watch *watched, bool look)
 {
+    AE_ALWAYS(of->writer->member < AE_MEMBERS);
     ae_log_shared *shared = of->log->shared;
     const uint64_t holder = ae_load64_acquire(&shared->holder);
     bool living = false;
@@ -116,6 +118,7 @@ static bool seat_take(seat *of, watch *watched, bool look)
 
 static void seat_leave(const seat *of)
 {
+    AE_ASSERT(aei_holder_member(of->holder) == of->writer->member);
     ae_log_shared *shared = of->log->shared;
     /* Release: pairs with seat_take.  It fails when we were replaced. */
     (void)ae_cas64(&shared->holder, of->holder, of->holder & ~(uint64_t)AEI_HOLDER_MEMBER);
@@ -160,6 +163,7 @@ static void sync_count(ae_log_shared *shared, uint64_t took_ns)
 
 static enum step file_sync(seat *of, aero_status *status, aero_error *error)
 {
+    AE_ALWAYS(of->writer->fd >= 0);
     ae_log_shared *shared = of->log->shared;
     uint64_t size = 0;
     uint32_t names = 0;
@@ -186,6 +190,7 @@ static enum step file_sync(seat *of, aero_status *status, aero_error *error)
 /* Change the fence bit of our own writer word. */
 static bool seat_fence(seat *of, bool fenced)
 {
+    AE_ALWAYS(aei_holder_member(of->holder) == of->writer->member);
     const uint64_t word = fenced ? of->holder | AEI_HOLDER_FENCE
                                  : of->holder & ~(uint64_t)AEI_HOLDER_FENCE;
     if (!ae_cas64(&of->log->shared->holder, of->holder, word))
@@ -239,6 +244,7 @@ static enum step file_ready(seat *of, aero_status *status, aero_error *error)
 static enum step bytes_write(seat *of, const void *data, size_t size, aero_status *status,
                              aero_error *error)
 {
+    AE_ALWAYS(of->writer->fd >= 0 && of->writer->base == of->position.base && size > 0);
     ae_log_shared *shared = of->log->shared;
     AE_CRASH_POINT("log.writing");
     const int failure = ae_os_file_write(of->writer->fd, of->position.lsn - of->position.base, data,
@@ -265,6 +271,7 @@ static void tails_raise(ae_log *log, const aei_batch *batch)
     for (uint32_t word = 0; word < (AE_SLOTS + 63) / 64; word++) {
         for (uint64_t bits = batch->touched[word]; bits != 0; bits &= bits - 1) {
             const uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            AE_ASSERT(slot < AE_SLOTS);
             /* Release: read before it is overwritten; pairs with ae_log_place. */
             ae_raise64(&log->shared->rings[slot].tail, batch->tails[slot]);
         }
@@ -282,6 +289,7 @@ static enum step batch_write(seat *of, bool *more, aero_status *status, aero_err
     *status = aei_gather(of->log, of->writer, &of->position, clock, &batch, error);
     if (*status != AERO_OK)
         return seat_replaced(of) ? STEP_REPLACED : STEP_FAILED;
+    AE_ALWAYS(batch.position.lsn == batch.start + batch.size);
     if (batch.size > 0) {
         const enum step ready = file_ready(of, status, error);
         if (ready != STEP_DONE)
@@ -321,6 +329,7 @@ static enum step decided_write(seat *of, aero_status *status, aero_error *error)
 /* Is what is asked for so already? */
 static bool flush_done(const ae_log *log, uint64_t number, enum ae_log_depth depth)
 {
+    AE_ASSERT(depth <= AE_LOG_SYNC);
     return depth == AE_LOG_SYNC ? ae_log_durable_number(log) >= number
                                 : ae_log_written(log).number >= number;
 }
@@ -454,6 +463,7 @@ aero_status ae_log_rotate(ae_log *log, ae_log_writer *writer, ae_log_position *p
 aero_status ae_log_piece(ae_log *log, ae_log_writer *writer, uint8_t *buffer, size_t size,
                          uint64_t before, uint32_t index, uint64_t *piece, aero_error *error)
 {
+    AE_ALWAYS(size > 0 && size <= AE_FRAME_MAX - AE_PIECE_ROOM && (index == 0) == (before == 0));
     const ae_piece_head head = {.before = before, .index = index};
     ae_frame *frame = (ae_frame *)(void *)buffer;
     for (;;) {
@@ -485,6 +495,7 @@ aero_status ae_log_piece(ae_log *log, ae_log_writer *writer, uint8_t *buffer, si
 
 void ae_log_member_new(ae_log *log, uint32_t member)
 {
+    AE_ALWAYS(member < AE_MEMBERS);
     ae_log_shared *shared = log->shared;
     const uint64_t holder = shared == NULL ? 0 : ae_load64_acquire(&shared->holder);
     /* The line was a dead one's, and the word is still its: nobody else may tell that from ours. */

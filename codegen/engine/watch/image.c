@@ -6,6 +6,7 @@
 
 static aero_cell *cell_at(const aero_table *of, const watch_image *image, uint32_t index)
 {
+    AE_ASSERT(index < of->cell_count);
     return (aero_cell *)(void *)((char *)image->row + of->columns[of->cells[index]].offset);
 }
 
@@ -66,5 +67,6 @@ enum image_result ae_image_copy(const aero_db *db, const aero_table *of, const a
         cell->u.where = (uint64_t)(uintptr_t)to;
         to += cell->length;
     }
+    AE_ASSERT((size_t)(to - image->text) == length);
     return IMAGE_COPIED;
 }

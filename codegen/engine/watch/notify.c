@@ -84,6 +84,7 @@ int ae_notify_descriptor(const ae_notify *notify)
 
 void ae_notify_arm(ae_notify *notify, uint64_t clock)
 {
+    AE_ASSERT(notify->fd >= 0);
     const bool armed = ae_load32_acquire(&notify->state) == ARMED;
     ae_os_event_clear(notify->fd);
     if (armed) {
@@ -105,6 +106,7 @@ void ae_notify_poke(ae_notify *notify)
 
 void ae_notify_free(ae_notify *notify)
 {
+    AE_ALWAYS(notify->thread != NULL);
     /* Acquire-release: whatever the thread is about to do, it sees this next. */
     uint32_t state = ae_load32_acquire(&notify->state);
     while (!ae_cas32(&notify->state, state, ENDED))

@@ -67,6 +67,7 @@ static ae_watch *watch_new(aero_session *session, uint32_t table, ae_watch_match
 
 static void watch_start(ae_watch *watch, aero_session *session, uint64_t pin, uint64_t next)
 {
+    AE_ALWAYS(watch->session == NULL && next >= pin);
     const uint64_t eighth = session->db->proc.shared->queue_size / 8;
     watch->session = session;
     watch->trail = eighth < TRAIL_MOST ? eighth : TRAIL_MOST;
@@ -142,6 +143,7 @@ aero_session *ae_watch_session(const ae_watch *watch)
 
 uint64_t ae_watch_position(const ae_watch *watch)
 {
+    AE_ASSERT(watch->change_at <= watch->change_count);
     /* Told in part, a transaction is told again from its beginning. */
     return watch->change_at < watch->change_count ? watch->next - 1 : watch->next;
 }
@@ -185,6 +187,7 @@ static int32_t change_gather(void *context, ae_ref created, ae_ref replaced, uin
         watch->changes = grown;
         watch->change_room = room;
     }
+    AE_ASSERT(watch->change_count < watch->change_room);
     watch->changes[watch->change_count] = (watch_change){.anchor = ae_load32(&version->anchor),
                                                          .created = created,
                                                          .replaced = replaced,
@@ -222,6 +225,7 @@ static void changes_join(ae_watch *watch)
         if (whole.created != 0 || whole.replaced != 0)
             watch->changes[kept++] = whole;
     }
+    AE_ASSERT(kept <= watch->change_count);
     watch->change_count = kept;
     qsort(watch->changes, kept, sizeof *watch->changes, by_place);
 }
@@ -236,6 +240,7 @@ bool ae_watch_holds(const ae_watch *watch)
 /* Say how far we are: for statistics, and for who needs memory. */
 static void told_note(ae_watch *watch)
 {
+    AE_ASSERT(watch->line < AE_FEEDS);
     /* Release: what has been told was read before; pairs with ae_feed_squeeze. */
     ae_store64_release(&watch->session->db->proc.shared->feeds[watch->line].told,
                        ae_watch_position(watch));
@@ -243,6 +248,7 @@ static void told_note(ae_watch *watch)
 
 uint64_t ae_watch_restart(ae_watch *watch)
 {
+    AE_ASSERT(watch->session != NULL && watch->line < AE_FEEDS);
     watch->pin = ae_feed_restart(&watch->session->db->proc, watch->line);
     watch->next = watch->pin;
     watch->change_count = watch->change_at = 0;
@@ -273,6 +279,7 @@ static bool pin_move(ae_watch *watch)
 static enum image_result change_copy(ae_watch *watch, const watch_change *change,
                                      ae_watch_event *event, bool *wanted)
 {
+    AE_ASSERT(change->replaced != 0 || change->created != 0);
     const aero_db *db = watch->session->db;
     watch_image *images[2] = {&watch->old_image, &watch->new_image};
     const ae_ref refs[2] = {change->replaced, change->created};
@@ -316,6 +323,7 @@ static aero_status torn(ae_watch *watch)
 /* Tell the next interesting change of the transaction in hand; kind NONE when there is none. */
 static aero_status change_tell(ae_watch *watch, ae_watch_event *event)
 {
+    AE_ASSERT(watch->session != NULL);
     while (watch->change_at < watch->change_count) {
         const watch_change *change = &watch->changes[watch->change_at];
         bool wanted = false;

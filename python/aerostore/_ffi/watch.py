@@ -19,23 +19,34 @@ class WatchHandle(_Handle):
 
     _noun = "watch"
 
-    def __init__(self, query: Query, start: int, position: int) -> None:
+    def __init__(self, query: Query, start: int, position: int | str) -> None:
+        """Open a watch; the position, a text or a commit's number, counts if `start` says so."""
         session = query.session
         ffi, lib = session.library.ffi, session.library.lib
-        arguments = (query.handle, start, position, ffi.new("aero_watch **"))
-        super().__init__(session, lib.aero_watch_open, arguments, lib.aero_watch_close)
+        made = ffi.new("aero_watch **")
+        arguments: tuple[Any, ...]
+        if start == POSITION and isinstance(position, str):
+            arguments = (query.handle, position.encode("utf-8", "replace"), made)
+            super().__init__(session, lib.aero_watch_open_at, arguments, lib.aero_watch_close)
+        else:
+            number = position if isinstance(position, int) else 0
+            arguments = (query.handle, start, number, made)
+            super().__init__(session, lib.aero_watch_open, arguments, lib.aero_watch_close)
         self._query = query  # must outlive the watch
         self._table = query.plan.table
         self._decode = session.library.decoders[self._table.index]
         self._event = ffi.new("aero_event *")
         self._ready = ffi.new("int32_t *")
+        text = ffi.new("char[]", lib.AERO_POSITION_SIZE)
+        session.check(lib.aero_watch_position_text(self.handle, 0, text, len(text)))
+        self._store = ffi.string(text).decode().partition("-")[0]
 
     @property
     def plan(self) -> Plan:
         """What is watched."""
         return self._query.plan
 
-    def next(self) -> tuple[str, Values | None, Values | None, tuple[int, ...], int, int] | None:
+    def next(self) -> tuple[str, Values | None, Values | None, tuple[int, ...], str, int] | None:
         """Return kind, old and new values, changed columns, position and number; None if none."""
         event = self._event
         self.session.check(self.session.library.lib.aero_watch_next(self.handle, event))
@@ -44,7 +55,8 @@ class WatchHandle(_Handle):
             return None
         changed = self._changed() if kind == "update" else ()
         old, new = self._image(event.old_row), self._image(event.new_row)
-        return kind, old, new, changed, int(event.position), int(event.number)
+        position = f"{self._store}-{event.position:020d}"
+        return kind, old, new, changed, position, int(event.number)
 
     def _image(self, image: Any) -> Values | None:
         if not image:

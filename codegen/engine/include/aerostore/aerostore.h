@@ -499,13 +499,19 @@ typedef struct aero_event {
  * transaction's rows once, with their state before and after all of it.  `position` counts for
  * AERO_WATCH_POSITION only: what memory no longer keeps is read from the log, back to the newest
  * checkpoint (all of it under the setting aerostore.keep_log), which takes private memory for the
- * table and the time of a recovery; an expired row is told as a DELETE then.  A watch never holds a
- * writer up: when it falls behind by most of the commit queue, or is stopped that long, it is told
- * OVERFLOW.
+ * table and the time of a recovery.  A watch never holds a writer up: when it falls behind by most
+ * of the commit queue, or is stopped that long, it is told OVERFLOW.
  * Errors: USAGE (inside a transaction), LIMIT (64 watches), NOT_FOUND (the position is not kept),
  * NO_SLOT, NO_MEMORY. */
 aero_status aero_watch_open(aero_query *query, int32_t start, uint64_t position,
                             aero_watch **watch);
+/* A position as a text that also names its store: 16 hexadecimal digits, a hyphen, 20 decimal ones.
+ * Texts of one store stand in the order of their positions.  The size counts the NUL. */
+#define AERO_POSITION_SIZE 38
+aero_status aero_watch_position_text(aero_watch *watch, uint64_t position, char *text, size_t size);
+/* Watch what committed after such a position.  Errors: USAGE (the text is none), MISMATCH (it is of
+ * another store); else as above. */
+aero_status aero_watch_open_at(aero_query *query, const char *position, aero_watch **watch);
 void aero_watch_close(aero_watch *watch);
 /* The next event without waiting; kind NONE when there is none yet. */
 aero_status aero_watch_next(aero_watch *watch, aero_event *event);
