@@ -4,7 +4,6 @@
  */
 #include <pthread.h>
 
-#include "base/os.h"
 #include "flights.h"
 #include "txn/txn.h"
 
@@ -51,40 +50,6 @@ static void test_a_hot_row_keeps_a_handful(void **state)
     store_verify(session);
     assert_ok(holder, aero_commit(holder));
     aero_session_close(holder);
-    store_close(&store);
-}
-
-/* Goal: what small writes free, the next ones take, so that no version goes by its slab, where each
- * costs several locked operations.  Method: single updates of many rows; what the pool says
- * of free objects stands still but for a few, and no more wait than before.  Nobody empties the
- * idle slot meanwhile. */
-static void test_small_writes_take_what_they_free(void **state)
-{
-    enum { ROWS = 20000, WARM_UP = 3000, UPDATES = 12000, MOVES = UPDATES / 20 };
-    test_store store;
-    char name[32];
-    uint64_t random = test_seed("small writes");
-    (void)state;
-    store_open(&store, 64 << 20);
-    aero_session *session = store.session;
-    const ae_pool *pool = &session->db->heap.pools[ae_heap_version_pool(FLIGHTS)];
-    for (uint64_t row = 0; row < ROWS; row++)
-        assert_ok(session, flight_insert(session, flight_name(name, row), 1));
-    uint32_t moves = 0;
-    uint32_t before = 0;
-    uint64_t most = 0;
-    for (int64_t turn = 0; turn < WARM_UP + UPDATES; turn++) {
-        ae_store64(&session->db->proc.shared->reap_due_ns, ae_os_coarse_ns() + AE_REAP_INTERVAL_NS);
-        flight_name(name, next_random(&random) % ROWS);
-        assert_ok(session, flight_put(session, name, turn));
-        const uint32_t now = ae_load32(&pool->free_hint);
-        moves += turn > WARM_UP && now != before;
-        before = now;
-        if (turn > WARM_UP && turn % 100 == 0)
-            most = dead(session) > most ? dead(session) : most;
-    }
-    assert_in_range(moves, 0, MOVES);
-    assert_in_range(most, 1, 2 * 512 + 16);
     store_close(&store);
 }
 
@@ -311,7 +276,6 @@ static void test_snapshots_hold_still(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_hot_row_keeps_a_handful),
-    cmocka_unit_test(test_small_writes_take_what_they_free),
     cmocka_unit_test(test_rows_that_came_and_went_leave_nothing),
     cmocka_unit_test(test_history_is_kept_for_validation),
     cmocka_unit_test(test_who_is_a_lap_behind_keeps_its_snapshot_only),
