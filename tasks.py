@@ -34,6 +34,7 @@ APT_TEST = (
     "liblmdb-dev",
     "libsqlite3-dev",
     "libsqlite3-tcl",
+    "llvm",
     "locales",
     "tcllib",
 )
@@ -213,6 +214,32 @@ def test(_: Context, quick: bool = False, only: str = "") -> None:
     """Run every test but those of `check`."""
     selection = (["-m", "not slow"] if quick else []) + (["-k", only] if only else [])
     pytest("--ignore=tests/tidy", *selection)
+
+
+# What drives the engine: C tests, the doors, and processes that are killed.
+COVERED = ("tests/unit", "tests/durable", "tests/crash", "tests/concurrency", "tests/python",
+           "tests/processes", "tests_tcl", "tests/oracle", "tests/isolation")
+
+
+@task(help={"missing": "files of the engine whose branches nobody took are listed, as `wal txn/db`",
+            "only": "a pytest -k expression"})
+def coverage(context: Context, missing: str = "", only: str = "") -> None:
+    """Run the tests with counters in the engine, and print which branches they take."""
+    folder = ROOT / "build" / "coverage"
+    # Programs of earlier runs tell of other lines; objects that fit are linked anew.
+    for old in (folder / "raw", *folder.glob("tests/*/bin"), folder / "tests" / "lib"):
+        shutil.rmtree(old, ignore_errors=True)
+    (folder / "raw").mkdir(parents=True)
+    # %c: the counters lie in mapped files, so that those of killed processes count, too.
+    environment = {**os.environ, "AEROSTORE_COVERAGE": "1", "PYTHONPATH": str(ROOT / "tests"),
+                   "LLVM_PROFILE_FILE": str(folder / "raw" / "%m%c.profraw")}
+    selection = "not asan" + (f" and ({only})" if only else "")
+    # Slower builds miss a deadline now and then: the figures count, not the verdict.
+    subprocess.run([sys.executable, "-m", "pytest", "-n", "2", "-k", selection, *COVERED],
+                   cwd=ROOT, env=environment, check=False)
+    build(context)
+    run(sys.executable, "-m", "support.coverage", *missing.split(),
+        PYTHONPATH=str(ROOT / "tests"))
 
 
 @task(pre=[build], help={"seconds": "how long it flies", "feed": "replay a recorded TSV instead"})

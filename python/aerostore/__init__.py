@@ -53,6 +53,8 @@ from aerostore.transaction import Transaction
 from aerostore.ttl import Ttl
 from aerostore.watch import Event, Watch
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AccessDenied",
     "CheckpointReport",

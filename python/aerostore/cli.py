@@ -394,6 +394,22 @@ def checkpoint(
     typer.echo(f"checkpoint rows={report.rows} bytes={report.bytes} number={report.number}")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aerostore {aerostore.__version__}")
+        raise typer.Exit
+
+
+def _aerostore(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True,
+                     help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Aerostore: transactional tables in shared memory."""
+
+
 def make_app() -> typer.Typer:
     """Assemble the commands."""
     # The compiler and the demo are needed by few runs; importing them here keeps the API light.
@@ -401,11 +417,11 @@ def make_app() -> typer.Typer:
     from aerostore_codegen.cli import compile_command
 
     app = typer.Typer(
-        help="Aerostore: transactional tables in shared memory.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
     )
+    app.callback()(_aerostore)
     app.command("compile")(compile_command)
     commands = (
         ingest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from aerostore._ffi.library import load
 from aerostore._ffi.session import Session, Store
 from aerostore._locate import find_package
-from aerostore.errors import Error, StaleHandle, UnknownName, UsageError
+from aerostore.errors import Error, StaleHandle, TypeMismatch, UnknownName, UsageError
 from aerostore.stats import Statistics, collect
 from aerostore.table import Table
 from aerostore.transaction import Transaction, run
@@ -186,6 +186,12 @@ class Database:
     def __getitem__(self, name: str) -> Table:
         return self.table(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.tables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tables)
+
     def transaction(self, isolation: str = "serializable") -> Transaction:
         """Begin a transaction as a context manager; inside another one, a savepoint.
 
@@ -289,8 +295,12 @@ class Database:
         rows, size, number, elapsed_ms = self._session().backup(os.fspath(target))
         return CheckpointReport(rows, size, number, elapsed_ms / 1000)
 
-    def set_config(self, key: str, value: str) -> None:
-        """Change a setting of this process.
+    def set_config(self, key: str, value: str | bool | int) -> None:
+        """Change a setting, of this process or of the database.
+
+        Args:
+            key: its name, as in "aerostore.synchronous_commit".
+            value: as text; a bool for what is on or off, an int for what is a number.
 
         Raises:
             UnknownName: there is no such setting.
@@ -299,7 +309,11 @@ class Database:
         Example:
             >>> db.set_config("aerostore.synchronous_commit", "off")
         """
-        self._session().config_set(key, value)
+        if isinstance(value, bool):
+            value = "on" if value else "off"
+        if not isinstance(key, str) or not isinstance(value, str | int):
+            raise TypeMismatch(f"a setting is a text, a bool or an int, not {key!r}: {value!r}")
+        self._session().config_set(key, str(value))
 
     def get_config(self, key: str) -> str:
         """Return a setting as text.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import operator
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from aerostore._ffi.query import Clause, Plan, Query
@@ -91,6 +94,8 @@ def make_plan(
         if fields is None
         else [table.column_index(name) for name in fields]
     )
+    if not columns:
+        raise UsageError("fields names no column; leave it out to have all", table=table.name)
     if len(set(columns)) != len(columns):
         raise UsageError("a column occurs twice in fields", table=table.name)
     return Plan(
@@ -260,7 +265,7 @@ class SearchResult(Iterable[Row]):
 
     def write_tsv(
         self,
-        file: IO[bytes],
+        file: IO[bytes] | str | os.PathLike[str],
         *,
         header: bool = False,
         separator: str = "\t",
@@ -269,7 +274,7 @@ class SearchResult(Iterable[Row]):
         """Write the rows as TSV lines that `Table.ingest_tsv` reads back to the same values.
 
         Args:
-            file: a binary file open for writing.
+            file: a binary file open for writing, or a path.
             header: write a first line with the columns' names.
             separator: between cells, instead of a tab.
             null: the text that stands for None, instead of an empty cell.
@@ -281,6 +286,12 @@ class SearchResult(Iterable[Row]):
             >>> with open("out.tsv", "wb") as file:
             ...     flights.search(sort=["flight_id"]).write_tsv(file)
         """
+        if isinstance(file, str | os.PathLike):
+            with Path(file).open("wb") as opened:
+                return self.write_tsv(opened, header=header, separator=separator, null=null)
+        anything: object = file
+        if isinstance(anything, io.TextIOBase) or not hasattr(anything, "write"):
+            raise UsageError(f"write_tsv takes a path or a binary file, not {anything!r}")
         cursor = self._query().open()
         try:
             return cursor.write_tsv(file.write, header, separator, null)

@@ -269,13 +269,15 @@ else:
     def speedtable(*args, **options):
         """Record the class below as a table."""
         location = _caller(1)
-        if len(args) == 1 and not options and isinstance(args[0], type):
-            declare(args[0], location, {}, 0)
-            return args[0]
 
         def record(declared):
-            if isinstance(declared, type):
-                declare(declared, location, options, len(args))
+            if not isinstance(declared, type):
+                raise TypeError("@speedtable stands over a class with one column a line")
+            declare(declared, location, options, len(args))
             return declared
+
+        if len(args) == 1 and not options and callable(args[0]):
+            over, args = args[0], ()
+            return record(over)
 
         return record

@@ -136,7 +136,7 @@ static int check_request(Tcl_Interp *interp, const struct request *request)
     if (request->size != 0 && request->size != process.size)
         return aetcl_fail(interp, AERO_USAGE,
                           Tcl_ObjPrintf("%s is open already, with -size %" TCL_LL_MODIFIER
-                                        "u; it cannot change to %" TCL_LL_MODIFIER "u",
+                                        "d; it cannot change to %" TCL_LL_MODIFIER "d",
                                         opened, (Tcl_WideUInt)process.size,
                                         (Tcl_WideUInt)request->size));
     return TCL_OK;

@@ -199,6 +199,10 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_order(problems_of):
     (b"x = 1\n", "declares no table"), (b"", "declares no table"),
     (b"\n\n1 / 0\n", "fleet.py:3: running it failed: ZeroDivisionError"),
     (b"raise SystemExit(3)", "running it failed: SystemExit"),
+    (b"from aerostore.schema import speedtable\n\n@speedtable()\ndef f(): pass\n",
+     "fleet.py:3: running it failed: TypeError: @speedtable stands over a class"),
+    (b"from aerostore.schema import speedtable\n@speedtable\ndef f(): pass\n",
+     "fleet.py:2: running it failed: TypeError: @speedtable stands over a class"),
     (b"import nothing_of_this_name", "running it failed: ModuleNotFoundError"),
     (b"class E(Exception):\n    def __str__(self): 1 / 0\nraise E\n", "running it failed: E"),
 ])

@@ -5,6 +5,7 @@
 #define AE_TEST_SCENARIOS_H
 
 #include "ledger.h"
+#include "proc/feed.h"
 #include "ttl/ttl.h"
 #include "txn/txn.h"
 
@@ -287,6 +288,39 @@ static inline void run_watches(aero_session *session, ledger *of)
     }
 }
 
+/* A follower is gone, and another goes on where it stood; memory runs short while it does. */
+static inline void run_adoptions(aero_session *session, ledger *of)
+{
+    ae_proc *proc = &session->db->proc;
+    for (uint32_t round = 1; round < 6; round++) {
+        aero_session *gone = NULL;
+        aero_query *query = NULL;
+        aero_watch *watch = NULL;
+        aero_event event;
+        uint32_t line = 0;
+        uint64_t pin = 0;
+        must(session, aero_session_open(session->db, &gone, NULL));
+        must(gone, ae_feed_claim(proc, gone->member, &line, &pin, &gone->error));
+        for (uint32_t step = 0; step < 5; step++)
+            must(session, ledger_single(session, of, step % 3, step % 4 == 3 ? 0 : round + step));
+        /* What is done for a member whose process has died. */
+        ae_feed_orphan(proc, gone->member,
+                       ae_load64(&proc->shared->members[gone->member].identity));
+        must(session, aero_query_new(session, INSTRUMENT, &query));
+        must(session, aero_watch_open(query, AERO_WATCH_POSITION, pin, &watch));
+        must(session, aero_watch_next(watch, &event));
+        must(session, event.kind == AERO_EVENT_NONE ? AERO_NOT_FOUND : AERO_OK);
+        do {
+            ae_feed_squeeze(proc);
+            must(session, aero_watch_next(watch, &event));
+        } while (event.kind != AERO_EVENT_NONE);
+        must(session, ledger_single(session, of, 5, round));
+        aero_watch_close(watch);
+        aero_query_free(query);
+        aero_session_close(gone);
+    }
+}
+
 /* All rows expire together, by a step of a round. */
 static inline void run_expiry(aero_session *session, ledger *of)
 {
@@ -365,6 +399,7 @@ static const scenario scenarios[] = {
     {"cancels", 16 << 20, run_cancels, false},
     {"locks", 16 << 20, run_locks, false},
     {"watches", 16 << 20, run_watches, false},
+    {"adoptions", 16 << 20, run_adoptions, true},
     {"growth", 16 << 20, run_growth, true},
     {"big", 16 << 20, run_big, true},
     {"large", 16 << 20, run_large, false},

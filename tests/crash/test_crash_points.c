@@ -544,6 +544,7 @@ DIES(savepoints)
 DIES(locks)
 DIES(cancels)
 DIES(watches)
+DIES(adoptions)
 DIES(expiry)
 DIES(pruning)
 DIES(growth)
@@ -565,6 +566,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_locks_dies_everywhere),
     cmocka_unit_test(test_cancels_dies_everywhere),
     cmocka_unit_test(test_watches_dies_everywhere),
+    cmocka_unit_test(test_adoptions_dies_everywhere),
     cmocka_unit_test(test_expiry_dies_everywhere),
     cmocka_unit_test(test_pruning_dies_everywhere),
     cmocka_unit_test(test_growth_dies_everywhere),

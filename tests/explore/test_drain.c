@@ -246,7 +246,100 @@ static void test_a_slab_is_not_given_back_under_a_taker(void **state)
     assert_true(given_runs > 0);
 }
 
+/* Take an object, for which a slab must be made, if there is room for one more. */
+static void body_take_last(uint32_t thread)
+{
+    ae_heap *heap = &world.db->heap;
+    const uint32_t slot = slot_take(thread);
+    ae_cache *cache = &ae_slot_at(&world.db->proc, slot)->cache;
+    ae_ref ref = 0;
+    const aero_status status = ae_heap_take(heap, cache, slot, large_pool(), &ref, NULL);
+    explore_assert(status == AERO_OK || status == AERO_FULL);
+    if (status == AERO_OK)
+        ae_heap_give(heap, cache, slot, large_pool(), ref);
+    ae_slot_release(&world.db->proc, slot);
+}
+
+static void end_unclaimed(void)
+{
+    uint64_t claimed = 0;
+    end_drained();
+    (void)ae_pages_holes(&world.db->segment, &claimed);
+    explore_assert(claimed == 0);
+}
+
+/* Goal: pages for a slab that finds no place in its directory are not lost.  Method: two need the
+ * last place. */
+static void test_the_last_place_of_a_directory(void **state)
+{
+    (void)state;
+    flights_open();
+    ae_pool *of = &world.db->heap.pools[large_pool()];
+    of->directory_size = ae_pool_slab_count(of) + 1;
+    flights_search(&(explore_model){.name = "drain: last place",
+                                    .threads = 2,
+                                    .body = {body_take_last, body_take_last},
+                                    .begin = begin,
+                                    .end = end_unclaimed,
+                                    .interruptions = 2,
+                                    .deaths = 1});
+}
+
+/* Runs of pages, without slabs: each page in one hand at a time. */
+static uint32_t run_take(uint32_t thread, uint32_t count)
+{
+    uint32_t first = 0;
+    explore_assert(ae_pages_take(&world.db->segment, count, thread, &first, NULL) == AERO_OK);
+    for (uint32_t page = first; page < first + count; page++)
+        explore_assert(run.hands[page]++ == 0);
+    return first;
+}
+
+static void run_offer(uint32_t first, uint32_t count)
+{
+    for (uint32_t page = first; page < first + count; page++)
+        explore_assert(run.hands[page]-- == 1);
+    ae_pages_offer(&world.db->segment, first, count);
+}
+
+static void body_pages_one(uint32_t thread)
+{
+    (void)run_take(thread, 1);
+}
+
+/* Two runs that are given up, as those of the dead are, and taken as one; perhaps given up again. */
+static void body_pages_join(uint32_t thread)
+{
+    const uint32_t first = run_take(thread, 1);
+    const uint32_t second = run_take(thread, 1);
+    run_offer(first, 1);
+    run_offer(second, 1);
+    const uint32_t both = run_take(thread, 2);
+    ae_pause();
+    run_offer(both, 2);
+}
+
+static void end_of_pages(void)
+{
+}
+
+/* Goal: who claims pages at the end of what is used, and is held up, gets none that have become the
+ * inside of another run. */
+static void test_a_late_claim_at_the_frontier(void **state)
+{
+    (void)state;
+    flights_open();
+    flights_search(&(explore_model){.name = "pages: frontier",
+                                    .threads = 2,
+                                    .body = {body_pages_one, body_pages_join},
+                                    .begin = begin,
+                                    .end = end_of_pages,
+                                    .interruptions = 2});
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_a_late_claim_at_the_frontier),
+    cmocka_unit_test(test_the_last_place_of_a_directory),
     cmocka_unit_test(test_draining_what_others_take),
     cmocka_unit_test(test_draining_beside_a_reaper),
     cmocka_unit_test(test_draining_and_dying),

@@ -205,6 +205,10 @@ MUTANTS = (
            "    ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);\n"
            "    ae_store64(&at->began_ns, 0);\n    ae_store32(&at->resting, AE_REST_NONE);",
            "test_cancel.c", "test_a_new_owner_is_not_the_old_one"),
+    Mutant("the inside of a run looks untaken", "shm/pages.c",
+           "        ae_store32(&map[inner], AE_PAGE_INNER); /* keeps G2 */",
+           "        ae_store32(&map[inner], 0);",
+           "test_drain.c", "test_a_late_claim_at_the_frontier"),
     # Indexes that come and go, and unique values.
     Mutant("a value that is not committed is free", "table/entry.c",
            "? RIVAL_NONE : RIVAL_MAY_HAVE;", "? RIVAL_NONE : RIVAL_NONE;",
@@ -291,7 +295,7 @@ MUTANTS = (
            "(begin & ~(uint64_t)0xff) == AE_WORD_CACHED",
            "test_prune.c", "test_dying_at_a_row_that_went"),
     Mutant("undoing does not look for the freed", "txn/intent.c",
-           "if (!there || ae_load32(&version->anchor) != anchor)", "if (false && !there)",
+           "    if (!older_is_there(db, anchor, older))", "    if (head == 0)",
            "test_reclaim.c", "test_revival_undone_while_reclaiming"),
     Mutant("a freed version is on no list", "txn/reclaim.c",
            "    ae_heap_register(&db->heap, &at->cache, pool, ref);", "",

@@ -4,8 +4,13 @@ import gzip
 import json
 import subprocess
 import sys
+import tomllib
 
 import pytest
+
+import aerostore
+import aerostore_codegen
+from support.paths import ROOT
 
 LINES = "".join(f"F{i}\t{i}.5\t-7\t{i * 1000}\t\t15330{i:05}\tB738\n" for i in range(20))
 
@@ -96,6 +101,13 @@ def test_control_characters_do_not_reach_the_terminal(cli, loaded):
     cli("ingest", loaded, "FlightState", "-", data="E\x1b[31m\t1\t2\t\t\t0\t\tx\\ny\n")
     status, out, _ = cli("query", loaded, "FlightState", "-c", "match flight_id E*")
     assert status == 0 and "\x1b[31m" not in out and "\\x1b[31m" in out and "x\\ny" in out
+
+
+def test_the_version_is_the_packages(cli):
+    """Goal: people and programs can ask which version this is; three places name it, alike."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert declared["version"] == aerostore.__version__ == aerostore_codegen.__version__
+    assert cli("--version")[:2] == (0, f"aerostore {aerostore.__version__}\n")
 
 
 def test_help_lists_the_commands(cli):

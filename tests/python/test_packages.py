@@ -80,6 +80,36 @@ def test_embedded_and_logical_profiles(aerostore_library, tmp_path, store):
             db.set_config("aerostore.bogus", "1")
 
 
+def test_settings_are_texts_bools_or_integers(db):
+    """Goal: a value of Python's own type serves; others are refused by name.  Method: each."""
+    db.set_config("aerostore.synchronous_commit", False)
+    assert db.get_config("aerostore.synchronous_commit") == "off"
+    db.set_config("aerostore.synchronous_commit", True)
+    assert db.get_config("aerostore.synchronous_commit") == "on"
+    db.set_config("aerostore.checkpoint_interval_secs", 77)
+    assert db.get_config("aerostore.checkpoint_interval_secs") == "77"
+    for wrong in (1.5, None, [1], -1):
+        with pytest.raises(aerostore.TypeMismatch, match="checkpoint_interval_secs"):
+            db.set_config("aerostore.checkpoint_interval_secs", wrong)
+    with pytest.raises(aerostore.TypeMismatch):
+        db.set_config("aerostore.synchronous_commit", 5)
+    assert db.get_config("aerostore.checkpoint_interval_secs") == "77"
+
+
+def test_a_database_holds_tables_by_name(db):
+    """Goal: `in` and iteration answer for the tables' names."""
+    assert "FlightState" in db
+    assert "Nothing" not in db and 0 not in db
+    assert list(db) == list(db.tables) == ["FlightState"]
+
+
+def test_a_directory_that_others_use_by_another_package_says_so(store, market_library):
+    """Goal: the reason is named while they have it.  Method: another package, its own segment."""
+    with aerostore.open(store.data_dir, shm_path=store.shm_path), \
+            pytest.raises(aerostore.LayoutMismatch, match="another package"):
+        aerostore.open(store.data_dir, shm_path=f"{store.shm_path}-market", package="market")
+
+
 def test_sizes_are_understood():
     """Goal: the spellings of sizes; also what is refused."""
     from aerostore.database import parse_size

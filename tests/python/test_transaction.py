@@ -264,6 +264,22 @@ def test_lock_for_update_returns_the_row_and_others_wait(db, fs):
     assert db.stats()["conflicts_lock"] == 0
 
 
+def test_a_transaction_open_too_long_is_cancelled_while_nobody_works(store, aerostore_library):
+    """Goal: the keeper sees to it where nobody else commits.  Method: nothing but waiting."""
+    with aerostore.open(store.data_dir, size="64MiB", shm_path=store.shm_path,
+                        synchronous_commit=False) as db:
+        fs = db.table("FlightState")
+        put(fs, "A")  # which starts the keeper
+        db.set_config("aerostore.transaction_timeout_secs", "1")
+        with pytest.raises(aerostore.TransactionCancelled), db.transaction():
+            put(fs, "B")
+            end = time.monotonic() + 60
+            while db.stats()["cancelled"] == 0 and time.monotonic() < end:
+                time.sleep(0.01)
+            assert "B" in fs
+        assert "B" not in fs
+
+
 def test_a_transaction_open_too_long_is_cancelled(db, fs):
     """Goal: the setting ends an idle transaction while others work, and it is told.  Method: one
     second, and writes by another thread until the statistics say so."""

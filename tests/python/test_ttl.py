@@ -1,5 +1,7 @@
 """Time to live: never early, gone in the end, told to watches once, also across restarts."""
 
+import os
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,6 +117,26 @@ def test_rows_expire_across_a_restart(aerostore_library, store, restart):
         fs.set_ttl(0.5)
         assert await_empty(fs) - began >= 0.5
         assert db.verify().rows == 0
+
+
+def test_opening_replaces_a_keeper_that_was_killed(aerostore_library, store):
+    """Goal: nobody commits, so nobody but who opens can see that the keeper is dead; it does so at
+    once, not when the keeper would have been missed."""
+    with aerostore.open(store.data_dir, size="64MiB", shm_path=store.shm_path) as db:
+        fs = db.table("FlightState")
+        quick(db)
+        fs.set_ttl(1)
+        deadline = time.monotonic() + PATIENCE
+        while not (db.stats()["keeper_pid"] and db.stats()["keeper_alive"]):
+            assert time.monotonic() < deadline, "no keeper"
+            time.sleep(0.005)
+        fs.insert(flight("a"))
+        keeper = db.stats()["keeper_pid"]
+    os.kill(keeper, signal.SIGKILL)
+    with aerostore.open(store.data_dir, size="64MiB", shm_path=store.shm_path) as db:
+        assert db.boot == "warm"
+        await_empty(db.table("FlightState"))
+        assert db.stats()["keeper_pid"] != keeper
 
 
 def test_time_of_the_log_counts_after_recovery(aerostore_library, store):

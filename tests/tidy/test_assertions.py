@@ -14,7 +14,7 @@ from support import tree
 from support.paths import ENGINE
 
 LINES_PER_ASSERTION = 23  # of the engine as a whole; 25 is the goal, and what SQLite has
-LINES_PER_ASSERTION_OF_MODULE = 35
+LINES_PER_ASSERTION_OF_MODULE = 40  # the C interface answers with errors instead
 ASSERTION = re.compile(r"\bAE_(?:ALWAYS|ASSERT)\(")
 
 

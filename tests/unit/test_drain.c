@@ -218,7 +218,65 @@ static void test_stale_references_are_not_followed(void **state)
     store_close(&store);
 }
 
+/* Goal: what a death leaves uncounted does not keep free slabs in service for ever.  Method: one
+ * slab more was taken out of service than ever comes back. */
+static void test_a_death_between_deed_and_count_is_put_right(void **state)
+{
+    test_store store;
+    (void)state;
+    store_open(&store, SEGMENT);
+    const ae_segment_header *header = store.db->segment.header;
+    ae_add32(&store.db->segment.header->returned, 1);
+    fill_and_delete(&store);
+    const uint32_t before = ae_load32(&header->returned);
+    for (uint32_t turn = 0; turn < 2; turn++)
+        ae_reclaim_pages(store.session);
+    assert_true(ae_load32(&header->returned) > before);
+    assert_int_equal(ae_load32(&header->given), ae_load32(&header->returned));
+    store_close(&store);
+}
+
+/* Goal: a row that is undone does not lead to where no versions are any more.  Method: a deleted
+ * row is inserted again, and what the new version is linked to is led into other memory, which
+ * looks like a version: as where the transaction was cancelled at rest, and all was reused. */
+static void test_undoing_leads_to_no_foreign_memory(void **state)
+{
+    test_store store;
+    (void)state;
+    store_open(&store, SEGMENT);
+    aero_session *holder = session_new(&store);
+    assert_ok(store.session, flight_put(store.session, "one", 1));
+    assert_ok(holder, aero_begin(holder, AERO_ISOLATION_READ_ONLY));
+    assert_int_equal(flight_get(holder, "one"), 1); /* so the deleted row stays there */
+    const ae_heap *heap = &store.db->heap;
+    const ae_slab *anchors = ae_pool_slab(heap, &heap->pools[ae_heap_anchor_pool(FLIGHTS)], 0);
+    ae_anchor *row = NULL;
+    for (uint32_t index = 0; index < ae_load32(&anchors->high) && row == NULL; index++) {
+        ae_anchor *at = ae_slab_object(anchors, index);
+        row = ae_head_is_row(ae_load64(&at->head)) ? at : NULL;
+    }
+    assert_non_null(row);
+    const ae_ref forged = forge(&store, ae_ref_of(heap->segment, row));
+    assert_ok(store.session, flight_delete(store.session, "one"));
+    assert_ok(store.session, aero_begin(store.session, AERO_ISOLATION_SNAPSHOT));
+    assert_ok(store.session, flight_insert(store.session, "one", 2));
+    ae_version *made = ae_at(heap->segment, ae_head_ref(ae_load64(&row->head)));
+    assert_int_not_equal(ae_load32(&made->older), 0);
+    ae_store32(&made->older, forged);
+    ae_add32(&heap->segment->header->returned, 1);
+    ae_add32(&heap->segment->header->given, 1);
+    assert_ok(store.session, aero_rollback(store.session));
+    assert_int_equal(flight_get(store.session, "one"), FLIGHT_NONE);
+    assert_false(ae_head_is_row(ae_load64(&row->head)));
+    assert_ok(holder, aero_commit(holder));
+    assert_ok(store.session, flight_insert(store.session, "one", 3));
+    aero_session_close(holder);
+    store_close(&store);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_a_death_between_deed_and_count_is_put_right),
+    cmocka_unit_test(test_undoing_leads_to_no_foreign_memory),
     cmocka_unit_test(test_pages_of_deleted_rows_are_free_again),
     cmocka_unit_test(test_a_reader_keeps_slabs_in_service),
     cmocka_unit_test(test_a_new_reader_keeps_slabs_in_service),

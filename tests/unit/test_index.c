@@ -530,7 +530,41 @@ static void test_span_gives_the_ends(void **state)
     store_close(&store);
 }
 
+/* Goal: versions are freed some at a time, each with the entries of its own table.  Method:
+ * transactions replace rows of two tables in turn, so that their versions wait in turn; whether an
+ * entry stays that leads nowhere is told by verify. */
+static void test_versions_of_two_tables_are_freed_in_turn(void **state)
+{
+    enum { ROUNDS = 40, EACH = 5 };
+    static const uint32_t instrument[] = {SYMBOL, SECTOR};
+    static const uint32_t trade[] = {TRADE_ID, TRADE_SYMBOL, AMOUNT, ACCOUNT, PLACED_AT, VENUE};
+    test_store store;
+    (void)state;
+    store_open(&store, 16 << 20);
+    aero_session *session = store.session;
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        assert_ok(session, aero_begin(session, AERO_ISOLATION_SNAPSHOT));
+        for (int64_t row = 0; row < EACH; row++) {
+            char name[16];
+            int32_t inserted = 0;
+            snprintf(name, sizeof name, "s%d", (int)row);
+            const aero_value one[] = {v_text(name), v_int(round * EACH + row)};
+            const aero_value other[] = {v_int(row),           v_text(name),     v_int(round),
+                                        v_int(round % 3 + 7), v_int(1 + round), v_int(100 + round)};
+            assert_ok(session, aero_upsert(session, INSTRUMENT, 2, instrument, one, &inserted));
+            assert_ok(session, aero_upsert(session, TRADE, 6, trade, other, &inserted));
+        }
+        session->reclaim_debt = 1000; /* look at the horizon */
+        assert_ok(session, aero_commit(session));
+        if (round % 8 == 7)
+            store_verify(session);
+    }
+    assert_int_equal(row_count(session, TRADE), EACH);
+    store_close(&store);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_versions_of_two_tables_are_freed_in_turn),
     cmocka_unit_test(test_words_keep_the_order_of_values),
     cmocka_unit_test(test_sorting_keys_sorts_them),
     cmocka_unit_test(test_indexes_show_what_a_scan_shows),

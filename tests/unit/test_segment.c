@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 
+#include "base/crc.h"
 #include "base/os.h"
 #include "shm/segment.h"
 #include "store.h"
@@ -152,6 +153,68 @@ static void test_impossible_sizes_are_refused(void **state)
     ae_store64(&header->used, used);
     ae_store64(&header->reserved, reserved);
     assert_int_equal(attach(&of.spec, &of.error), AERO_OK);
+    segment_drop(&of);
+}
+
+/* Goal: a header whose checksum is right is not believed for that.  Method: one field at a time,
+ * and the checksum made anew. */
+static void test_a_crafted_header_is_refused(void **state)
+{
+    made of;
+    (void)state;
+    segment_make(&of, "crafted");
+    ae_segment_header *header = of.segment.header;
+    const ae_segment_header good = *header;
+    const uint32_t beyond = header->first_page << (AE_PAGE_SHIFT - 4);
+    for (int field = 0; field < 6; field++) {
+        memcpy(header, &good, offsetof(ae_segment_header, used));
+        if (field == 0)
+            header->boot_id++;
+        if (field == 1)
+            header->first_page = 0;
+        if (field == 2)
+            header->roots[3] = beyond;
+        if (field == 3)
+            header->roots[3]++;
+        if (field == 4)
+            header->page_map = beyond;
+        if (field == 5)
+            header->format++;
+        header->checksum = ae_crc32c(0, (const uint8_t *)header + 8,
+                                     offsetof(ae_segment_header, checksum) - 8);
+        const aero_status status = attach(&of.spec, &of.error);
+        assert_int_equal(status, field == 0 || field == 5 ? AERO_MISMATCH : AERO_CORRUPT);
+    }
+    memcpy(header, &good, offsetof(ae_segment_header, used));
+    ae_store32(&header->poisoned, 2);
+    assert_int_equal(attach(&of.spec, &of.error), AERO_CORRUPT);
+    ae_store32(&header->poisoned, 0);
+    assert_int_equal(attach(&of.spec, &of.error), AERO_OK);
+    segment_drop(&of);
+}
+
+/* Goal: what lies in a segment lies in it wholly. */
+static void test_a_reference_holds_what_was_handed_out(void **state)
+{
+    made of;
+    (void)state;
+    segment_make(&of, "holds");
+    const uint64_t used = ae_load64(&of.segment.header->used);
+    const ae_ref last = (ae_ref)((used - 64) >> 4);
+    assert_false(ae_segment_holds(&of.segment, 0, 16));
+    assert_false(ae_segment_holds(&of.segment, 4095 / 16, 16));
+    assert_true(ae_segment_holds(&of.segment, 4096 / 16, 16));
+    assert_true(ae_segment_holds(&of.segment, last, 64));
+    assert_false(ae_segment_holds(&of.segment, last, 65));
+    assert_false(ae_segment_holds(&of.segment, (ae_ref)(used >> 4) + 1, 0));
+    assert_false(ae_segment_holds(&of.segment, UINT32_MAX, 16));
+    segment_drop(&of);
+    /* More than there is cannot be carved. */
+    path_make(&of, "carved");
+    assert_int_equal(ae_segment_create(&of.spec, &of.segment, &of.error), AERO_OK);
+    assert_int_equal(ae_segment_carve(&of.segment, SIZE + 1), 0);
+    assert_int_equal(ae_segment_carve(&of.segment, SIZE - 4096), 0);
+    assert_int_not_equal(ae_segment_carve(&of.segment, 64), 0);
     segment_drop(&of);
 }
 
@@ -514,6 +577,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_only_the_first_publisher_gives_the_name),
     cmocka_unit_test(test_every_flipped_bit_of_the_header_is_refused),
     cmocka_unit_test(test_impossible_sizes_are_refused),
+    cmocka_unit_test(test_a_crafted_header_is_refused),
+    cmocka_unit_test(test_a_reference_holds_what_was_handed_out),
     cmocka_unit_test(test_a_file_of_another_size_is_refused),
     cmocka_unit_test(test_another_schema_engine_or_directory_is_refused),
     cmocka_unit_test(test_what_is_no_safe_file_is_refused),

@@ -51,6 +51,9 @@ static void test_varints_read_back_and_have_one_form(void **state)
     assert_int_equal(ae_varint_get(padded, sizeof padded, &back), 0);
     assert_int_equal(ae_varint_get(too_wide, sizeof too_wide, &back), 0);
     assert_int_equal(ae_varint_get(endless, sizeof endless, &back), 0);
+    uint8_t empty[AE_VARINT_MAX + 1];
+    memset(empty, 0x80, sizeof empty);
+    assert_int_equal(ae_varint_get(empty, sizeof empty, &back), 0);
 }
 
 /* ---- frames --------------------------------------------------------------------------------- */

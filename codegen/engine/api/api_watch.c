@@ -214,12 +214,12 @@ aero_status aero_watch_open(aero_query *query, int32_t start, uint64_t position,
 #define NUMBER_DIGITS 20u
 _Static_assert(AERO_POSITION_SIZE == STORE_DIGITS + 1 + NUMBER_DIGITS + 1, "a digit each");
 
+/* Copies have their first bytes in common (wal/frame.h). */
 static uint64_t store_of(const aero_session *session)
 {
-    uint64_t store = 0;
-    for (uint32_t index = 0; index < sizeof store; index++)
-        store = store << 8 | session->db->segment.header->store_id[index];
-    return store;
+    uint64_t parts[2];
+    memcpy(parts, session->db->segment.header->store_id, sizeof parts);
+    return parts[0] ^ parts[1];
 }
 
 aero_status aero_watch_position_text(aero_watch *watch, uint64_t position, char *text, size_t size)

@@ -70,6 +70,15 @@ int ae_os_directory_open(const char *path, int *fd)
     return *fd < 0 ? errno : 0;
 }
 
+uint64_t ae_os_directory_birth(int fd)
+{
+    struct statx found;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &found) != 0 ||
+        (found.stx_mask & STATX_BTIME) == 0)
+        return 0;
+    return (uint64_t)found.stx_btime.tv_sec * 1000000000u + found.stx_btime.tv_nsec;
+}
+
 int ae_os_directory_lock(int fd, bool exclusive)
 {
     AE_ALWAYS(fd >= 0);

@@ -20,6 +20,8 @@ int ae_os_lock_take(int fd, uint64_t place);
 void ae_os_lock_drop(int fd, uint64_t place);
 /* The directory itself, shared by the many or exclusively by one; EAGAIN when it is taken. */
 int ae_os_directory_open(const char *path, int *fd);
+/* What tells this directory from a copy of it: 0 when the system does not say. */
+uint64_t ae_os_directory_birth(int fd);
 int ae_os_directory_lock(int fd, bool exclusive);
 void ae_os_directory_unlock(int fd);
 

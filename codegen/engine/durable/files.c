@@ -22,6 +22,9 @@ static const ae_file_names names[AE_PROFILES] = {
 
 /* How often a lock is tried again. */
 #define LOCK_PAUSE_NS 2000000u
+/* Somebody may remove the lock file while it is taken, and make another one; not so often, unless
+ * the system cannot tell which file has the name. */
+#define EXCHANGED_MOST 100u
 
 const ae_file_names *aei_durable_names(enum ae_profile profile)
 {
@@ -106,6 +109,7 @@ int aei_lock_take(const char *directory, enum ae_lock_place place, uint64_t wait
     AE_ALWAYS(place <= AE_LOCK_KEEPER);
     char path[PATH_MAX];
     const uint64_t until = ae_os_monotonic_ns() + wait_ms * 1000000u;
+    uint32_t exchanged = 0;
     *fd = -1;
     if (!aei_durable_path(directory, AE_LOCK_NAME, "", path, sizeof path))
         return ENAMETOOLONG;
@@ -119,6 +123,8 @@ int aei_lock_take(const char *directory, enum ae_lock_place place, uint64_t wait
         if (failure == 0) { /* the name leads to another file by now, and that is the lock */
             ae_os_close(*fd);
             *fd = -1;
+            if (++exchanged == EXCHANGED_MOST)
+                return ESTALE;
             continue;
         }
         if (failure != EAGAIN || ae_os_monotonic_ns() >= until) {

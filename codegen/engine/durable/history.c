@@ -47,15 +47,22 @@ static aero_status not_kept(const ae_history *history, uint64_t number)
                    (unsigned long long)number);
 }
 
-/* Files of this store and of this schema?  Others of the same store are what an older program
+/* Files of this schema?  Others of the same store are what an older program
  * wrote: the row stack's cannot be read. */
-static bool origin_fits(const ae_history *history, const uint8_t *store, uint32_t stack,
-                        uint64_t schema)
+static bool origin_fits(const ae_history *history, uint32_t stack, uint64_t schema)
 {
     const aero_db *db = history->owner->db;
-    return memcmp(store, db->segment.header->store_id, 16) == 0 &&
-           stack == (uint32_t)db->log.stack &&
+    return stack == (uint32_t)db->log.stack &&
            (stack != AE_STACK_ROW || schema == db->schema->fingerprint);
+}
+
+/* Is it the store of one of the log's files, or does the first of them go on from it? */
+static bool store_known(const ae_history *history, const uint8_t *store)
+{
+    for (uint32_t index = 0; index < history->files.count; index++)
+        if (memcmp(store, history->files.files[index].store, 16) == 0)
+            return true;
+    return ae_store_follows(store, history->files.files[0].store);
 }
 
 /* The newest checkpoint that holds no commit above the number; fd is -1 when there is none. */
@@ -105,12 +112,15 @@ static aero_status files_find(ae_history *history, uint64_t number)
         return not_kept(history, number);
     for (uint32_t index = 0; index < history->files.count; index++) {
         const ae_log_file *log = &history->files.files[index];
-        if (!origin_fits(history, log->store, log->head.stack, log->head.schema))
+        if (!origin_fits(history, log->head.stack, log->head.schema))
             return not_kept(history, number);
     }
-    const bool whole = file->fd >= 0
-                           ? origin_fits(history, file->store, file->head.stack, file->head.schema)
-                           : history->files.files[0].head.after == 0;
+    if (!ae_store_follows(history->files.files[history->files.count - 1].store,
+                          db->segment.header->store_id))
+        return not_kept(history, number);
+    const bool whole = file->fd >= 0 ? origin_fits(history, file->head.stack, file->head.schema) &&
+                                           store_known(history, file->store)
+                                     : history->files.files[0].head.after == 0;
     if (!whole)
         return not_kept(history, number);
     return ae_log_reader_start(&history->reader, &history->files,

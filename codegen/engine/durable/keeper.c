@@ -105,6 +105,7 @@ static bool keeper_turn(keeping *of)
     keeper_flush(of);
     if (of->flushed_ns != flushed_ns) {
         (void)ae_reap_all(db, session->member);
+        ae_cancel_overdue(db); /* who works looks for them, too; here nobody may */
         /* One slot a turn: what its last user has replaced waits there for whoever comes by. */
         ae_reclaim_idle(session, of->flushed_ns / ms_ns(1));
     }
@@ -267,6 +268,15 @@ static int daemon_start(const aero_db *db)
     return ae_os_spawn_detached(path, arguments);
 }
 
+/* A keeper that was killed is missed only when its time is over, and by who commits then.  True to
+ * one of those who find it dead before. */
+static bool keeper_bury(const aero_db *db)
+{
+    const uint64_t keeper = ae_load64_acquire(&db->settings->keeper);
+    return keeper != 0 && !ae_os_process_alive(keeper) &&
+           ae_cas64(&db->settings->keeper, keeper, 0);
+}
+
 void aei_keeper_ensure(aero_session *session)
 {
     aero_db *db = session->db;
@@ -278,7 +288,9 @@ void aei_keeper_ensure(aero_session *session)
     /* A time to live may have been set after somebody found nothing to do: a keeper that is there
      * names a later time than that one did. */
     const uint64_t soon = ms_ns(ae_load64(&settings->flush_interval_ms));
-    if ((now < due && !(sweeps && due - now <= soon)) || ae_log_poisoned(&db->log) != 0)
+    if (ae_log_poisoned(&db->log) != 0)
+        return;
+    if (now < due && !(sweeps && due - now <= soon) && !keeper_bury(db))
         return;
     if (ae_log_durable_number(&db->log) >= clock && !checkpoint_is_due(db) && !sweeps) {
         /* Nothing to do; look again soon. */

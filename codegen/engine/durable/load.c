@@ -87,6 +87,10 @@ static aero_status head_read(ae_checkpoint_file *file, aero_error *error)
         return load_fail(file, "the package's name length", sizeof file->head.package,
                          sizeof file->head.package - 1, error);
     AE_ALWAYS(file->offset == 0);
+    /* All below was durable when the checkpoint was taken.  A larger one would skip the log. */
+    if (file->head.replay_lsn > file->head.durable)
+        return load_fail(file, "the position where replay begins", file->head.replay_lsn,
+                         file->head.durable, error);
     file->offset += block->length;
     file->number = 1;
     return AERO_OK;

@@ -91,6 +91,23 @@ static bool checkpoint_store(const aero_db *db, uint8_t *store)
     return true;
 }
 
+/* Does the segment's current file hold what the segment has written to it?  An older copy may have
+ * been put in its place: what is written next would follow a hole. */
+static bool holds_written(const ae_log_file *file, const ae_log_position *written)
+{
+    ae_frame last;
+    size_t got = 0;
+    const uint64_t length = written->lsn - file->base;
+    if (written->lsn < file->base || file->size < length || written->previous < file->base)
+        return false;
+    return ae_os_file_read(file->fd, written->previous - file->base, &last, sizeof last, &got) ==
+               0 &&
+           got == sizeof last &&
+           ae_frame_check_header(&last, file->store, written->previous, UINT64_MAX) ==
+               AE_FRAME_GOOD &&
+           written->previous + ae_frame_span(last.length) == written->lsn;
+}
+
 /* Do the files of the directory belong to the segment?  Its current log file is there, there is no
  * younger one that it knows nothing of (somebody has had the files in private memory), and all are
  * of its store. */
@@ -107,17 +124,24 @@ static bool files_fit_now(const aero_db *db)
     const ae_log_position after = ae_log_written(&db->log);
     const bool known = after.base != UINT64_MAX;
     bool fits = before.base == UINT64_MAX;
-    for (uint32_t index = 0; index < files.count; index++)
-        fits = fits || files.files[index].base >= before.base;
+    for (uint32_t index = 0; index < files.count; index++) {
+        const ae_log_file *file = &files.files[index];
+        fits = fits || file->base > before.base ||
+               (file->base == before.base && holds_written(file, &before));
+    }
     for (uint32_t index = 0; index < files.count && fits; index++) {
         const ae_log_file *file = &files.files[index];
         const bool younger = known ? file->base > after.base : file->base >= after.lsn;
-        fits = memcmp(file->store, store, sizeof file->store) == 0 && !(younger && is_used(file));
+        fits = !(younger && is_used(file));
+    }
+    /* They follow one another.  Before it has written, a copy's segment goes on from its files. */
+    if (fits && files.count > 0) {
+        const uint8_t *newest = files.files[files.count - 1].store;
+        fits = known ? memcmp(newest, store, 16) == 0 : ae_store_follows(newest, store);
     }
     /* Recovered from files, or never written: the checkpoint tells then, if there is no log. */
     if (fits && files.count == 0)
-        fits = checkpoint_store(db, other) ? memcmp(other, store, sizeof other) == 0
-                                           : after.lsn == 0;
+        fits = checkpoint_store(db, other) ? ae_store_follows(other, store) : after.lsn == 0;
     ae_log_files_close(&files);
     return fits;
 }
@@ -196,10 +220,11 @@ static aero_status opening_alone(aero_db *db, bool *exists, aero_error *error)
             return AERO_OK;
         const bool late = ae_os_monotonic_ns() >= until;
         if (failure == EAGAIN && late && ae_os_directory_lock(fd, false) == 0)
-            return ae_fail(error, AERO_MISMATCH,
-                           "segment %.400s is gone, but other processes are still attached to it; "
-                           "end them first",
-                           db->shm_path);
+            return ae_fail(
+                error, AERO_MISMATCH,
+                "%.400s is in use, but not through the segment %.400s: that was removed, "
+                "or the others have another package or shm_path; end them first",
+                db->data_dir, db->shm_path);
         if (failure != EAGAIN)
             return ae_fail_errno(error, AERO_IO, failure, "cannot lock the directory %.500s",
                                  db->data_dir);

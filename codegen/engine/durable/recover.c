@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/crc.h"
 #include "base/os_file.h"
+#include "base/os_store.h"
 #include "durable/sink.h"
 #include "table/index_build.h"
 #include "table/table.h"
@@ -133,6 +135,34 @@ static aero_status check_origin(const recovery *of, const char *path, uint32_t s
     return AERO_OK;
 }
 
+/* The file of the log where replaying begins, or the first one. */
+static const ae_log_file *file_behind(const recovery *of)
+{
+    const ae_log_file *found = of->files.count > 0 ? &of->files.files[0] : NULL;
+    for (uint32_t index = 1; index < of->files.count; index++)
+        if (of->files.files[index].base <= of->checkpoint.head.replay_lsn)
+            found = &of->files.files[index];
+    return found;
+}
+
+/* The identity that the store has here: its own, or one that goes on from a copy's. */
+static void identity_adopt(const recovery *of)
+{
+    aero_db *db = of->db;
+    const uint8_t *newest = of->files.count > 0      ? of->files.files[of->files.count - 1].store
+                            : of->checkpoint.fd >= 0 ? of->checkpoint.store
+                                                     : db->segment.header->store_id;
+    if (db->durable == NULL) /* the files are looked at, and nothing will be written */
+        return;
+    const struct {
+        uint64_t inode;
+        uint64_t birth;
+    } place = {db->spec.data_inode, ae_os_directory_birth(db->durable->directory_fd)};
+    uint8_t store[16];
+    ae_store_at(store, newest, ae_crc32c(0, &place, sizeof place));
+    ae_segment_adopt(&db->segment, store);
+}
+
 static aero_status check_files(const recovery *of, aero_error *error)
 {
     const ae_checkpoint_file *checkpoint = &of->checkpoint;
@@ -145,19 +175,21 @@ static aero_status check_files(const recovery *of, aero_error *error)
         const ae_log_file *file = &of->files.files[index];
         status = check_origin(of, file->path, file->head.stack, file->head.schema,
                               file->head.package, error);
-        if (status == AERO_OK && has_checkpoint &&
-            memcmp(file->store, checkpoint->store, sizeof file->store) != 0)
-            status = ae_fail(error, AERO_MISMATCH,
-                             "%.400s and %.400s are of different stores; nothing was changed",
-                             file->path, checkpoint->path);
     }
     if (status != AERO_OK)
         return status;
+    const ae_log_file *behind = has_checkpoint ? file_behind(of) : NULL;
+    const bool alone = has_checkpoint && (checkpoint->head.flags & AE_CHECKPOINT_ALONE) != 0;
+    /* One that stands alone has no log of its own; what goes on from it may be elsewhere. */
+    if (behind != NULL && !(alone ? ae_store_follows(checkpoint->store, behind->store)
+                                  : memcmp(checkpoint->store, behind->store, 16) == 0))
+        return ae_fail(error, AERO_MISMATCH,
+                       "%.400s and %.400s are of different stores; nothing was changed",
+                       behind->path, checkpoint->path);
     if (!has_checkpoint && of->files.count > 0 && of->files.files[0].head.after != 0)
         return ae_fail(error, AERO_CORRUPT,
                        "the log begins at %llu with %.500s: the checkpoint before it is missing",
                        (unsigned long long)of->files.files[0].head.after, of->files.files[0].path);
-    const bool alone = has_checkpoint && (checkpoint->head.flags & AE_CHECKPOINT_ALONE) != 0;
     if (has_checkpoint && of->files.count == 0 && !alone && !of->goal->lenient)
         return ae_fail(error, AERO_CORRUPT,
                        "the log that belongs to %.500s, from %llu on, is missing", checkpoint->path,
@@ -252,7 +284,7 @@ static aero_status judge_end(recovery *of)
     ae_log_reader *reader = &of->reader;
     aero_error *error = &of->session->error;
     const ae_log_file *at = &of->files.files[reader->file];
-    const uint64_t good = reader->lsn - at->base;
+    const uint64_t good = reader->lsn > at->base ? reader->lsn - at->base : 0;
     const aero_status status = ae_log_reader_beyond(reader, error);
     if (status != AERO_OK)
         return status;
@@ -409,12 +441,10 @@ aero_status aei_recover(aero_db *db, const ae_recovery_goal *goal, ae_recovery_r
         status = ae_log_files_open(&of.files, db->data_dir, names->log, error);
     if (status == AERO_OK)
         status = check_files(&of, error);
-    if (status == AERO_OK && found != AE_PROFILES) {
-        if (of.files.count > 0 || of.checkpoint.fd >= 0)
-            ae_segment_adopt(&db->segment,
-                             of.checkpoint.fd >= 0 ? of.checkpoint.store : of.files.files[0].store);
+    if (status == AERO_OK)
+        identity_adopt(&of);
+    if (status == AERO_OK && found != AE_PROFILES)
         status = recover_run(&of, error);
-    }
     if (status == AERO_OK) {
         const uint64_t clock = ae_load64(&db->proc.shared->clock);
         of.end.number = of.end.number > clock ? of.end.number : clock;

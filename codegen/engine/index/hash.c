@@ -192,6 +192,9 @@ static void split_finish(ae_hash *hash, uint32_t slot, ae_ref old, ae_ref low, a
     /* Release: the directory before the parents; pairs with shard_split. */
     ae_store32_release(&((ae_shard *)ae_at(segment, low))->parent, 0);
     ae_store32_release(&((ae_shard *)ae_at(segment, high))->parent, 0);
+    /* ... and both before the clock is read at which the old one is retired: whoever publishes a
+     * newer snapshot does not meet it.  Pairs with ae_snapshot_publish. */
+    atomic_thread_fence(memory_order_seq_cst);
     if (!ae_limbo_last_is(&at->block_head, &at->block_tail, old)) /* or a death came after it */
         ae_block_retire(hash->proc, slot, old);
     AE_CRASH_POINT("hash.retired");

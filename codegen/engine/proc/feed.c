@@ -106,9 +106,11 @@ bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *
             return false;
         if (!line_take(proc, *line, owner, member))
             continue; /* somebody else took it */
+        AE_CRASH_POINT("feed.adopting");
         ae_feed_line *at = line_at(proc, *line);
         /* The dead may have told more than its user remembers. */
         ae_store64_release(&at->told, position);
+        AE_CRASH_POINT("feed.adopted");
         *pin = ae_load64_acquire(&at->pin);
         if (*pin != 0 && ae_feed_holds(proc, *line, position))
             return true;
@@ -204,8 +206,8 @@ void ae_feed_squeeze(ae_proc *proc)
         /* After the pin: what a later owner of the line told goes with a later pin, and then the
          * compare-and-swap fails. */
         const uint64_t told = ae_load64_acquire(&line->told);
-        if (pin != 0 && told > pin)
-            (void)ae_cas64(&line->pin, pin, told);
+        if (pin != 0 && told > pin && ae_cas64(&line->pin, pin, told))
+            AE_CRASH_POINT("feed.squeezed");
     }
 }
 

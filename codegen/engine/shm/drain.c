@@ -149,6 +149,19 @@ ae_slab *ae_heap_drained(const ae_heap *heap, ae_ref ref)
     return whole ? slab : NULL;
 }
 
+bool ae_heap_drains(const ae_heap *heap)
+{
+    const ae_segment *segment = heap->segment;
+    const uint32_t end = (uint32_t)(ae_load64_acquire(&segment->header->used) >> AE_PAGE_SHIFT);
+    for (uint32_t page = segment->header->first_page; page < end; page++) {
+        const ae_ref ref = page << (AE_PAGE_SHIFT - 4);
+        const ae_slab *slab = ae_at(segment, ref);
+        if (ae_page_slab(segment, ref) == page && ae_load64_acquire(&slab->block.word) != 0)
+            return true;
+    }
+    return false;
+}
+
 void ae_heap_return(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab)
 {
     AE_ALWAYS(slot < AE_SLOTS);

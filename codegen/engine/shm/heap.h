@@ -185,6 +185,8 @@ ae_slab *ae_heap_drained(const ae_heap *heap, ae_ref ref);
 void ae_heap_unlist(ae_heap *heap, ae_slab *slab);
 /* Give back the pages of a slab that is out of service and that nobody can still look at. */
 void ae_heap_return(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab);
+/* Is any slab out of service, and its pages not on their way back yet?  Looks at all pages. */
+bool ae_heap_drains(const ae_heap *heap);
 /* Words of a slab's block while it is in no list. */
 static inline uint64_t ae_slab_word_drained(uint32_t slot)
 {

@@ -1,9 +1,10 @@
 /* pages.c — runs of pages: taken by pools, and given back (see segment.h).
  *
- * A page map word is 0 (never taken, or inside of a hole), a claim, a hole, or the first page of
- * the slab that covers it.
+ * A page map word is 0 (never taken), a claim, a hole, inner, or the first page of the slab that
+ * covers it.
  *   claim  bit 31, count in bits 8..23, owner in bits 0..7
  *   hole   bit 30, count in bits 8..23
+ *   inner  bit 29: a page that was taken, inside of a hole or of a claim
  *
  * Only the first word of a run counts; a claim's owner may write the words inside of it, which is
  * how a long hole is cut and neighbours are joined: first all heads are claimed, then the first
@@ -12,6 +13,8 @@
  *
  * Invariants
  *   G1  the pages of a hole, and those never taken, are zeros but for a slab's header
+ *   G2  the word of the first page of a run is never 0 again: who has read `used` long ago, and
+ *       claims what began there, gets nothing
  *
  * Concurrency: any thread of any process.  Progress: lock-free.
  */
@@ -119,11 +122,11 @@ static bool holes_take(ae_segment *segment, uint32_t count, uint32_t owner, uint
     /* Release: the rest has its claim; pairs with ae_pages_recover. */
     ae_store32_release(&map[start], word_claim(count, owner));
     for (uint32_t inner = start + 1; inner < start + count; inner++)
-        ae_store32(&map[inner], 0);
+        ae_store32(&map[inner], AE_PAGE_INNER); /* keeps G2 */
     AE_CRASH_POINT("pages.joined");
     if (rest > 0) {
         for (uint32_t inner = start + count + 1; inner < start + total; inner++)
-            ae_store32(&map[inner], 0);
+            ae_store32(&map[inner], AE_PAGE_INNER);
         /* Release: pairs with holes_claim. */
         ae_store32_release(&map[start + count], PAGE_HOLE | rest << 8);
     }
@@ -147,7 +150,8 @@ aero_status ae_pages_take(ae_segment *segment, uint32_t count, uint32_t owner, u
         const aero_status status = aei_segment_reserve(segment, end, error);
         if (status != AERO_OK)
             return status;
-        /* The claim comes first: it tells a reaper whose run this is (keeps I1).  Pairs with the
+        /* The claim comes first: it tells a reaper whose run this is (keeps I1).  Only at the end
+         * of what is used is a word 0 that a run has begun or will begin with (G2).  Pairs with the
          * same operation in other takers. */
         const bool mine = ae_cas32(&segment->page_map[at], 0, word_claim(count, owner));
         AE_CRASH_POINT("pages.claimed");
@@ -185,7 +189,7 @@ void ae_pages_offer(ae_segment *segment, uint32_t page, uint32_t count)
 {
     AE_ALWAYS(page != 0);
     for (uint32_t inner = page + 1; inner < page + count; inner++)
-        ae_store32(&segment->page_map[inner], 0);
+        ae_store32(&segment->page_map[inner], AE_PAGE_INNER); /* keeps G2 */
     /* No page leads to the slab before its header goes: whoever reads the header under a stale
      * reference looks at the page map again.  Pairs with ae_heap_slab. */
     atomic_thread_fence(memory_order_seq_cst);

@@ -177,6 +177,14 @@ const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
         ((uint64_t)page << AE_PAGE_SHIFT) >= heap->segment->size)
         return NULL;
     const ae_slab *slab = ae_at(heap->segment, page << (AE_PAGE_SHIFT - 4));
+    /* Acquire: the page led to a slab in service after our snapshot was published, so the header
+     * that is read from here on stays: for its pages to change hands, the slab would have to be
+     * retired after that snapshot.  Looked at in this order, and before the header: a slab that was
+     * leaving when the page was read first is out of service, or no page leads to it any more, or
+     * another one is complete in its place.  Pairs with ae_heap_drain, ae_pages_offer and
+     * ae_pages_settle. */
+    if (ae_load64_acquire(&slab->block.word) != 0 || ae_page_slab(heap->segment, ref) != page)
+        return NULL;
     const uint64_t offset = ((uint64_t)ref << 4) - ((uint64_t)page << AE_PAGE_SHIFT);
     const uint32_t pool = slab->pool;
     const uint32_t size = slab->object_size;
@@ -185,15 +193,7 @@ const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
         return NULL;
     const uint64_t index = (offset - slab->first_offset) / size;
     const bool starts = (offset - slab->first_offset) % size == 0;
-    if (!starts || index >= slab->object_count)
-        return NULL;
-    /* Acquire: what was read was the header of a slab in service, if the page still leads to it: it
-     * stops doing so before the header goes; pairs with ae_pages_offer.  It cannot have gone and
-     * come back, since for that another slab would have to be retired and given back after the
-     * caller's snapshot. */
-    if (ae_load64_acquire(&slab->block.word) != 0)
-        return NULL;
-    return ae_page_slab(heap->segment, ref) == page ? slab : NULL;
+    return starts && index < slab->object_count ? slab : NULL;
 }
 
 /* ---- growing -------------------------------------------------------------------------------- */
@@ -301,8 +301,9 @@ aero_status aei_pool_grow(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_
     /* Acquire-release: the header before the entry (keeps H3); pairs with ae_pool_slab. */
     while (index < of->directory_size && !ae_cas32(&directory[index], 0, page))
         index++;
-    if (index >= of->directory_size) { /* the run stays claimed by the slot until it is reaped */
-        ae_store32(&cache->growing, 0);
+    if (index >= of->directory_size) { /* others were faster */
+        ae_store32_release(&cache->growing, 0);
+        ae_pages_offer(heap->segment, page, pages);
         return ae_fail(error, AERO_FULL, "a pool has its most slabs (%u)", index);
     }
     ae_raise32(&of->slab_count, index + 1);

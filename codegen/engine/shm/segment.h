@@ -142,11 +142,13 @@ uint64_t ae_pages_holes(const ae_segment *segment, uint64_t *claimed);
 uint64_t ae_pages_free(const ae_segment *segment, uint64_t *all);
 /* May `count` pages be taken by somebody who has to leave the last ones to others? */
 bool ae_pages_spare(ae_segment *segment, uint32_t count);
+/* In the page map: a page inside of a hole, or of what somebody claims (pages.c). */
+#define AE_PAGE_INNER 0x20000000u
 /* First page of the slab that covers a reference, or 0. */
 static inline uint32_t ae_page_slab(const ae_segment *segment, ae_ref ref)
 {
     const uint32_t word = ae_load32_acquire(&segment->page_map[ref >> (AE_PAGE_SHIFT - 4)]);
-    return word & 0xc0000000u ? 0 : word;
+    return word & (0xc0000000u | AE_PAGE_INNER) ? 0 : word;
 }
 /* Runs claimed but never settled by a dead taker: settled when `is_slab` knows them, else they
  * become holes, to be taken again. */

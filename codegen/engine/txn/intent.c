@@ -136,6 +136,18 @@ aero_status ae_txn_intend(aero_session *session, ae_ref anchor, ae_ref created, 
     return AERO_OK;
 }
 
+/* Is the older version of the row, to which a write was linked that is being undone, still there?
+ * A cancelled transaction has kept nothing: not even a slab may be there any more. */
+static bool older_is_there(const aero_db *db, ae_ref anchor, ae_ref older)
+{
+    if (!ae_heap_leads(&db->heap, older))
+        return false;
+    const ae_version *version = ae_at(&db->segment, older);
+    const uint64_t begin = ae_load64_acquire(&version->begin);
+    const bool there = (begin & AE_MARK) != 0 || (begin != 0 && begin < AE_STAMP_TAKEN);
+    return there && ae_load32(&version->anchor) == anchor;
+}
+
 /* After a rollback the head leads to a dead older version again, unless that has been freed: then
  * the anchor goes.  The freer makes `begin` invisible before it looks at the head, we set the head
  * before we look at `begin`: one of the two sees the other. */
@@ -145,13 +157,10 @@ static void head_restore_dead(aero_db *db, uint32_t slot, uint32_t table, ae_ref
     AE_ASSERT(anchor != 0 && table < db->schema->table_count);
     ae_anchor *row = ae_at(&db->segment, anchor);
     const uint64_t head = ae_load64_acquire(&row->head);
-    const ae_version *version = ae_at(&db->segment, older);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with version_reclaim */
     if (ae_head_ref(head) != older)
         return; /* never published, or closed already */
-    const uint64_t begin = ae_load64_acquire(&version->begin);
-    const bool there = (begin & AE_MARK) != 0 || (begin != 0 && begin < AE_STAMP_TAKEN);
-    if (!there || ae_load32(&version->anchor) != anchor)
+    if (!older_is_there(db, anchor, older))
         (void)ae_anchor_close(db, slot, table, anchor, head);
 }
 
@@ -169,7 +178,10 @@ static void intent_undo(aero_db *db, uint32_t slot, uint64_t mark, const ae_inte
         const uint64_t head = ae_load64_acquire(&row->head);
         const ae_ref older = ae_load32(&version->older);
         if (ae_head_ref(head) == created) {
-            if ((what & AE_INTENT_NEW_ANCHOR) != 0) {
+            /* A head is followed without a look at where it leads: if what it led to is gone, it
+             * must not do so for a moment. */
+            if ((what & AE_INTENT_NEW_ANCHOR) != 0 ||
+                (replaced == 0 && !older_is_there(db, anchor, older))) {
                 (void)ae_anchor_close(db, slot, table, anchor, head);
             } else {
                 (void)ae_cas64(&row->head, head, ae_head_next(head, older));

@@ -485,11 +485,19 @@ bool ae_reclaim_hard(aero_session *session)
     return freed + stock > 0;
 }
 
-/* Slabs out of service whose pages are not back yet. */
+/* Slabs out of service whose pages are not back yet.  Where somebody died between the deed and the
+ * counting of it, the counts never meet: then it is looked, and they are put right. */
 static bool slabs_wait(const aero_db *db)
 {
-    const ae_segment_header *header = db->segment.header;
-    return ae_load32(&header->given) != ae_load32(&header->returned);
+    ae_segment_header *header = db->segment.header;
+    const uint32_t returned = ae_load32(&header->returned);
+    const uint32_t given = ae_load32(&header->given);
+    if (given == returned)
+        return false;
+    if (ae_heap_drains(&db->heap))
+        return true;
+    (void)ae_cas32(&header->given, given, returned);
+    return false;
 }
 
 /* Slabs that are free as a whole go out of service, until it is `most` pages.  Not while somebody

@@ -125,14 +125,16 @@ static aero_status files_order(ae_log_files *files, aero_error *error)
         ae_log_file *before = &files->files[index - 1];
         const ae_log_file *file = &files->files[index];
         AE_ALWAYS(before->base <= file->base);
-        if (memcmp(before->store, file->store, sizeof file->store) != 0)
-            return ae_fail(error, AERO_MISMATCH, "%s and %s belong to different stores",
-                           before->path, file->path);
         if (before->base == file->base)
             return ae_fail(error, AERO_CORRUPT, "%s and %s both hold the log from position %llu on",
                            before->path, file->path, (unsigned long long)file->base);
         /* One that ends where it begins, or before, was left by a writer that was replaced. */
         before->end = file->head.after;
+        while (before > files->files && before->end <= before->base)
+            before--;
+        if (!ae_store_follows(before->store, file->store))
+            return ae_fail(error, AERO_MISMATCH, "%s and %s belong to different stores",
+                           before->path, file->path);
     }
     return AERO_OK;
 }

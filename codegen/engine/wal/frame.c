@@ -17,6 +17,32 @@ _Static_assert(offsetof(ae_file_head, after) == 32 && offsetof(ae_file_head, pac
                "format");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structs are the bytes of the file");
 
+/* Bytes of an identity. */
+#define STORE_PARENT 8u
+#define STORE_PLACE 12u
+#define STORE_SIZE sizeof((ae_frame *)NULL)->store
+
+void ae_store_at(uint8_t *store, const uint8_t *before, uint32_t place)
+{
+    uint8_t made[STORE_SIZE];
+    const uint32_t parent = ae_crc32c(0, before, STORE_SIZE);
+    memcpy(made, before, STORE_SIZE);
+    if (memcmp(before + STORE_PLACE, &place, sizeof place) != 0) {
+        memcpy(made + STORE_PARENT, &parent, sizeof parent);
+        memcpy(made + STORE_PLACE, &place, sizeof place);
+    }
+    memcpy(store, made, STORE_SIZE);
+}
+
+bool ae_store_follows(const uint8_t *before, const uint8_t *after)
+{
+    uint8_t made[STORE_SIZE];
+    uint32_t place = 0;
+    memcpy(&place, after + STORE_PLACE, sizeof place);
+    ae_store_at(made, before, place);
+    return memcmp(made, after, STORE_SIZE) == 0;
+}
+
 static uint32_t frame_sum(const ae_frame *frame)
 {
     AE_ASSERT(frame->length >= AE_FRAME_HEADER && frame->length <= AE_FRAME_MAX);

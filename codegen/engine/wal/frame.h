@@ -96,6 +96,17 @@ enum ae_frame_fault {
 };
 const char *ae_frame_fault_text(enum ae_frame_fault fault);
 
+/* ---- identities of stores -------------------------------------------------------------------
+ * 8 random bytes that copies have in common, 4 of the identity it was copied from, and 4 of the
+ * place where it was made.  Whoever opens files whose newest identity is of another place has a
+ * copy, and goes on under an identity of its own. */
+
+/* The identity under which a store goes on at `place`, from the one that its files have: that, if
+ * it is of this place. */
+void ae_store_at(uint8_t *store, const uint8_t *before, uint32_t place);
+/* Is `after` the same store, or one that goes on from `before` elsewhere? */
+bool ae_store_follows(const uint8_t *before, const uint8_t *after);
+
 /* Judge the header alone, of which 64 bytes are there: magic, length, kind, store (unless NULL) and
  * place.  `previous` UINT64_MAX: not known. */
 enum ae_frame_fault ae_frame_check_header(const ae_frame *frame, const uint8_t *store, uint64_t lsn,

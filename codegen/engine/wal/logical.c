@@ -77,8 +77,7 @@ static void put_value(aei_out *out, uint32_t kind, const aero_value *value)
     case SHAPE_REAL:
         aei_put(out, &value->u.real, sizeof value->u.real);
         break;
-    case SHAPE_DATA:
-    case SHAPE_NONE:
+    default: /* SHAPE_DATA: columns have a kind */
         aei_put_varint(out, value->length);
         aei_put(out, value->u.data, value->length);
         break;
@@ -173,6 +172,7 @@ aero_status aei_logical_table(const struct aero_schema *schema, ae_op *op, aero_
 /* A value of a known kind; *value keeps pointing at the input. */
 static bool take_value(input *in, uint32_t kind, aero_value *value)
 {
+    AE_ALWAYS(kind_shape(kind) != SHAPE_NONE);
     uint64_t bits = 0;
     const uint8_t *data = NULL;
     *value = (aero_value){.type = AERO_TYPE_NULL};
@@ -192,7 +192,7 @@ static bool take_value(input *in, uint32_t kind, aero_value *value)
             return false;
         memcpy(&value->u.real, data, sizeof value->u.real);
         return isfinite(value->u.real) != 0;
-    case SHAPE_DATA:
+    default: /* SHAPE_DATA: the kind is known */
         value->type = kind == AERO_KIND_TEXT || kind == AERO_KIND_FIXED ? AERO_TYPE_TEXT
                                                                         : AERO_TYPE_BYTES;
         if (!take_varint(in, &bits) || bits > UINT32_MAX || !take(in, (size_t)bits, &data))
@@ -200,10 +200,7 @@ static bool take_value(input *in, uint32_t kind, aero_value *value)
         value->length = (uint32_t)bits;
         value->u.data = (const char *)data;
         return true;
-    case SHAPE_NONE:
-        break;
     }
-    return false;
 }
 
 /* Whole numbers by how many bits they take, 0 for other kinds. */
@@ -272,16 +269,13 @@ static bool value_sound(uint32_t kind, const aero_value *value)
         return number_fits(kind, value);
     case SHAPE_REAL:
         return kind == AERO_KIND_FLOAT64 || fabs(value->u.real) <= 3.4028234663852886e38;
-    case SHAPE_DATA:
+    default: /* SHAPE_DATA */
         if (kind == AERO_KIND_IPV6)
             return value->length == 16;
         if (kind == AERO_KIND_MAC)
             return value->length == 6;
         return kind == AERO_KIND_BYTES || ae_utf8_valid(value->u.data, value->length);
-    case SHAPE_NONE:
-        break;
     }
-    return false;
 }
 
 /* Make the raw value that `set` of the column takes. */
@@ -303,8 +297,7 @@ static void value_widen(uint32_t from, const aero_column *column, aero_value *va
                       : kind_bits(column->kind) != 0 ? AERO_TYPE_UINT
                                                      : AERO_TYPE_INT;
         break;
-    case SHAPE_DATA:
-    case SHAPE_NONE:
+    default: /* bytes and texts stay as they are */
         break;
     }
 }

@@ -172,6 +172,10 @@ aero_status ae_log_reader_next(ae_log_reader *reader, aero_error *error)
         if (file->end > file->base)
             reader->lsn = file->base;
     }
+    if (reader->lsn < file->base) { /* the files leave a gap, whatever their first frames say */
+        reader->fault = AE_FRAME_PLACE_BAD;
+        return AERO_OK;
+    }
     const aero_status status = frame_load(reader, reader->file, reader->lsn - file->base,
                                           reader->previous, error);
     if (status != AERO_OK || reader->frame == NULL)
@@ -195,7 +199,7 @@ aero_status ae_log_reader_beyond(ae_log_reader *reader, aero_error *error)
     const ae_log_file *file = &reader->files->files[reader->file];
     const enum ae_frame_fault fault = reader->fault;
     aero_status status = AERO_OK;
-    uint64_t offset = reader->lsn - file->base;
+    uint64_t offset = reader->lsn > file->base ? reader->lsn - file->base : 0;
     size_t got = AE_FRAME_HEADER;
     while (status == AERO_OK && got == AE_FRAME_HEADER) {
         offset += AE_FRAME_ALIGN;
@@ -276,7 +280,8 @@ static aero_status piece_load(ae_log_reader *reader, uint64_t lsn, uint32_t inde
 {
     uint32_t file = 0;
     if (lsn % AE_FRAME_ALIGN != 0 || !file_of(reader->files, lsn, &file) ||
-        lsn < reader->files->files[file].base)
+        lsn < reader->files->files[file].base ||
+        lsn - reader->files->files[file].base >= reader->files->files[file].size)
         return ae_fail(error, AERO_CORRUPT,
                        "a transaction's piece at position %llu of the log is missing",
                        (unsigned long long)lsn);
