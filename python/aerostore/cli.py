@@ -394,6 +394,27 @@ def checkpoint(
     typer.echo(f"checkpoint rows={report.rows} bytes={report.bytes} number={report.number}")
 
 
+def bench(
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 100_000,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where its files lie meanwhile; else a temporary folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object a line.")] = False,
+) -> None:
+    """Measure how fast it is on this machine, on rows of its own that are gone afterwards."""
+    from aerostore._bench import measure  # by few needed, as in make_app
+
+    if folder is not None and not folder.is_dir():
+        raise aerostore.UsageError(f"there is no folder {folder}")
+    for each in measure(rows, folder):
+        if as_json:
+            figures = {"what": each.what, "unit": each.unit, "count": each.count,
+                       "seconds": round(each.seconds, 6), "per_second": round(each.rate, 1)}
+            typer.echo(json.dumps(figures))
+        else:
+            typer.echo(f"{each.what:42} {each.rate:14,.0f} {each.unit} a second")
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"aerostore {aerostore.__version__}")
@@ -435,6 +456,7 @@ def make_app() -> typer.Typer:
         backup,
         restore,
         repair,
+        bench,
         demo,
     )
     for command in commands:

@@ -307,7 +307,7 @@ static void body_pages_one(uint32_t thread)
     (void)run_take(thread, 1);
 }
 
-/* Two runs that are given up, as those of the dead are, and taken as one; perhaps given up again. */
+/* Two runs that are given up, as those of the dead are, and taken as one; then given up again. */
 static void body_pages_join(uint32_t thread)
 {
     const uint32_t first = run_take(thread, 1);

@@ -451,6 +451,11 @@ MUTANTS = (
            "const bool done = ae_cas64(at, ticket, ticket | AE_TREE_DEAD);",
            "const bool done = true;\n    ae_store64_release(at, ticket | AE_TREE_DEAD);",
            "test_tree.c", "test_an_entry_comes_again_while_it_is_freed"),
+    Mutant("a leaf that was foreseen is believed though it has been replaced",
+           "index/tree_find.c",
+           "leaf == NULL || leaf->level != 0 || ae_load64_acquire(&leaf->successor) != 0",
+           "leaf == NULL || leaf->level != 0",
+           "test_tree.c", "test_a_leaf_is_replaced_after_it_was_foreseen"),
     Mutant("numbers of dropped entries are forgotten by a put", "index/tree_put.c",
            "const uint32_t floor = aei_sequence_later(leaf->floor, "
            "ae_load32_acquire(&tree->root->floor));",

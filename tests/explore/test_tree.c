@@ -346,39 +346,49 @@ enum { CONTESTED = 42 };
 
 /* The last of the versions with the key goes, and its entry if nobody needs it: entries.c in
  * small. */
-static void version_end(uint32_t slot)
+static void version_end(uint32_t slot, ae_ref near)
 {
     const ae_tree_key key = key_of(CONTESTED);
     ae_tree_spot spot;
     aero_error error;
     ae_add64(&run.present[CONTESTED], UINT64_MAX);
-    if (!ae_tree_spot_find(&model.tree, &key, &spot) ||
+    if (!ae_tree_spot_near(&model.tree, &key, near, &spot) ||
         ae_load64_acquire(&run.present[CONTESTED]) != 0)
         return;
     if (ae_tree_spot_remove(&model.tree, slot, &key, &spot, &error) != AERO_OK)
         explore_fail("remove: %s", error.text);
 }
 
-static void version_begin(uint32_t slot)
+static void version_begin(uint32_t slot, ae_ref near)
 {
     const ae_tree_key key = key_of(CONTESTED);
     aero_error error;
     ae_add64(&run.present[CONTESTED], 1);
-    if (ae_tree_put(&model.tree, slot, &key, &error) != AERO_OK)
+    if (ae_tree_put_near(&model.tree, slot, &key, near, &error) != AERO_OK)
         explore_fail("put: %s", error.text);
+}
+
+/* Look for the key's leaf, for later. */
+static ae_ref leaf_foresee(void)
+{
+    const ae_tree_key key = key_of(CONTESTED);
+    const ae_tree_key other = key_of(CONTESTED - 1);
+    ae_tree_want wants[] = {{&model.tree, &key, 0}, {&model.tree, &other, 0}};
+    ae_tree_fetch(wants, 2);
+    return wants[0].near;
 }
 
 static void body_free(uint32_t thread)
 {
     const uint32_t slot = slot_take(thread);
-    version_end(slot);
+    version_end(slot, 0);
     slot_leave(slot);
 }
 
 static void body_bring_back(uint32_t thread)
 {
     const uint32_t slot = slot_take(thread);
-    version_begin(slot);
+    version_begin(slot, 0);
     slot_leave(slot);
 }
 
@@ -386,9 +396,37 @@ static void body_bring_back(uint32_t thread)
 static void body_bring_back_twice(uint32_t thread)
 {
     const uint32_t slot = slot_take(thread);
-    version_begin(slot);
-    version_end(slot);
-    version_begin(slot);
+    version_begin(slot, 0);
+    version_end(slot, 0);
+    version_begin(slot, 0);
+    slot_leave(slot);
+}
+
+/* The leaf is known from before. */
+static void body_free_foreseen(uint32_t thread)
+{
+    const uint32_t slot = slot_take(thread);
+    const ae_ref near = leaf_foresee();
+    version_end(slot, near);
+    slot_leave(slot);
+}
+
+static void body_bring_back_foreseen(uint32_t thread)
+{
+    const uint32_t slot = slot_take(thread);
+    const ae_ref near = leaf_foresee();
+    version_begin(slot, near);
+    slot_leave(slot);
+}
+
+/* The leaf is replaced, and the entry gets a new number there. */
+static void body_rewrite_and_confirm(uint32_t thread)
+{
+    const uint32_t slot = slot_take(thread);
+    put(thread, slot, CONTESTED - 1);
+    put(thread, slot, CONTESTED + 1);
+    version_begin(slot, 0);
+    version_end(slot, 0);
     slot_leave(slot);
 }
 
@@ -409,6 +447,15 @@ static void one_version(uint32_t slot)
 {
     tree_put_fixed(slot, CONTESTED);
     loosen(CONTESTED);
+}
+
+/* Leaves are foreseen below an inner node.  That of the key has a free place. */
+static void one_version_in_some_leaves(uint32_t slot)
+{
+    fill(slot, 8);
+    tree_put_fixed(slot, CONTESTED);
+    loosen(CONTESTED);
+    explore_assert(shape_now().height == 2 && leaf_foresee() != 0);
 }
 
 static void begin_with_two(void)
@@ -434,6 +481,23 @@ static void test_an_entry_comes_again_while_its_leaf_is_given_up(void **state)
     search(&(plan){.name = "tree: comes again alone",
                    .beginning = one_version,
                    .bodies = {body_free, body_bring_back_twice},
+                   .end = end_needed,
+                   .interruptions = 2});
+}
+
+/* Goal: the same, with a leaf in hand that was looked for before: it may have been replaced since,
+ * or given up. */
+static void test_a_leaf_is_replaced_after_it_was_foreseen(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: foreseen to remove",
+                   .beginning = one_version_in_some_leaves,
+                   .bodies = {body_free_foreseen, body_rewrite_and_confirm},
+                   .end = end_needed,
+                   .interruptions = 2});
+    search(&(plan){.name = "tree: foreseen to put",
+                   .beginning = one_version_in_some_leaves,
+                   .bodies = {body_bring_back_foreseen, body_rewrite_and_confirm},
                    .end = end_needed,
                    .interruptions = 2});
 }
@@ -657,6 +721,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_putting_into_an_inner_node_that_is_given_up),
     cmocka_unit_test(test_an_entry_comes_again_while_it_is_freed),
     cmocka_unit_test(test_an_entry_comes_again_while_its_leaf_is_given_up),
+    cmocka_unit_test(test_a_leaf_is_replaced_after_it_was_foreseen),
     cmocka_unit_test(test_two_free_equal_words),
     cmocka_unit_test(test_taking_down_beside_a_reader),
     cmocka_unit_test(test_taking_down_and_dying),

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +104,26 @@ def test_control_characters_do_not_reach_the_terminal(cli, loaded):
     assert status == 0 and "\x1b[31m" not in out and "\\x1b[31m" in out and "x\\ny" in out
 
 
+def test_bench_measures_and_leaves_nothing(cli, tmp_path):
+    """Goal: figures of every kind, and neither files nor memory afterwards."""
+    def segments():
+        return {path.name for path in Path("/dev/shm").glob("aerostore-bench-*")}
+
+    before = segments()
+    folder = tmp_path / "files"
+    folder.mkdir()
+    status, out, err = cli("bench", "--rows", 2000, "--folder", folder, "--json")
+    assert status == 0, err
+    figures = {each["what"]: each for each in map(json.loads, out.splitlines())}
+    assert len(figures) == 8
+    assert figures["ingest, four indexes"]["count"] == 2000
+    assert all(each["count"] > 0 and each["per_second"] > 0 for each in figures.values())
+    assert not list(folder.iterdir())
+    assert segments() <= before
+    assert cli("bench", "--rows", 0)[0] != 0
+    assert cli("bench", "--folder", tmp_path / "none")[0] == 1
+
+
 def test_the_version_is_the_packages(cli):
     """Goal: people and programs can ask which version this is; three places name it, alike."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -114,6 +135,6 @@ def test_help_lists_the_commands(cli):
     """Goal: every command of this release is there and has help."""
     out = cli("--help")[1]
     for command in ("compile", "ingest", "query", "stats", "verify", "checkpoint", "backup",
-                    "restore", "repair", "demo"):
+                    "restore", "repair", "bench", "demo"):
         assert command in out
         assert cli(command, "--help")[0] == 0

@@ -82,7 +82,8 @@ def groups() -> Iterable[list[Path]]:
 
 def branches() -> dict[str, Branches]:
     """Read the branches of each engine file from the recorded profiles."""
-    profile, files = merge(), {}
+    profile = merge()
+    files: dict[str, Branches] = {}
     for programs in groups():
         if not programs:
             continue

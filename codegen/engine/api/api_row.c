@@ -313,8 +313,10 @@ static aero_status row_write(aero_session *session, uint32_t table, uint32_t cou
     converted.must_be_new = must_be_new;
     converted.replace = replace;
     of->columns[of->key_column].set(session->key_row, key);
+    AE_ASSERT(converted.count == count && converted.raw != NULL);
+    const ae_row_given given = {count, columns, converted.raw};
     status = ae_table_change(session, table, session->key_row, true, values_apply, &converted,
-                             &outcome);
+                             &given, &outcome);
     if (inserted != NULL)
         *inserted = outcome == 2;
     return status;
@@ -361,9 +363,12 @@ aero_status aero_update(aero_session *session, uint32_t table, const aero_value 
         ae_table_approach(session, table, session->key_row);
         status = values_convert(session, of, count, columns, values, &converted);
     }
-    if (status == AERO_OK)
+    if (status == AERO_OK) {
+        AE_ASSERT(converted.count == count && (converted.raw != NULL || count == 0));
+        const ae_row_given given = {count, columns, converted.raw};
         status = ae_table_change(session, table, session->key_row, false, values_apply, &converted,
-                                 &outcome);
+                                 &given, &outcome);
+    }
     *found = outcome == 1;
     return status;
 }
@@ -498,7 +503,8 @@ aero_status aero_incr(aero_session *session, uint32_t table, const aero_value *k
     if (status != AERO_OK)
         return status;
     incr_body body = {.session = session, .of = of, .column = column, .delta = &amount};
-    status = ae_table_change(session, table, session->key_row, false, incr_apply, &body, &outcome);
+    status = ae_table_change(session, table, session->key_row, false, incr_apply, &body, NULL,
+                             &outcome);
     *found = outcome == 1;
     if (status == AERO_OK && outcome == 1 && result != NULL)
         *result = body.result;

@@ -131,7 +131,7 @@ static aero_status sink_change_one(ae_sink *sink, const ae_op *op)
                                  &found);
     } else {
         status = ae_table_change(sink->session, op->table, sink->images, false, change_row, &change,
-                                 &outcome);
+                                 NULL, &outcome);
         found = outcome == 1;
     }
     if (status == AERO_OK && !found)

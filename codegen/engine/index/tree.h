@@ -87,6 +87,9 @@ aero_status ae_tree_open(ae_tree *tree, ae_proc *proc, ae_tree_root *root, aero_
 /* Make sure that the entry is there, and that no ticket read before this call removes it: an entry
  * that is live gets a new sequence number.  Errors: FULL (nothing was put), CORRUPT. */
 aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, aero_error *error);
+/* The same, for a key that has been fetched. */
+aero_status ae_tree_put_near(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae_ref near,
+                             aero_error *error);
 
 /* Put many, in ascending order without repetitions: words[i * width] … and anchors[i].  A leaf is
  * rewritten once for all of its keys, so this is the way to fill a tree; others may use it
@@ -109,13 +112,15 @@ aero_status ae_tree_fill_add(ae_tree_fill *fill, const uint64_t *words, const ae
 aero_status ae_tree_fill_end(ae_tree_fill *fill, aero_error *error);
 
 /* Keys that will be put, found or removed next, in one tree or several: bring their leaves near,
- * all at once.  Only a hint; of no use for a single key. */
+ * all at once, and say which they are, so that the way down is gone once.  `near` is a hint,
+ * and good for as long as the snapshot stays published; who has one passes it, else 0. */
 typedef struct ae_tree_want {
     const ae_tree *tree;
     const ae_tree_key *key;
+    ae_ref near;
 } ae_tree_want;
 #define AE_TREE_WANTS_MAX 16u
-void ae_tree_fetch(const ae_tree_want *wants, uint32_t count);
+void ae_tree_fetch(ae_tree_want *wants, uint32_t count);
 
 /* Is the entry live?  Then *ticket is the word it had, for ae_tree_remove. */
 bool ae_tree_find(const ae_tree *tree, const ae_tree_key *key, uint64_t *ticket);
@@ -135,6 +140,9 @@ typedef struct ae_tree_spot {
 } ae_tree_spot;
 /* As ae_tree_find and ae_tree_remove, with one way down for both. */
 bool ae_tree_spot_find(const ae_tree *tree, const ae_tree_key *key, ae_tree_spot *spot);
+/* For a key that has been fetched. */
+bool ae_tree_spot_near(const ae_tree *tree, const ae_tree_key *key, ae_ref near,
+                       ae_tree_spot *spot);
 aero_status ae_tree_spot_remove(ae_tree *tree, uint32_t slot, const ae_tree_key *key,
                                 const ae_tree_spot *spot, aero_error *error);
 

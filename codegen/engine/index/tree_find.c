@@ -165,20 +165,41 @@ uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_k
     return UINT32_MAX;
 }
 
+/* The key's spot in the leaf that answers for it. */
+static bool leaf_spot(const ae_tree *tree, ae_tree_node *leaf, const ae_tree_key *key,
+                      ae_tree_spot *spot)
+{
+    const uint32_t place = aei_leaf_find(leaf, tree->width, key);
+    if (place == UINT32_MAX)
+        return false;
+    const uint64_t word = ae_load64_acquire(&aei_leaf_words(leaf, tree->width)[place]);
+    if (!aei_is_live(word))
+        return false;
+    *spot = (ae_tree_spot){word & ~AE_TREE_FROZEN, leaf, place};
+    return true;
+}
+
 bool ae_tree_spot_find(const ae_tree *tree, const ae_tree_key *key, ae_tree_spot *spot)
 {
     aei_way way;
     AE_ASSERT(key->anchor != 0 && key->anchor != UINT32_MAX);
-    if (!aei_tree_descend(tree, aei_bound_of(key), false, &way) || way.leaf == NULL)
-        return false;
-    const uint32_t place = aei_leaf_find(way.leaf, tree->width, key);
-    if (place == UINT32_MAX)
-        return false;
-    const uint64_t word = ae_load64_acquire(&aei_leaf_words(way.leaf, tree->width)[place]);
-    if (!aei_is_live(word))
-        return false;
-    *spot = (ae_tree_spot){word & ~AE_TREE_FROZEN, way.leaf, place};
-    return true;
+    return aei_tree_descend(tree, aei_bound_of(key), false, &way) && way.leaf != NULL &&
+           leaf_spot(tree, way.leaf, key, spot);
+}
+
+ae_tree_node *aei_leaf_near(const ae_tree *tree, ae_ref near)
+{
+    ae_tree_node *leaf = near == 0 ? NULL : aei_tree_node(tree, near);
+    /* Acquire: as in `enter`, before its words are looked at. */
+    return leaf == NULL || leaf->level != 0 || ae_load64_acquire(&leaf->successor) != 0 ? NULL
+                                                                                        : leaf;
+}
+
+bool ae_tree_spot_near(const ae_tree *tree, const ae_tree_key *key, ae_ref near, ae_tree_spot *spot)
+{
+    ae_tree_node *leaf = aei_leaf_near(tree, near);
+    AE_ASSERT(key->anchor != 0 && key->anchor != UINT32_MAX);
+    return leaf == NULL ? ae_tree_spot_find(tree, key, spot) : leaf_spot(tree, leaf, key, spot);
 }
 
 bool ae_tree_find(const ae_tree *tree, const ae_tree_key *key, uint64_t *ticket)

@@ -132,6 +132,16 @@ static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const a
     return PUT_REPLACE;
 }
 
+aero_status ae_tree_put_near(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae_ref near,
+                             aero_error *error)
+{
+    ae_tree_node *leaf = aei_leaf_near(tree, near);
+    AE_ASSERT(key->anchor != 0 && key->anchor != UINT32_MAX);
+    return leaf != NULL && leaf_put(tree, leaf, key) == PUT_DONE
+               ? AERO_OK
+               : ae_tree_put(tree, slot, key, error);
+}
+
 aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, aero_error *error)
 {
     AE_ASSERT(slot < AE_SLOTS);
@@ -272,15 +282,17 @@ static inline __attribute__((always_inline)) uint32_t leaves_guess(
     return some;
 }
 
-void ae_tree_fetch(const ae_tree_want *wants, uint32_t count)
+void ae_tree_fetch(ae_tree_want *wants, uint32_t count)
 {
     ae_ref refs[AE_TREE_WANTS_MAX];
     const uint32_t some = count < AE_TREE_WANTS_MAX ? count : AE_TREE_WANTS_MAX;
-    if (some < 2)
+    if (some == 0)
         return;
     for (uint32_t at = 0; at < some; at++) {
         aei_bound high;
-        refs[at] = inner_guess(wants[at].tree, aei_bound_of(wants[at].key), &high);
+        refs[at] = wants[at].near != 0
+                       ? 0
+                       : inner_guess(wants[at].tree, aei_bound_of(wants[at].key), &high);
     }
     nodes_fetch(wants[0].tree, refs, some, aei_inner_bytes(1));
     for (uint32_t at = 0; at < some; at++) {
@@ -292,6 +304,7 @@ void ae_tree_fetch(const ae_tree_want *wants, uint32_t count)
         const uint32_t child = aei_inner_search(node, tree->width, aei_bound_of(wants[at].key),
                                                 false);
         refs[at] = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[child]);
+        wants[at].near = refs[at];
     }
     nodes_fetch(wants[0].tree, refs, some, aei_leaf_bytes(1));
 }
@@ -300,9 +313,9 @@ void ae_tree_fetch(const ae_tree_want *wants, uint32_t count)
 static enum put_result guess_put(const ae_tree *tree, ae_ref ref, const uint64_t *words,
                                  ae_ref anchor)
 {
-    ae_tree_node *leaf = ref == 0 ? NULL : aei_tree_node(tree, ref);
+    ae_tree_node *leaf = aei_leaf_near(tree, ref);
     ae_tree_key key = {.anchor = anchor};
-    if (leaf == NULL || leaf->level != 0 || ae_load64_acquire(&leaf->successor) != 0)
+    if (leaf == NULL)
         return PUT_AGAIN;
     for (uint32_t word = 0; word < tree->width; word++)
         key.words[word] = words[word];

@@ -189,11 +189,12 @@ static aero_status unique_check(const claim *mine, const ae_tree *tree, ae_ref a
 
 /* ---- one by one ----------------------------------------------------------------------------- */
 
-static aero_status tree_put(aero_session *session, ae_tree *tree, const ae_tree_key *key)
+static aero_status tree_put(aero_session *session, ae_tree *tree, const ae_tree_key *key,
+                            ae_ref near)
 {
     AE_ASSERT(session->txn.open);
     const uint32_t slot = session->txn.slot;
-    aero_status status = ae_tree_put(tree, slot, key, &session->error);
+    aero_status status = ae_tree_put_near(tree, slot, key, near, &session->error);
     if (status == AERO_FULL && ae_reclaim_hard(session))
         status = ae_tree_put(tree, slot, key, &session->error);
     return status;
@@ -245,12 +246,13 @@ static aero_status entry_prepare(const row_write *write, uint32_t number, ae_ref
     return AERO_OK;
 }
 
-static aero_status entry_put(const row_write *write, const void *image, entry *of)
+static aero_status entry_put(const row_write *write, const void *image, entry *of, ae_ref near)
 {
     AE_ASSERT(of->key.anchor != 0);
     if (write->batch != NULL)
         return batch_add(write->batch, of->number, &of->shape, &of->key);
-    const aero_status status = of->same ? AERO_OK : tree_put(write->session, &of->tree, &of->key);
+    const aero_status status = of->same ? AERO_OK
+                                        : tree_put(write->session, &of->tree, &of->key, near);
     AE_CRASH_POINT("entry.put");
     if (status != AERO_OK || !of->unique || ae_key_has_null(write->of, &of->shape, image))
         return status;
@@ -270,6 +272,7 @@ aero_status ae_entries_put(const row_write *write, ae_ref anchor, const void *im
     aero_status status = AERO_OK;
     ae_catalog_fence(catalog); /* published before we look who wants to know */
     uint64_t mask = ae_catalog_maintained(catalog, write->table);
+    uint64_t moved = 0;
     while (mask != 0 && status == AERO_OK) {
         entry entries[PUT_GROUP];
         ae_tree_want wants[PUT_GROUP];
@@ -279,14 +282,21 @@ aero_status ae_entries_put(const row_write *write, ae_ref anchor, const void *im
             bool needed = false;
             status = entry_prepare(write, (uint32_t)__builtin_ctzll(mask), anchor, image, replaced,
                                    of, &needed);
-            wants[count] = (ae_tree_want){&of->tree, &of->key};
-            count += needed;
+            if (!needed)
+                continue;
+            moved |= mask & (0 - mask);
+            wants[count++] = (ae_tree_want){&of->tree, &of->key,
+                                            ae_entry_near(write->ahead, of->number, &of->key)};
         }
         AE_ASSERT(count <= PUT_GROUP);
         if (write->batch == NULL && status == AERO_OK)
             ae_tree_fetch(wants, count);
         for (uint32_t index = 0; index < count && status == AERO_OK; index++)
-            status = entry_put(write, image, &entries[index]);
+            status = entry_put(write, image, &entries[index], wants[index].near);
+    }
+    if (write->batch == NULL && replaced != NULL) {
+        write->session->moved = moved;
+        write->session->moved_table = write->table;
     }
     return status;
 }

@@ -488,6 +488,7 @@ void ae_write_start(row_write *write, aero_session *session, uint32_t table, con
     write->what = 0;
     write->absent = false;
     write->batch = NULL;
+    write->ahead = NULL;
     const uint64_t hash = write->of->hash_key(key_row, NULL);
     write->tag = ae_hash_tag(hash);
     /* A write looks before it acts, and its outcome tells: that is a read, also when it is

@@ -7,6 +7,16 @@
 
 struct ae_entry_batch;
 
+/* Keys of a row's indexes, and their leaves, as far as they are known before the row is found. */
+#define AE_AHEAD_MOST 8u
+typedef struct ae_entries_ahead {
+    uint32_t count;
+    uint32_t numbers[AE_AHEAD_MOST];
+    ae_tree trees[AE_AHEAD_MOST];
+    ae_tree_key keys[AE_AHEAD_MOST];
+    ae_tree_want wants[AE_AHEAD_MOST];
+} ae_entries_ahead;
+
 /* One write in hand. */
 typedef struct row_write {
     aero_session *session;
@@ -19,6 +29,7 @@ typedef struct row_write {
     const void *key_row;
     struct ae_entry_batch
         *batch; /* where index entries are collected; NULL: they are put at once */
+    const ae_entries_ahead *ahead; /* what was foreseen of them, or NULL */
 } row_write;
 
 enum row_state {
@@ -68,6 +79,11 @@ aero_status ae_publish_insert(const row_write *write, const void *image, bool *a
  * caller undoes the write then. */
 aero_status ae_entries_put(const row_write *write, ae_ref anchor, const void *image,
                            const ae_version *replaced);
+/* Values that the row will be given are known, the row is not: fetch what its new keys need.
+ * False: nothing was found. */
+bool ae_entries_foresee(const row_write *write, const ae_row_given *given, ae_entries_ahead *ahead);
+/* The leaf of a key that was foreseen, for ae_tree_put_near; 0 when it was not. */
+ae_ref ae_entry_near(const ae_entries_ahead *ahead, uint32_t number, const ae_tree_key *key);
 /* Collect the entries of many writes of one table; NULL when there is no memory, or no index. */
 struct ae_entry_batch *ae_entry_batch_start(aero_session *session, uint32_t table);
 /* Enter what was collected, in order; before the statement ends.  Errors as ae_entries_put. */

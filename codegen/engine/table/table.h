@@ -95,10 +95,18 @@ aero_status ae_table_write(aero_session *session, uint32_t table, const void *ro
 /* Change one row: `change` gets a private image of the current row (or, when there is none and
  * `create` is set, a cleared image with the key of key_row) and edits it in place; texts it sets
  * must live until this call returns.  It may be called several times (retries).  A non-zero answer
- * of `change` ends the write with that status.  *outcome: 0 no such row, 1 updated, 2 inserted. */
+ * of `change` ends the write with that status.  `given`: the values that it is going to set, as far
+ * as they are known beforehand; NULL: not at all.  *outcome: 0 no such row, 1 updated, 2
+ * inserted. */
 typedef aero_status (*ae_row_change)(void *context, void *row, bool is_new);
+typedef struct ae_row_given {
+    uint32_t count;
+    const uint32_t *columns;
+    const aero_value *raw; /* as aero_column.set takes them */
+} ae_row_given;
 aero_status ae_table_change(aero_session *session, uint32_t table, const void *key_row, bool create,
-                            ae_row_change change, void *context, int32_t *outcome);
+                            ae_row_change change, void *context, const ae_row_given *given,
+                            int32_t *outcome);
 
 /* A change of the row with this key follows, after some other work: ask for the line of its entry
  * already. */

@@ -65,6 +65,7 @@ typedef struct change_body {
     bool create;
     ae_row_change change;
     void *context;
+    const ae_row_given *given;
     int32_t outcome;
 } change_body;
 
@@ -72,7 +73,10 @@ static aero_status row_change(aero_session *session, void *context)
 {
     change_body *body = context;
     row_write write;
+    ae_entries_ahead ahead;
     ae_write_start(&write, session, body->table, body->key_row);
+    if (body->given != NULL && ae_entries_foresee(&write, body->given, &ahead))
+        write.ahead = &ahead;
     for (;;) {
         ae_ref anchor = 0;
         ae_hash_entry *entry = NULL;
@@ -331,10 +335,11 @@ static void row_fetch(const aero_session *session, uint32_t table, const void *k
 }
 
 aero_status ae_table_change(aero_session *session, uint32_t table, const void *key_row, bool create,
-                            ae_row_change change, void *context, int32_t *outcome)
+                            ae_row_change change, void *context, const ae_row_given *given,
+                            int32_t *outcome)
 {
     AE_ASSERT(table < session->db->schema->table_count && change != NULL);
-    change_body body = {table, key_row, create, change, context, 0};
+    change_body body = {table, key_row, create, change, context, given, 0};
     if (!session->txn.open)
         row_fetch(session, table, key_row);
     const aero_status status = statement(session, row_change, &body);

@@ -143,11 +143,11 @@ static bool drop_prepare(const aero_db *db, uint32_t table, const ae_version *ve
 }
 
 /* False: no memory. */
-static bool drop_do(aero_db *db, uint32_t slot, uint32_t table, const drop *at)
+static bool drop_do(aero_db *db, uint32_t slot, uint32_t table, const drop *at, ae_ref near)
 {
     drop_index *of = at->of;
     ae_tree_spot spot;
-    if (!ae_tree_spot_find(&of->tree, &at->key, &spot))
+    if (!ae_tree_spot_near(&of->tree, &at->key, near, &spot))
         return true;
     AE_CRASH_POINT("entry.ticket");
     if (ae_entry_needed(db, table, &of->shape, at->key.anchor, at->key.words))
@@ -184,12 +184,13 @@ uint32_t ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table,
                     continue;
                 at->of = of;
                 at->version = version;
-                wants[some++] = (ae_tree_want){&of->tree, &at->key};
+                wants[some++] = (ae_tree_want){&of->tree, &at->key, 0};
             }
         }
         ae_tree_fetch(wants, some);
         for (uint32_t index = 0; index < some; index++)
-            if (!drop_do(db, slot, table, &drops[index]) && drops[index].version < done)
+            if (!drop_do(db, slot, table, &drops[index], wants[index].near) &&
+                drops[index].version < done)
                 done = drops[index].version;
     }
     AE_CRASH_POINT("entry.dropped");

@@ -139,7 +139,10 @@ struct aero_session {
     char config_text[64];
     aero_stat *stats;
     uint32_t stats_capacity;
-    /* Of the table module: keys collected by a statement, and how they are freed. */
+    /* Of the table module: the indexes (by number) whose keys the last write of a single row moved,
+     * and its table; keys collected by a statement, and how they are freed. */
+    uint64_t moved;
+    uint32_t moved_table;
     struct ae_entry_batch *entry_batch;
     void (*entry_batch_free)(struct ae_entry_batch *batch);
 };

@@ -151,7 +151,9 @@ def _resolve(ffi: Any, lib: Any, where: str) -> None:
         try:
             getattr(lib, name)
         except AttributeError:
-            raise LayoutMismatch(f"{where} has no function {name}") from None
+            raise LayoutMismatch(
+                f"{where} has no function {name}; compile the package again"
+            ) from None
     for name in _TYPES:
         ffi.typeof(name)
 
