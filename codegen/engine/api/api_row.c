@@ -269,6 +269,19 @@ static aero_status values_apply(void *context, void *row, bool is_new)
     return AERO_OK;
 }
 
+/* The row's place can be asked for before the values are converted, if the key is as it is kept. */
+static void row_approach(aero_session *session, uint32_t table, const aero_table *of,
+                         uint32_t count, const uint32_t *columns, const aero_value *values)
+{
+    const aero_column *key = &of->columns[of->key_column];
+    for (uint32_t index = 0; index < count; index++)
+        if (columns[index] == of->key_column && key->kind == AERO_KIND_TEXT &&
+            values[index].type == AERO_TYPE_TEXT && values[index].length <= key->max_length) {
+            key->set(session->key_row, &values[index]);
+            ae_table_approach(session, table, session->key_row);
+        }
+}
+
 /* The common way of insert, upsert and replace. */
 static aero_status row_write(aero_session *session, uint32_t table, uint32_t count,
                              const uint32_t *columns, const aero_value *values, bool must_be_new,
@@ -280,8 +293,10 @@ static aero_status row_write(aero_session *session, uint32_t table, uint32_t cou
     aero_status status = enter_table(session, table, &of);
     if (status == AERO_OK)
         status = columns_check(session, of, count, columns);
-    if (status == AERO_OK)
+    if (status == AERO_OK) {
+        row_approach(session, table, of, count, columns, values);
         status = values_convert(session, of, count, columns, values, &converted);
+    }
     if (status != AERO_OK)
         return status;
     const aero_value *key = NULL;
@@ -344,8 +359,10 @@ aero_status aero_update(aero_session *session, uint32_t table, const aero_value 
         }
     if (status == AERO_OK)
         status = key_image(session, of, key);
-    if (status == AERO_OK)
+    if (status == AERO_OK) {
+        ae_table_approach(session, table, session->key_row);
         status = values_convert(session, of, count, columns, values, &converted);
+    }
     if (status == AERO_OK) {
         AE_ASSERT(converted.count == count && (converted.raw != NULL || count == 0));
         const ae_row_given given = {count, columns, converted.raw};

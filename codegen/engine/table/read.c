@@ -234,6 +234,7 @@ bool ae_table_find(ae_reader *reader, uint32_t table, const void *key_row, ae_vi
     uint64_t word = 0;
     const uint64_t hash = of->hash_key(key_row, NULL);
     const bool notes = ae_reader_notes(reader);
+    ae_hash_approach(&db->hashes[table], ae_hash_tag(hash));
     ae_hash_walk_start(&walk, &db->hashes[table], ae_hash_tag(hash));
     for (;;) {
         const ae_hash_entry *entry = ae_hash_walk_next(&walk, &word);

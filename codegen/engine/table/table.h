@@ -108,6 +108,10 @@ aero_status ae_table_change(aero_session *session, uint32_t table, const void *k
                             ae_row_change change, void *context, const ae_row_given *given,
                             int32_t *outcome);
 
+/* A change of the row with this key follows, after some other work: ask for the line of its entry
+ * already. */
+void ae_table_approach(const aero_session *session, uint32_t table, const void *key_row);
+
 aero_status ae_table_delete(aero_session *session, uint32_t table, const void *key_row,
                             bool *found);
 /* The same; `expired`: watchers are told that the row's time was over, as the log says it was. */

@@ -304,12 +304,44 @@ aero_status ae_table_write(aero_session *session, uint32_t table, const void *ro
     return status;
 }
 
+void ae_table_approach(const aero_session *session, uint32_t table, const void *key_row)
+{
+    const aero_db *db = session->db;
+    const uint64_t hash = db->schema->tables[table].hash_key(key_row, NULL);
+    ae_hash_approach(&db->hashes[table], ae_hash_tag(hash));
+}
+
+/* The entry's line has come: ask for the row it leads to, its anchor and its newest version at
+ * once, while the transaction begins. */
+static void row_fetch(const aero_session *session, uint32_t table, const void *key_row)
+{
+    const aero_db *db = session->db;
+    const uint64_t hash = db->schema->tables[table].hash_key(key_row, NULL);
+    ae_a64 *pin = &db->proc.shared->members[session->member].pin;
+    ae_hash_walk walk;
+    uint64_t word = 0;
+    AE_ASSERT(ae_load64(pin) == 0);
+    (void)ae_snapshot_publish(&db->proc, pin);
+    ae_hash_walk_start(&walk, &db->hashes[table], ae_hash_tag(hash));
+    const ae_hash_entry *entry = ae_hash_walk_next(&walk, &word);
+    if (entry != NULL) {
+        const char *version = ae_at(&db->segment, ae_load32(&entry->hint));
+        ae_fetch_to_write(ae_at(&db->segment, ae_hash_anchor(word)));
+        ae_fetch_to_write(version);
+        __builtin_prefetch(version + 64);
+    }
+    /* Release: the looks are over; pairs with ae_horizon_compute. */
+    ae_store64_release(pin, 0);
+}
+
 aero_status ae_table_change(aero_session *session, uint32_t table, const void *key_row, bool create,
                             ae_row_change change, void *context, const ae_row_given *given,
                             int32_t *outcome)
 {
     AE_ASSERT(table < session->db->schema->table_count && change != NULL);
     change_body body = {table, key_row, create, change, context, given, 0};
+    if (!session->txn.open)
+        row_fetch(session, table, key_row);
     const aero_status status = statement(session, row_change, &body);
     *outcome = status == AERO_OK ? body.outcome : 0;
     return status;

@@ -152,8 +152,10 @@ static aero_status db_views(aero_db *db, const ae_db_boot *boot, aero_error *err
         status = ae_fail(error, AERO_CORRUPT, "the segment's tables lie outside");
     ae_hash_root *roots = ae_at(&db->segment, root);
     db->row_counts = (ae_a64 *)(void *)(roots + schema->table_count);
-    for (uint32_t table = 0; table < schema->table_count && status == AERO_OK; table++)
+    for (uint32_t table = 0; table < schema->table_count && status == AERO_OK; table++) {
+        db->hashes[table].near = &db->near[table];
         status = ae_hash_open(&db->hashes[table], &db->proc, &roots[table], table, error);
+    }
     if (status == AERO_OK)
         status = ae_catalog_open(&db->catalog, &db->proc, schema->tables, schema->table_count,
                                  error);
@@ -284,11 +286,12 @@ aero_status ae_db_new(const aero_open_options *options, aero_db **out, aero_erro
     db->schema = schema;
     db->segment.fd = -1;
     db->hashes = calloc(schema->table_count, sizeof *db->hashes);
+    db->near = calloc(schema->table_count, sizeof *db->near);
     db->fork_guard = (_Atomic uint64_t *)ae_os_fork_guard_new();
     ae_store32(&db->synchronous_commit, 1);
     ae_store64(&db->escalate_after, AE_ESCALATE_AFTER);
     ae_store64(&db->lock_timeout_ms, AE_LOCK_TIMEOUT_MS);
-    aero_status status = db->hashes == NULL || db->fork_guard == NULL
+    aero_status status = db->hashes == NULL || db->near == NULL || db->fork_guard == NULL
                              ? ae_fail(error, AERO_NO_MEMORY, "no memory for a database")
                              : db_setup(db, options, error);
     if (status != AERO_OK) {
@@ -336,6 +339,7 @@ void ae_db_free(aero_db *db)
         name = next;
     }
     free(db->hashes);
+    free(db->near);
     free(db->data_dir);
     free(db->shm_path);
     free(db);

@@ -36,6 +36,7 @@ struct aero_db {
     ae_log log;
     const struct aero_schema *schema;
     ae_hash *hashes;    /* one a table */
+    ae_hash_near *near; /* likewise */
     ae_a64 *row_counts; /* in the segment: count.c */
     ae_catalog catalog;
     _Atomic(struct ae_index_name *) index_names; /* of the table module; freed with the handle */
@@ -114,6 +115,8 @@ struct aero_session {
     uint64_t in_use;        /* likewise, of blocks (ae_snapshots) */
     ae_snapshots snapshots; /* what is needed beyond the horizon; recent 0: it does not lag */
     uint32_t reclaim_debt;  /* weight of what was retired since the horizon was computed */
+    uint32_t reclaim_waits; /* versions that waited when the horizon was computed ... */
+    uint32_t reclaim_freed; /* ... and freed since */
     uint32_t tree_retired;  /* of the slot's count of tree nodes, seen so far */
     bool full;              /* the transaction found the segment full */
     uint32_t ticks;         /* times the clock was moved for what was retired: ae_reclaim_tick */

@@ -149,7 +149,8 @@ bool ae_queue_log_owner(void *queue, uint64_t position, uint32_t *slot, uint64_t
 
 void ae_queue_describe(ae_queue *queue, uint64_t position, enum ae_queue_what what, ae_ref ref)
 {
-    AE_ASSERT(ref != 0 && what <= AE_WROTE_DELETE);
+    /* No block: a reaper comes again after it was retired, to what has been described. */
+    AE_ASSERT(what <= AE_WROTE_DELETE && (ref != 0 || what == AE_WROTE_SEVERAL));
     ae_queue_entry *entry = &queue->entries[position & queue->mask];
     const uint64_t mine = WHAT_POSITION(position) | (uint64_t)what << 32 | ref;
     for (;;) {

@@ -24,6 +24,11 @@
  * second-level cache. */
 #define RECLAIM_BATCH 512u
 
+/* Behind a transaction of up to so many writes versions are freed at the pace at which they come to
+ * wait: what is given back the next ones take again from the slot's magazine.  All at once would
+ * overflow that, and every object would go to its slab and be claimed from there again. */
+#define RECLAIM_PACED 16u
+
 /* A node of a tree weighs as much as so many versions. */
 #define TREE_NODE_DEBT 8u
 
@@ -146,33 +151,31 @@ bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref)
 #define FETCH_AHEAD AE_ENTRIES_TOGETHER
 
 /* Ask for what freeing will read next: the version that `far` names, the row of the one before it,
- * and the version that the row of the one before that has now.  Where somebody holds the horizon
- * back, all of that was touched long ago; one after the other the misses would cost as much as the
- * commit.  They are reads, not prefetches, where somebody else does not write plainly: where the
- * translation of the page is not at hand, a prefetch is dropped. */
-static void limbo_fetch(const aero_db *db, const ae_ref ahead[3])
+ * and, to compare keys, the version that the row of the one before that has now.  Where somebody
+ * holds the horizon back, all of that was touched long ago; one after the other the misses would
+ * cost as much as the commit.  By prefetches, since the locked operations and fences of freeing
+ * wait for every load before them. */
+static void limbo_fetch(const aero_db *db, bool indexed, const ae_ref ahead[3])
 {
-    if (ahead[0] != 0) {
+    if (indexed && ahead[0] != 0) {
         const ae_version *near = ae_at(&db->segment, ahead[0]);
         const uint64_t head = ae_load64(
             &((const ae_anchor *)ae_at(&db->segment, ae_load32(&near->anchor)))->head);
         if (ae_head_is_row(head)) {
             const ae_version *newest = ae_at(&db->segment, ae_head_ref(head));
-            (void)ae_load64(&newest->begin);
+            __builtin_prefetch(newest);
             __builtin_prefetch(&newest->row[64]);
         }
     }
     if (ahead[1] != 0) {
         const ae_version *middle = ae_at(&db->segment, ahead[1]);
-        (void)ae_load64(
-            &((const ae_anchor *)ae_at(&db->segment, ae_load32(&middle->anchor)))->head);
+        __builtin_prefetch(ae_at(&db->segment, ae_load32(&middle->anchor)));
     }
     if (ahead[2] != 0) {
         const ae_version *far = ae_at(&db->segment, ahead[2]);
         /* A watch may have read it: then it is in another processor's cache, too. */
         ae_fetch_to_write(far);
         ae_fetch_to_write(&far->row[64]);
-        (void)ae_load64(&far->begin);
     }
 }
 
@@ -220,10 +223,11 @@ static uint32_t limbo_reclaim_dead(aero_db *db, uint32_t slot, uint64_t horizon,
     ahead[1] = limbo_next(db, ahead[0]);
     ahead[2] = limbo_next(db, ahead[1]);
     while (count > 0) {
+        const bool indexed = ae_catalog_maintained(&db->catalog, table) != 0;
         const uint32_t done = ae_entries_drop(db, slot, table, versions, count);
         AE_ASSERT(done <= count);
         for (uint32_t index = 0; index < done; index++) {
-            limbo_fetch(db, ahead);
+            limbo_fetch(db, indexed, ahead);
             ahead[0] = ahead[1];
             ahead[1] = ahead[2];
             ahead[2] = limbo_next(db, ahead[2]);
@@ -327,12 +331,38 @@ static void laggards_reap(aero_session *session)
     }
 }
 
+/* What is to be freed for the sake of the pace: what waited when the horizon was computed, in equal
+ * shares until it is computed again.  Nothing, or enough to be worth while. */
+static uint32_t reclaim_share(const aero_session *session)
+{
+    const uint64_t debt = session->reclaim_debt < RECLAIM_BATCH ? session->reclaim_debt
+                                                                : RECLAIM_BATCH;
+    const uint64_t due = session->reclaim_waits * debt / RECLAIM_BATCH;
+    return due < session->reclaim_freed + 1 ? 0 : (uint32_t)(due - session->reclaim_freed);
+}
+
+static void reclaim_up_to(aero_session *session, uint32_t most)
+{
+    const uint32_t slot = session->txn.slot;
+    session->reclaim_freed += limbo_reclaim(session->db, slot, session->horizon,
+                                            snapshots_if(&session->snapshots), most);
+}
+
+void ae_reclaim_ahead(aero_session *session)
+{
+    const uint32_t share = reclaim_share(session);
+    if (share > 0)
+        reclaim_up_to(session, share < RECLAIM_PACED ? share : RECLAIM_PACED);
+}
+
 void ae_reclaim_some(aero_session *session, uint32_t most)
 {
     AE_ASSERT(session->txn.slot < AE_SLOTS);
     aero_db *db = session->db;
     const uint32_t slot = session->txn.slot;
     ae_slot *at = ae_slot_at(&db->proc, slot);
+    const uint32_t writes = session->txn.intent_count;
+    bool paced = writes > 0 && writes <= RECLAIM_PACED;
     const uint32_t retired = ae_tree_retired(&db->proc, slot);
     session->reclaim_debt += TREE_NODE_DEBT * (retired - session->tree_retired);
     session->tree_retired = retired;
@@ -345,14 +375,20 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     session->horizon = known > session->horizon ? known : session->horizon;
     if (session->reclaim_debt >= RECLAIM_BATCH) {
         session->reclaim_debt = 0;
+        session->reclaim_freed = 0;
+        session->reclaim_waits = ae_load32(&at->limbo_count);
         session->horizon = snapshots_look(db, &session->snapshots, &session->in_use);
         laggards_reap(session);
         if (ae_catalog_untidy(&db->catalog))
             (void)ae_catalog_tend(&db->catalog, slot, session->horizon);
+        paced = false;
     }
     if (session->snapshots.recent != 0 && session->snapshots.steps < PRUNE_STEPS_SAVED)
         session->snapshots.steps += PRUNE_STEPS;
-    (void)limbo_reclaim(db, slot, session->horizon, snapshots_if(&session->snapshots), most);
+    if (paced && session->txn.explicit)
+        ae_reclaim_ahead(session);
+    else if (!paced)
+        reclaim_up_to(session, most);
     if (ae_load32(&at->block_head) != 0) {
         const bool later = session->in_use > session->horizon;
         (void)ae_block_reclaim(&db->proc, slot, later ? session->in_use : session->horizon);

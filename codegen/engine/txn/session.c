@@ -76,6 +76,8 @@ static aero_status session_after_fork(aero_session *session)
     session->slot_hint = session->member % AE_SLOTS;
     session->random = (ae_os_monotonic_ns() ^ (uint64_t)session->member << 40) | 1;
     session->reclaim_debt = 0;
+    session->reclaim_waits = 0;
+    session->reclaim_freed = 0;
     session->snapshots.recent = 0;
     session->txn.open = false;
     session->txn.doomed = false;

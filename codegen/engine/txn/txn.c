@@ -93,10 +93,12 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
         ae_store32_release(&slot->plain, 1);
     txn->snapshot = 0;
     txn->fresh = false; /* there is none to renew */
-    if (!explicit_)
+    if (!explicit_) {
         ae_txn_look(session);
-    else if (session->hot.retry && isolation != AERO_ISOLATION_READ_ONLY)
+        ae_reclaim_ahead(session);
+    } else if (session->hot.retry && isolation != AERO_ISOLATION_READ_ONLY) {
         ae_latch_begin(session);
+    }
     AE_CRASH_POINT("txn.begun");
     ae_txn_rest(session);
     return AERO_OK;

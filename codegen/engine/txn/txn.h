@@ -120,6 +120,9 @@ aero_status ae_record_finish(aero_session *session, uint32_t slot, uint64_t numb
 
 /* Free some of the slot's dead versions that the horizon has passed. */
 void ae_reclaim_some(aero_session *session, uint32_t most);
+/* The same, as much as keeps the pace of small writes: a statement does it while it begins, when
+ * the row that it will write is on its way to the processor. */
+void ae_reclaim_ahead(aero_session *session);
 /* Free dead versions that an idle slot has kept; `turn` counts up, so that each slot has its
  * turn. */
 void ae_reclaim_idle(const aero_session *session, uint64_t turn);
