@@ -97,7 +97,7 @@ int ae_notify_descriptor(const ae_notify *notify)
 
 void ae_notify_arm(ae_notify *notify, uint64_t clock)
 {
-    AE_ASSERT(notify->fd >= 0);
+    AE_ASSERT((notify->fd < 0) == (notify->hook != NULL));
     const bool armed = ae_load32_acquire(&notify->state) == ARMED;
     if (notify->fd >= 0)
         ae_os_event_clear(notify->fd);
