@@ -1,12 +1,15 @@
 /* watch.c — watching a table from the event loop: a command for each watch, and its callback.
  *
- * The engine's descriptor is a file handler of the event loop, so a watch costs nothing while
- * nothing is committed.  Each event is a dict, appended to the callback as its last argument.
+ * Each watch is an event source.  The engine's hook, called in a thread of the engine's, wakes the
+ * interpreter's thread, so a watch costs nothing while nothing is committed, and a commit does not
+ * go by Tcl's own thread for files.  Each event is a dict, appended to the callback as its last
+ * argument.
  *
  * Invariants
- *   W1  a watch is closed before its session is: the descriptor belongs to the session
- *   W2  its memory lives until no callback of it runs (Tcl_Preserve)
+ *   W1  a watch is closed before its session is; the hook is not called after that
+ *   W2  its memory lives while a callback of it runs or is queued (Tcl_Preserve)
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "aerotcl_private.h"
@@ -21,16 +24,21 @@ struct aetcl_watch {
     Tcl_Obj *callback;
     aero_query *query;
     aero_watch *watch; /* NULL once closed */
-    int32_t descriptor;
+    Tcl_ThreadId thread;
+    atomic_bool news;  /* set by the hook and by this thread */
+    bool queued;       /* an event of Tcl's queue will read them */
     Tcl_Obj *position; /* of the last event, or where it started */
 };
+
+static void source_setup(ClientData data, int flags);
+static void source_check(ClientData data, int flags);
 
 static void watch_close(struct aetcl_watch *watch)
 {
     if (watch->watch == NULL)
         return;
-    Tcl_DeleteFileHandler(watch->descriptor);
     aero_watch_close(watch->watch);
+    Tcl_DeleteEventSource(source_setup, source_check, watch);
     aero_query_free(watch->query);
     watch->watch = NULL;
     struct aetcl_watch **at = &watch->table->state->watches;
@@ -132,14 +140,12 @@ static void event_tell(struct aetcl_watch *watch, const aero_event *event)
     Tcl_DecrRefCount(script);
 }
 
-/* The descriptor is readable. */
-static void news(ClientData data, int mask)
+/* Tell what there is, a turn's worth of it. */
+static void news_tell(struct aetcl_watch *watch)
 {
-    struct aetcl_watch *watch = data;
     aetcl_state *state = watch->table->state;
     Tcl_Interp *interp = state->interp;
-    (void)mask;
-    Tcl_Preserve(watch);
+    bool all = false;
     Tcl_Preserve(interp);
     aetcl_enter(state);
     for (int turn = 0; turn < EVENTS_A_TURN && watch->watch != NULL && !state->close_pending &&
@@ -152,13 +158,67 @@ static void news(ClientData data, int mask)
             watch_close(watch);
             break;
         }
-        if (event.kind == AERO_EVENT_NONE)
+        all = event.kind == AERO_EVENT_NONE;
+        if (all)
             break;
         event_tell(watch, &event);
     }
+    if (!all) /* the next turn reads on */
+        atomic_store_explicit(&watch->news, true, memory_order_relaxed);
     aetcl_leave(state);
     Tcl_Release(interp);
+}
+
+/* ---- the event source ----------------------------------------------------------------------- */
+
+struct news_event {
+    Tcl_Event header;
+    struct aetcl_watch *watch; /* preserved */
+};
+
+/* The engine's hook, in the engine's thread. */
+static void news_come(void *data)
+{
+    struct aetcl_watch *watch = data;
+    atomic_store_explicit(&watch->news, true, memory_order_release); /* pairs with source_check */
+    Tcl_ThreadAlert(watch->thread);
+}
+
+static int news_event(Tcl_Event *event, int flags)
+{
+    struct aetcl_watch *watch = ((struct news_event *)(void *)event)->watch;
+    if ((flags & TCL_FILE_EVENTS) == 0)
+        return 0; /* later */
+    watch->queued = false;
+    if (watch->watch != NULL) {
+        /* Before reading: what comes meanwhile is news again. */
+        atomic_store_explicit(&watch->news, false, memory_order_relaxed);
+        news_tell(watch);
+    }
     Tcl_Release(watch);
+    return 1;
+}
+
+static void source_setup(ClientData data, int flags)
+{
+    static const Tcl_Time at_once = {0, 0};
+    const struct aetcl_watch *watch = data;
+    if ((flags & TCL_FILE_EVENTS) != 0 && atomic_load_explicit(&watch->news, memory_order_acquire))
+        Tcl_SetMaxBlockTime(&at_once);
+}
+
+static void source_check(ClientData data, int flags)
+{
+    struct aetcl_watch *watch = data;
+    if ((flags & TCL_FILE_EVENTS) == 0 || watch->queued ||
+        !atomic_load_explicit(&watch->news, memory_order_acquire))
+        return;
+    struct news_event *event = (struct news_event *)(void *)Tcl_Alloc((unsigned)sizeof *event);
+    event->header.proc = news_event;
+    event->watch = watch;
+    Tcl_Preserve(watch);
+    watch->queued = true;
+    Tcl_QueueEvent(&event->header, TCL_QUEUE_TAIL);
 }
 
 /* ---- the command of a watch ----------------------------------------------------------------- */
@@ -184,7 +244,7 @@ static int watch_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj
     }
     if (aero_watch_resync(watch->watch) != AERO_OK)
         return aetcl_fail_session(watch->table->state);
-    (void)aero_watch_descriptor(watch->watch, &watch->descriptor); /* readable again */
+    atomic_store_explicit(&watch->news, true, memory_order_relaxed);
     return TCL_OK;
 }
 
@@ -264,7 +324,8 @@ static int watch_start(struct aetcl_watch *watch, const struct settings *setting
                                                      (uint64_t)settings->number, &watch->watch);
     if (status != AERO_OK)
         return aetcl_fail_session(state);
-    if (aero_watch_descriptor(watch->watch, &watch->descriptor) != AERO_OK) {
+    watch->thread = Tcl_GetCurrentThread();
+    if (aero_watch_hook(watch->watch, news_come, watch) != AERO_OK) {
         aero_watch_close(watch->watch);
         return aetcl_fail_session(state);
     }
@@ -279,7 +340,7 @@ static int watch_start(struct aetcl_watch *watch, const struct settings *setting
                                   (unsigned long)++state->watch_count);
     watch->command = Tcl_CreateObjCommand(state->interp, Tcl_GetString(name), watch_command, watch,
                                           command_deleted);
-    Tcl_CreateFileHandler(watch->descriptor, TCL_READABLE, news, watch);
+    Tcl_CreateEventSource(source_setup, source_check, watch);
     Tcl_SetObjResult(state->interp, name);
     return TCL_OK;
 }

@@ -345,9 +345,9 @@ def durability(work: Work) -> Outcome:
     flights = str(work.flights())  # makes OUTPUT, too
     disk = Path(tempfile.mkdtemp(prefix="durability-", dir=OUTPUT))
     try:
-        for script in ("durable.py", "gates.py"):
-            work.measure(outcome, work.python(script, flights, str(memory), str(disk),
-                                              str(work.rounds)))
+        for driver in ("durable", "sync_gates"):
+            work.measure(outcome, [str(work.driver(driver)), flights, str(work.rounds),
+                                   str(memory), str(disk)])
     finally:
         shutil.rmtree(disk)
         shutil.rmtree(memory)

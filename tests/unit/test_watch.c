@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "flights.h"
 #include "txn/handles.h"
@@ -269,6 +270,54 @@ static void test_the_descriptor_tells_of_news(void **state)
         assert_int_not_equal(event_next(store.session, at.watch).kind, AERO_EVENT_NONE);
     }
     watcher_close(&at);
+    store_close(&store);
+}
+
+static void count_news(void *context)
+{
+    atomic_fetch_add((_Atomic uint32_t *)context, 1);
+}
+
+static bool news_within(const _Atomic uint32_t *news, uint32_t count, uint32_t milliseconds)
+{
+    for (uint32_t waited = 0; waited < milliseconds && atomic_load(news) < count; waited++)
+        usleep(1000);
+    return atomic_load(news) >= count;
+}
+
+/* Goal: a hook is called for each piece of news, and not without, nor after the end.  Method: count
+ * its calls. */
+static void test_the_hook_tells_of_news(void **state)
+{
+    test_store store;
+    watcher at;
+    int32_t descriptor = -1;
+    _Atomic uint32_t news = 0;
+    (void)state;
+    store_open(&store, 8 << 20);
+    watcher_open(&at, store.session, NULL, AERO_WATCH_NOW, 0);
+    assert_status(store.session, AERO_USAGE, aero_watch_hook(at.watch, NULL, NULL));
+    assert_ok(store.session, aero_watch_hook(at.watch, count_news, (void *)&news));
+    assert_status(store.session, AERO_USAGE, aero_watch_hook(at.watch, count_news, (void *)&news));
+    assert_status(store.session, AERO_USAGE, aero_watch_descriptor(at.watch, &descriptor));
+    assert_int_equal(atomic_load(&news), 1); /* at once */
+    aero_session *other = session_new(&store);
+    for (int64_t round = 0; round < 50; round++) {
+        while (event_next(store.session, at.watch).kind != AERO_EVENT_NONE)
+            ;
+        const uint32_t before = atomic_load(&news);
+        assert_false(news_within(&news, before + 1, round == 0 ? 250 : 1));
+        assert_ok(other, flight_put(other, "a", round));
+        assert_true(news_within(&news, before + 1, 60000));
+        assert_int_not_equal(event_next(store.session, at.watch).kind, AERO_EVENT_NONE);
+    }
+    while (event_next(store.session, at.watch).kind != AERO_EVENT_NONE)
+        ;
+    watcher_close(&at);
+    const uint32_t before = atomic_load(&news);
+    assert_ok(other, flight_put(other, "a", 51));
+    assert_false(news_within(&news, before + 1, 20));
+    aero_session_close(other);
     store_close(&store);
 }
 
@@ -635,6 +684,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_falling_behind_is_told),
     cmocka_unit_test(test_a_killed_watch_is_resumed),
     cmocka_unit_test(test_the_descriptor_tells_of_news),
+    cmocka_unit_test(test_the_hook_tells_of_news),
     cmocka_unit_test(test_handles_end_well),
     cmocka_unit_test(test_a_key_that_comes_again_is_one_change),
     cmocka_unit_test(test_what_was_told_gives_way_to_writers),

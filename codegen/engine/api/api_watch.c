@@ -28,7 +28,7 @@ struct aero_watch {
     ae_watch *past;      /* of its private memory */
     uint64_t goal;
     uint64_t number;   /* of the commit being told */
-    ae_notify *notify; /* NULL until a descriptor was asked for */
+    ae_notify *notify; /* NULL until a descriptor or a hook was asked for */
     const aero_table *of;
     char *scratch; /* text of values whose text is made when they are read */
     uint32_t scratch_count;
@@ -456,13 +456,30 @@ aero_status aero_watch_descriptor(aero_watch *watch, int32_t *descriptor)
     if (descriptor == NULL)
         return ae_fail(&watch->session->error, AERO_USAGE,
                        "the place for the descriptor is missing");
-    if (watch->notify == NULL) {
-        status = ae_notify_new(&watch->session->db->proc, &watch->notify, &watch->session->error);
-        if (status != AERO_OK)
-            return status;
-    }
+    if (watch->notify == NULL)
+        status = ae_notify_new(&watch->session->db->proc, NULL, NULL, &watch->notify,
+                               &watch->session->error);
+    else if (ae_notify_descriptor(watch->notify) < 0)
+        status = ae_fail(&watch->session->error, AERO_USAGE, "the watch has a hook already");
+    if (status != AERO_OK)
+        return status;
     *descriptor = ae_notify_descriptor(watch->notify);
     /* Readable at once: what is there already is read before it is armed. */
     ae_notify_poke(watch->notify);
     return AERO_OK;
+}
+
+aero_status aero_watch_hook(aero_watch *watch, aero_watch_news *news, void *context)
+{
+    aero_status status = enter(watch);
+    if (status != AERO_OK)
+        return status;
+    if (news == NULL || watch->notify != NULL)
+        return ae_fail(&watch->session->error, AERO_USAGE,
+                       "the hook is missing, or the watch has one, or a descriptor, already");
+    status = ae_notify_new(&watch->session->db->proc, news, context, &watch->notify,
+                           &watch->session->error);
+    if (status == AERO_OK)
+        ae_notify_poke(watch->notify); /* what is there already is read before it is armed */
+    return status;
 }

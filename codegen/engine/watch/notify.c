@@ -1,7 +1,7 @@
 /* notify.c — the sleeping thread of a watch (see notify.h).
  *
  * The two talk through one word: the watch sets it to ARMED and wakes the thread, the thread sets
- * it to IDLE before it makes the descriptor readable, and either may meet ENDED.
+ * it to IDLE before it tells the loop, and either may meet ENDED.
  */
 #include "watch/notify.h"
 
@@ -23,11 +23,21 @@ enum { IDLE, ARMED, ENDED };
 
 struct ae_notify {
     ae_proc *proc;
+    aero_watch_news *hook; /* NULL: the descriptor */
+    void *context;
     int fd;
     ae_os_thread *thread;
     ae_a32 state;
     ae_a64 clock; /* what the watch has read; set before it arms */
 };
+
+static void loop_tell(const ae_notify *notify)
+{
+    if (notify->hook != NULL)
+        notify->hook(notify->context);
+    else
+        ae_os_event_set(notify->fd);
+}
 
 static void notify_run(void *context)
 {
@@ -46,31 +56,34 @@ static void notify_run(void *context)
             ae_feed_sleep(notify->proc, clock, AE_FEED_SLEEP_NS);
             continue;
         }
-        /* Acquire-release: IDLE before the descriptor is readable, so that who reads on it can arm
-         * anew; pairs with ae_notify_arm. */
+        /* Acquire-release: IDLE before the loop knows, so that who reads then can arm anew; pairs
+         * with ae_notify_arm. */
         if (!ae_cas32(&notify->state, ARMED, IDLE))
             continue;
-        ae_os_event_set(notify->fd);
+        loop_tell(notify);
         ae_os_sleep_ns(REST_NS);
     }
 }
 
-aero_status ae_notify_new(ae_proc *proc, ae_notify **notify, aero_error *error)
+aero_status ae_notify_new(ae_proc *proc, aero_watch_news *hook, void *context, ae_notify **notify,
+                          aero_error *error)
 {
     ae_notify *fresh = calloc(1, sizeof *fresh);
     *notify = NULL;
     if (fresh == NULL)
-        return ae_fail(error, AERO_NO_MEMORY, "no memory for a watch's descriptor");
+        return ae_fail(error, AERO_NO_MEMORY, "no memory for a watch's thread");
     fresh->proc = proc;
-    const int failed = ae_os_event_new(&fresh->fd);
+    fresh->hook = hook;
+    fresh->context = context;
+    fresh->fd = -1;
+    const int failed = hook == NULL ? ae_os_event_new(&fresh->fd) : 0;
     if (failed != 0) {
         free(fresh);
         return ae_fail_errno(error, AERO_IO, failed, "cannot make a watch's descriptor");
     }
     const int refused = ae_os_thread_start(notify_run, fresh, &fresh->thread);
     if (refused != 0) {
-        ae_os_close(fresh->fd);
-        free(fresh);
+        ae_notify_forget(fresh);
         return ae_fail_errno(error, AERO_IO, refused, "cannot start a watch's thread");
     }
     *notify = fresh;
@@ -86,11 +99,12 @@ void ae_notify_arm(ae_notify *notify, uint64_t clock)
 {
     AE_ASSERT(notify->fd >= 0);
     const bool armed = ae_load32_acquire(&notify->state) == ARMED;
-    ae_os_event_clear(notify->fd);
+    if (notify->fd >= 0)
+        ae_os_event_clear(notify->fd);
     if (armed) {
         /* Still, for an older clock perhaps.  If not, its news has just been cleared away. */
         if (ae_load32_acquire(&notify->state) != ARMED)
-            ae_os_event_set(notify->fd);
+            loop_tell(notify);
         return;
     }
     ae_store64(&notify->clock, clock);
@@ -101,7 +115,7 @@ void ae_notify_arm(ae_notify *notify, uint64_t clock)
 
 void ae_notify_poke(ae_notify *notify)
 {
-    ae_os_event_set(notify->fd);
+    loop_tell(notify);
 }
 
 void ae_notify_free(ae_notify *notify)
@@ -115,12 +129,14 @@ void ae_notify_free(ae_notify *notify)
     ae_feed_wake(notify->proc); /* everybody: the others look and sleep on */
     ae_os_thread_join(notify->thread);
     /* An event loop may sleep on a duplicate: it shall look, and learn that this is the end. */
-    ae_os_event_set(notify->fd);
+    if (notify->fd >= 0)
+        ae_os_event_set(notify->fd);
     ae_notify_forget(notify);
 }
 
 void ae_notify_forget(ae_notify *notify)
 {
-    ae_os_close(notify->fd);
+    if (notify->fd >= 0)
+        ae_os_close(notify->fd);
     free(notify); /* in a child of fork the thread's handle is lost: a few bytes */
 }

@@ -178,22 +178,27 @@ static inline void need(aero_status status, aero_session *session, const char *w
         die("%s: %s", what, aero_session_error(session)->text);
 }
 
-/* Open a database of its own under `directory`, which the caller's script removes.  Commits are
- * asynchronously durable: the peers do not wait for a disk either. */
-static inline aero_session *store_open(const char *directory, uint64_t size, aero_db **db)
+/* Open a database.  Commits are asynchronously durable: the peers do not wait for a disk either. */
+static inline aero_session *store_open_as(const aero_open_options *options, aero_db **db)
 {
-    char shm_path[4096];
     aero_error error;
     aero_session *session = NULL;
-    if (snprintf(shm_path, sizeof shm_path, "%s/segment", directory) >= (int)sizeof shm_path)
-        die("path too long: %s", directory);
-    const aero_open_options options = {.data_dir = directory, .shm_path = shm_path, .size = size};
-    if (aero_open(&options, db, &error) != AERO_OK)
+    if (aero_open(options, db, &error) != AERO_OK)
         die("aero_open: %s", error.text);
     if (aero_session_open(*db, &session, &error) != AERO_OK)
         die("aero_session_open: %s", error.text);
     need(aero_config_set(session, "aerostore.synchronous_commit", "off"), session, "config");
     return session;
+}
+
+/* Open a database of its own under `directory`, which the caller's script removes. */
+static inline aero_session *store_open(const char *directory, uint64_t size, aero_db **db)
+{
+    char shm_path[4096];
+    if (snprintf(shm_path, sizeof shm_path, "%s/segment", directory) >= (int)sizeof shm_path)
+        die("path too long: %s", directory);
+    const aero_open_options options = {.data_dir = directory, .shm_path = shm_path, .size = size};
+    return store_open_as(&options, db);
 }
 
 static inline void store_close(aero_db *db, aero_session *session)
@@ -210,6 +215,18 @@ static inline void store_ingest(aero_session *session, const char *path, uint64_
     need(aero_ingest_file(session, 0, path, NULL, &got), session, "aero_ingest_file");
     if (got.rows_seen != rows || got.inserted != rows)
         die("ingest saw %" PRIu64 " rows, inserted %" PRIu64, got.rows_seen, got.inserted);
+}
+
+/* One statistic of the database as a whole. */
+static inline uint64_t store_stat(aero_session *session, const char *name)
+{
+    const aero_stat *stats = NULL;
+    uint32_t count = 0;
+    need(aero_stats(session, &stats, &count), session, "stats");
+    for (uint32_t index = 0; index < count; index++)
+        if (stats[index].table < 0 && stats[index].item < 0 && strcmp(stats[index].name, name) == 0)
+            return stats[index].value.u.natural;
+    die("no statistic %s", name);
 }
 
 /* Drop the indexes that the schema declares, but the first `kept` ones. */

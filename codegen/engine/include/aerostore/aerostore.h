@@ -525,6 +525,12 @@ aero_status aero_watch_resync(aero_watch *watch);
 /* A descriptor that becomes readable when there may be an event, for event loops; it belongs to the
  * watch.  After aero_watch_next answered NONE it is armed again. */
 aero_status aero_watch_descriptor(aero_watch *watch, int32_t *descriptor);
+/* For loops that are woken otherwise: `news` is called when there may be an event, from a thread of
+ * the watch, which it must not hold up, and where no function of this library may be called; for
+ * the first time at once.  After aero_watch_next answered NONE it is armed again; it is never
+ * called once aero_watch_close has returned.  USAGE when the watch has a descriptor or a hook. */
+typedef void aero_watch_news(void *context);
+aero_status aero_watch_hook(aero_watch *watch, aero_watch_news *news, void *context);
 
 /* ---- TSV in and out ------------------------------------------------------------------------- */
 
