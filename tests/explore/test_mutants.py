@@ -214,7 +214,7 @@ MUTANTS = (
            "? RIVAL_NONE : RIVAL_MAY_HAVE;", "? RIVAL_NONE : RIVAL_NONE;",
            "test_index.c", "test_two_insert_a_unique_value"),
     Mutant("a unique value is looked for before it is entered", "table/entry.c",
-           "const aero_status status = of->same ? AERO_OK : tree_put(",
+           "const aero_status status = of->same ? AERO_OK",
            "aero_status status = AERO_OK;\n"
            "    if (of->unique) {\n"
            "        const claim first = {.session = write->session, .of = write->of,\n"
@@ -222,10 +222,10 @@ MUTANTS = (
            "                             .words = of->key.words, .row = image};\n"
            "        status = unique_check(&first, &of->tree, of->key.anchor);\n"
            "        if (status == AERO_OK)\n"
-           "            status = tree_put(write->session, &of->tree, &of->key);\n"
+           "            status = tree_put(write->session, &of->tree, &of->key, near);\n"
            "        return status;\n"
            "    }\n"
-           "    status = of->same ? AERO_OK : tree_put(",
+           "    status = of->same ? AERO_OK",
            "test_index.c", "test_two_insert_a_unique_value"),
     Mutant("a dropped index is not waited for", "index/catalog.c",
            "(state & STATE_REST) >= horizon", "horizon == 0",
@@ -396,8 +396,8 @@ MUTANTS = (
            "    ae_store64_release(&at->pin, pin);",
            "test_feed.c", "test_following_beside_a_committer"),
     Mutant("the horizon passes the pins", "proc/proc.c",
-           "    horizon = ae_feed_horizon(proc, ae_load64(&shared->clock), horizon);",
-           "    (void)ae_feed_horizon(proc, ae_load64(&shared->clock), horizon);",
+           "return ae_feed_horizon(proc, ae_load64(&shared->clock), horizon);",
+           "return horizon;",
            "test_feed.c", "test_following_beside_a_committer"),
     Mutant("a pin that is half published is taken over", "proc/feed.c",
            " || ae_load64_acquire(&at->settled) == 0)", ")",

@@ -343,6 +343,51 @@ static void test_savepoint_loops_need_no_memory(void **state)
     store_close(&store);
 }
 
+/* Goal: L8 also where each write gives indexed columns values that were not there.  Method: the same
+ * with random values, beside a reader that comes and goes and one that stays for a while. */
+static void test_savepoint_loops_of_many_values_need_no_memory(void **state)
+{
+    test_store store;
+    uint64_t used = 0;
+    uint64_t random = 1;
+    const char *given = getenv("AE_SAVEPOINT_LOOPS");
+    const uint32_t loops = given != NULL ? (uint32_t)strtoul(given, NULL, 10) : 3 * LOOPS;
+    (void)state;
+    store_open(&store, 16 << 20);
+    aero_session *s = store.session;
+    aero_session *reader = session_new(&store);
+    for (uint32_t row = 0; row < 100; row++)
+        assert_ok(s, flight_put(s, row % 2 == 0 ? "old" : "kept", row));
+    assert_ok(s, aero_begin(s, AERO_ISOLATION_SERIALIZABLE));
+    assert_ok(s, flight_put(s, "kept", 1));
+    for (uint32_t loop = 0; loop < loops; loop++) {
+        assert_ok(s, savepoint(s, "s"));
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        assert_ok(s, flight_put(s, "old", (int64_t)(random >> 40) % 1000000));
+        if (loop % 64 == 0)
+            assert_ok(s, flight_put(s, "new", (int64_t)(random >> 30) % 1000000));
+        assert_ok(s, rollback_to(s, "s"));
+        assert_ok(s, release(s, "s"));
+        if (loop % 1024 == 0)
+            assert_int_equal(flight_get(reader, "kept"), 99);
+        if (loop == 5000)
+            assert_ok(reader, aero_begin(reader, AERO_ISOLATION_READ_ONLY));
+        if (loop == 20000) {
+            assert_int_equal(flight_get(reader, "old"), 98);
+            assert_ok(reader, aero_rollback(reader));
+        }
+        if (loop == loops / 2)
+            used = ae_load64(&store.db->segment.header->used);
+    }
+    assert_int_equal(ae_load64(&store.db->segment.header->used), used);
+    assert_ok(s, aero_commit(s));
+    assert_int_equal(flight_get(s, "old"), 98);
+    assert_int_equal(flight_get(s, "kept"), 1);
+    assert_int_equal(row_count(s, FLIGHTS), 2);
+    aero_session_close(reader);
+    store_close(&store);
+}
+
 /* Goal: as many savepoints as promised, and no more. */
 static void test_a_million_savepoints_are_the_limit(void **state)
 {
@@ -782,6 +827,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_mark_in_the_middle_of_a_chain_hides_nothing),
     cmocka_unit_test(test_savepoints_nest_hide_and_go),
     cmocka_unit_test(test_savepoint_loops_need_no_memory),
+    cmocka_unit_test(test_savepoint_loops_of_many_values_need_no_memory),
     cmocka_unit_test(test_a_million_savepoints_are_the_limit),
     cmocka_unit_test(test_every_order_of_writing_and_undoing),
     cmocka_unit_test(test_the_first_updater_wins),

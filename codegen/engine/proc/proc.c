@@ -141,7 +141,8 @@ void ae_member_release(ae_proc *proc, uint32_t member)
 
 /* ---- horizon -------------------------------------------------------------------------------- */
 
-uint64_t ae_horizon_compute(ae_proc *proc)
+/* The least snapshot that is published, but for one slot's, at most the clock. */
+static uint64_t horizon_but(ae_proc *proc, uint32_t but)
 {
     ae_proc_shared *shared = proc->shared;
     uint64_t horizon = ae_load64_acquire(&shared->clock);
@@ -155,7 +156,8 @@ uint64_t ae_horizon_compute(ae_proc *proc)
     for (uint32_t slot = 0; slot < slots; slot++) {
         const uint64_t snapshot = ae_load64_acquire(&shared->slots[slot].snapshot);
         /* The snapshot was loaded first: a newer one is published after `cancel` was taken back. */
-        if (snapshot != 0 && snapshot < horizon && !ae_slot_void(&shared->slots[slot]))
+        if (snapshot != 0 && snapshot < horizon && slot != but &&
+            !ae_slot_void(&shared->slots[slot]))
             horizon = snapshot;
     }
     const uint32_t members = ae_load32_acquire(&shared->member_high);
@@ -171,9 +173,20 @@ uint64_t ae_horizon_compute(ae_proc *proc)
         }
         horizon = pin;
     }
-    horizon = ae_feed_horizon(proc, ae_load64(&shared->clock), horizon);
-    ae_raise64(&shared->horizon, horizon);
+    return ae_feed_horizon(proc, ae_load64(&shared->clock), horizon);
+}
+
+uint64_t ae_horizon_compute(ae_proc *proc)
+{
+    const uint64_t horizon = horizon_but(proc, AE_SLOTS);
+    ae_raise64(&proc->shared->horizon, horizon);
     return horizon;
+}
+
+uint64_t ae_horizon_of_others(ae_proc *proc, uint32_t slot)
+{
+    AE_ASSERT(slot < AE_SLOTS);
+    return horizon_but(proc, slot);
 }
 
 static void lower(uint64_t *least, uint64_t value)

@@ -36,7 +36,11 @@ aero_status ae_txn_wake(aero_session *session)
 {
     AE_ASSERT(session->txn.open);
     ae_txn *txn = &session->txn;
-    if (!txn->explicit || txn->awake++ > 0)
+    if (!txn->explicit)
+        return AERO_OK;
+    if (txn->awake == 0 && txn->readers == NULL)
+        ae_reclaim_own(session);
+    if (txn->awake++ > 0)
         return AERO_OK;
     if (ae_slot_wake(&session->db->proc, txn->slot, txn->generation))
         return AERO_OK;

@@ -82,7 +82,8 @@ typedef struct ae_txn {
     uint64_t generation;
     uint64_t snapshot;
     uint32_t intent_count;
-    uint32_t chunk_count; /* of intents, beyond the inline ones */
+    uint32_t chunk_count;  /* of intents, beyond the inline ones */
+    uint32_t tree_retired; /* the slot's count of tree nodes when they were last asked for */
     ae_savepoint *savepoints;
     uint32_t savepoint_count;
     uint32_t savepoint_capacity;

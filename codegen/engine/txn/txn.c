@@ -86,6 +86,7 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
     txn->logged = false;
     txn->synchronous = -1;
     txn->generation = ae_load64(&slot->generation);
+    txn->tree_retired = ae_tree_retired(&db->proc, txn->slot);
     if (explicit_)
         ae_store64(&slot->began_ns, ae_os_monotonic_ns());
     /* Release: before the snapshot; pairs with ae_snapshots_take. */

@@ -116,7 +116,7 @@ void ae_record_settle(aero_session *session, bool committed);
  * Errors: IO, FULL: committed in memory, and perhaps not on disk. */
 aero_status ae_record_finish(aero_session *session, uint32_t slot, uint64_t number);
 
-/* ---- reclaiming (reclaim.c) ----------------------------------------------------------------- */
+/* ---- reclaiming (reclaim.c, vacuum.c) ------------------------------------------------------- */
 
 /* Free some of the slot's dead versions that the horizon has passed. */
 void ae_reclaim_some(aero_session *session, uint32_t most);
@@ -138,6 +138,11 @@ bool ae_version_reclaim(aero_db *db, uint32_t slot, ae_ref ref);
  * what was retired at the present one, by a rollback perhaps, waits for the snapshots of today and
  * not for a commit that need not come. */
 void ae_reclaim_tick(aero_session *session);
+/* At the beginning of a call inside a transaction that holds nothing in its hands yet, and has no
+ * cursor: free nodes of trees that the transaction itself has retired, as it does when it rolls
+ * back to a savepoint again and again.  Its own snapshot does not keep them: it looks up anew
+ * whatever it looks at next, and the clock moves for their sake. */
+void ae_reclaim_own(aero_session *session);
 /* After a transaction that found the segment full, or undid much: tick, and again until what was
  * taken out of service can be used. */
 void ae_reclaim_after(aero_session *session);
