@@ -12,7 +12,6 @@
  */
 #include "base/os.h"
 #include "proc/feed.h"
-#include "txn/entries.h"
 #include "txn/prune.h"
 #include "txn/reclaim_private.h"
 
