@@ -396,9 +396,8 @@ bool aei_tree_enter(const ae_tree *tree, aei_bound bound, bool before, ae_ref re
 /* The place of a key in a leaf, or UINT32_MAX. */
 uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_key *key);
 
-/* The leaf that ae_tree_fetch found for a key, if it is still current; else NULL.  Separators never
- * change, so a leaf that was found below any node, current or replaced, answers for the key until
- * it has a successor (T3). */
+/* The leaf that ae_tree_fetch found for a key, if it is still current; else NULL.  It was below
+ * nodes that were current then, and answers for the key until it has a successor (T3). */
 ae_tree_node *aei_leaf_near(const ae_tree *tree, ae_ref near);
 
 /* Keys to be added to a leaf while it is rewritten, in order. */

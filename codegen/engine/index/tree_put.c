@@ -207,6 +207,19 @@ static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint
 /* Keys whose leaves are looked for, and fetched, together. */
 #define GUESS_KEYS 16u
 
+/* The child of an inner node that leads to a key, if the node is current; else 0.  A parent may lag
+ * behind, for want of memory for as long as one likes, and lead to a node that was replaced; and
+ * what that leads to may have been freed. */
+static ae_ref child_guess(const ae_tree *tree, const ae_tree_node *node, aei_bound bound,
+                          uint32_t *child)
+{
+    *child = aei_inner_search(node, tree->width, bound, false);
+    const ae_ref ref = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[*child]);
+    /* Acquire, and after the child: while the node is current its children are; what is replaced
+     * from now on our snapshot keeps. */
+    return ae_load64_acquire(&node->successor) != 0 ? 0 : ref;
+}
+
 /* The inner node above a key's leaf, if the way to it is quiet; else 0.  It is not touched, unless
  * it is the top.  *high: where it ends. */
 static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
@@ -221,8 +234,8 @@ static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
             return 0;
         if (node->level == 1)
             return ref;
-        const uint32_t child = aei_inner_search(node, width, bound, false);
-        ref = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[child]);
+        uint32_t child = 0;
+        ref = child_guess(tree, node, bound, &child);
         if (child + 1 < node->count)
             *high = (aei_bound){aei_inner_keys(node, width) + (size_t)(child + 1) * width,
                                 aei_inner_anchors(node, width)[child + 1]};
@@ -251,8 +264,8 @@ static void nodes_fetch(const ae_tree *tree, const ae_ref *refs, uint32_t count,
 }
 
 /* The leaves of the next keys, or 0 where it is not so simple: first the nodes above them, then
- * they are fetched.  Separators never change, so a leaf that is found below any node, current or
- * replaced, answers for the key for as long as it is not frozen (T3).  Returns for how many. */
+ * they are fetched.  A leaf that is found answers for the key for as long as it is not frozen (T3).
+ * Returns for how many. */
 static inline __attribute__((always_inline)) uint32_t leaves_guess(
     const ae_tree *tree, const uint32_t width, const uint64_t *words, const ae_ref *anchors,
     size_t count, ae_ref refs[GUESS_KEYS])
@@ -275,8 +288,8 @@ static inline __attribute__((always_inline)) uint32_t leaves_guess(
         refs[at] = 0;
         if (node == NULL || node->level != 1 || node->count == 0)
             continue;
-        const uint32_t child = aei_inner_search(node, width, bound, false);
-        refs[at] = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[child]);
+        uint32_t child = 0;
+        refs[at] = child_guess(tree, node, bound, &child);
     }
     nodes_fetch(tree, refs, some, aei_leaf_bytes(width));
     return some;
@@ -301,9 +314,8 @@ void ae_tree_fetch(ae_tree_want *wants, uint32_t count)
         refs[at] = 0;
         if (node == NULL || node->level != 1 || node->count == 0)
             continue;
-        const uint32_t child = aei_inner_search(node, tree->width, aei_bound_of(wants[at].key),
-                                                false);
-        refs[at] = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[child]);
+        uint32_t child = 0;
+        refs[at] = child_guess(tree, node, aei_bound_of(wants[at].key), &child);
         wants[at].near = refs[at];
     }
     nodes_fetch(wants[0].tree, refs, some, aei_leaf_bytes(1));

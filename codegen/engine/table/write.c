@@ -75,6 +75,7 @@ static aero_status row_change(aero_session *session, void *context)
     row_write write;
     ae_entries_ahead ahead;
     ae_write_start(&write, session, body->table, body->key_row);
+    const uint64_t snapshot = session->txn.snapshot;
     if (body->given != NULL && ae_entries_foresee(&write, body->given, &ahead))
         write.ahead = &ahead;
     for (;;) {
@@ -86,6 +87,8 @@ static aero_status row_change(aero_session *session, void *context)
         aero_status status = ae_row_locate(&write, &anchor, &entry, &state, &judged);
         if (status != AERO_OK)
             return status;
+        if (session->txn.snapshot != snapshot)
+            write.ahead = NULL; /* it has queued for the row, with no snapshot that keeps leaves */
         const bool live = anchor != 0 && state == ROW_LIVE;
         body->outcome = live ? 1 : body->create ? 2 : 0;
         if (body->outcome == 0)
