@@ -343,8 +343,8 @@ static void test_savepoint_loops_need_no_memory(void **state)
     store_close(&store);
 }
 
-/* Goal: L8 also where each write gives indexed columns values that were not there.  Method: the same
- * with random values, beside a reader that comes and goes and one that stays for a while. */
+/* Goal: L8 also where each write gives indexed columns values that were not there.  Method: the
+ * same with random values, beside a reader that comes and goes and one that stays for a while. */
 static void test_savepoint_loops_of_many_values_need_no_memory(void **state)
 {
     test_store store;
