@@ -7,6 +7,7 @@ refused with a sentence that names the file, and changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import struct
 from collections.abc import Callable, Iterator
@@ -155,6 +156,14 @@ def file_of(store: stores.History, checkpoint: bool) -> Path:
     return store.directory / (name if checkpoint else log)
 
 
+@contextlib.contextmanager
+def edited(store: stores.History, checkpoint: bool) -> Iterator[list[bytearray]]:
+    """Give the parts of a store's file, and write them as they are then."""
+    parts = Parts(file_of(store, checkpoint), 1 if checkpoint else 8)
+    yield parts.parts
+    parts.save()
+
+
 def refused(store: stores.History, words: str) -> None:
     """The store does not open, says why, and its files stay as they are."""
     before = stores.snapshot(store.directory)
@@ -168,9 +177,8 @@ def refused(store: stores.History, words: str) -> None:
 def test_a_checkpoint_that_contradicts_itself_is_refused(store, what):
     """Goal: no field of a checkpoint is believed for its checksum alone."""
     index, edit, words = CHECKPOINT[what]
-    parts = Parts(file_of(store, True), 1)
-    edit(parts.parts[index])
-    parts.save()
+    with edited(store, True) as parts:
+        edit(parts[index])
     refused(store, words)
 
 
@@ -178,11 +186,10 @@ def test_a_checkpoint_that_contradicts_itself_is_refused(store, what):
 def test_a_packed_block_is_not_believed(store, what):
     """Goal: neither method nor length of what is packed is taken for granted."""
     payload, words = PACKED[what]
-    parts = Parts(file_of(store, True), 1)
-    put(head(0), "I", 2)(parts.parts[0])
-    put(12, "I", 4)(parts.parts[1])
-    parts.parts[1][BLOCK:] = payload
-    parts.save()
+    with edited(store, True) as parts:
+        put(head(0), "I", 2)(parts[0])
+        put(12, "I", 4)(parts[1])
+        parts[1][BLOCK:] = payload
     refused(store, words)
 
 
@@ -190,9 +197,8 @@ def test_a_packed_block_is_not_believed(store, what):
 def test_a_first_frame_that_contradicts_itself_is_refused(store, what):
     """Goal: a log file says what it is, and is held to it."""
     edit, words = FIRST[what]
-    parts = Parts(file_of(store, False), 8)
-    edit(parts.parts[0])
-    parts.save()
+    with edited(store, False) as parts:
+        edit(parts[0])
     refused(store, words)
 
 
@@ -200,9 +206,8 @@ def test_a_first_frame_that_contradicts_itself_is_refused(store, what):
 def test_commits_that_contradict_their_frame_are_refused(store, what):
     """Goal: nothing in a frame is believed for its checksum alone."""
     payload, words = COMMIT[what]
-    parts = Parts(file_of(store, False), 8)
-    parts.parts[-1][HEADER + COMMITS_HEAD:] = payload
-    parts.save()
+    with edited(store, False) as parts:
+        parts[-1][HEADER + COMMITS_HEAD:] = payload
     refused(store, words)
 
 
@@ -216,20 +221,18 @@ def numbers(edit: Edit) -> Callable[[list[bytearray]], None]:
     add(32, "Q", 8), put(12, "I", 9)], ids=["after", "before", "upto", "previous", "lsn", "kind"])
 def test_a_frame_that_does_not_follow_is_refused(store, edit):
     """Goal: frames are good in their places only.  Later ones tell that it was durable."""
-    parts = Parts(file_of(store, False), 8)
-    numbers(edit)(parts.parts)
-    parts.save()
+    with edited(store, False) as parts:
+        numbers(edit)(parts)
     refused(store, "offset")
 
 
 def test_a_first_frame_in_the_middle_ends_the_stream(store):
     """Goal: only the first frame of a file begins one; what follows is not read."""
-    parts = Parts(file_of(store, False), 8)
-    middle = len(parts.parts) // 2
-    first = bytearray(parts.parts[0])
-    first[32:56] = parts.parts[middle][32:56]
-    parts.parts[middle:] = [first]
-    parts.save()
+    with edited(store, False) as parts:
+        middle = len(parts) // 2
+        first = bytearray(parts[0])
+        first[32:56] = parts[middle][32:56]
+        parts[middle:] = [first]
     with store.open() as db:
         assert stores.contents(db) in store.states[12:-2]
 

@@ -147,11 +147,11 @@ void ae_member_release(ae_proc *proc, uint32_t member)
 
 /* ---- horizon -------------------------------------------------------------------------------- */
 
-/* The least snapshot that is published, but for one slot's, at most the clock. */
-static uint64_t horizon_but(ae_proc *proc, uint32_t but)
+/* The least snapshot that is published, but for one slot's; at most the clock and `beyond`. */
+static uint64_t horizon_but(ae_proc *proc, uint32_t but, uint64_t beyond)
 {
     ae_proc_shared *shared = proc->shared;
-    uint64_t horizon = ae_load64_acquire(&shared->clock);
+    uint64_t horizon = ae_load64_acquire(&shared->clock) + beyond;
     /* The clock was read before; now every reader's publication is either visible or comes after a
      * look at a clock at least that high.  Pairs with ae_snapshot_publish. */
     if (proc->asymmetric && !ae_os_barrier())
@@ -179,12 +179,15 @@ static uint64_t horizon_but(ae_proc *proc, uint32_t but)
         }
         horizon = pin;
     }
-    return ae_feed_horizon(proc, ae_load64(&shared->clock), horizon);
+    const uint64_t clock = ae_load64(&shared->clock);
+    const uint64_t known = horizon < clock ? horizon : clock;
+    const uint64_t kept = ae_feed_horizon(proc, clock, known);
+    return kept < known ? kept : horizon;
 }
 
 uint64_t ae_horizon_compute(ae_proc *proc)
 {
-    const uint64_t horizon = horizon_but(proc, AE_SLOTS);
+    const uint64_t horizon = horizon_but(proc, AE_SLOTS, 0);
     ae_raise64(&proc->shared->horizon, horizon);
     return horizon;
 }
@@ -192,7 +195,7 @@ uint64_t ae_horizon_compute(ae_proc *proc)
 uint64_t ae_horizon_of_others(ae_proc *proc, uint32_t slot)
 {
     AE_ASSERT(slot < AE_SLOTS);
-    return horizon_but(proc, slot);
+    return horizon_but(proc, slot, 1);
 }
 
 static void lower(uint64_t *least, uint64_t value)

@@ -281,8 +281,9 @@ static inline bool ae_slot_void(const ae_slot *slot)
 /* Compute the horizon: the least published snapshot, at most the clock.  Pins of dead processes
  * found on the way are dropped when they hold it back. */
 uint64_t ae_horizon_compute(ae_proc *proc);
-/* The same without the slot's own snapshot: what its owner retired before it is in nobody's hands
- * but perhaps its own. */
+/* The same without the slot's own snapshot: what its owner has retired before it is in nobody's
+ * hands but perhaps its own.  When nobody has a snapshot it lies beyond the clock: who publishes
+ * one from now on does not come to what is unlinked already. */
 uint64_t ae_horizon_of_others(ae_proc *proc, uint32_t slot);
 
 /* What the published snapshots need, for reclaiming between them when an old one is held.  True for

@@ -401,10 +401,13 @@ void ae_reclaim_own(aero_session *session)
     if (retired - txn->tree_retired < RECLAIM_OWN)
         return;
     txn->tree_retired = retired;
-    /* Each move is one more commit to be looked at when this one is validated, and the queue
-     * remembers so many. */
-    if (ae_load64_acquire(&db->proc.shared->clock) - txn->snapshot <
-        db->proc.shared->queue_size / 2)
+    const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+    uint64_t others = ae_horizon_of_others(&db->proc, txn->slot);
+    /* Somebody came as late as the last of them.  Each move of the clock is one more commit to be
+     * looked at when this one is validated, and the queue remembers so many. */
+    if (others <= clock && clock - txn->snapshot < db->proc.shared->queue_size / 2) {
         clock_move(session);
-    (void)ae_block_reclaim(&db->proc, txn->slot, ae_horizon_of_others(&db->proc, txn->slot));
+        others = ae_horizon_of_others(&db->proc, txn->slot);
+    }
+    (void)ae_block_reclaim(&db->proc, txn->slot, others);
 }
