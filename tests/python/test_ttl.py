@@ -10,6 +10,7 @@ import pytest
 
 import aerostore
 from aerostore import Ttl, TypeMismatch, UnknownName, UsageError
+from support.patience import until
 
 PATIENCE = 60.0  # on a loaded machine; a quiet one takes two intervals
 
@@ -126,10 +127,7 @@ def test_opening_replaces_a_keeper_that_was_killed(aerostore_library, store):
         fs = db.table("FlightState")
         quick(db)
         fs.set_ttl(1)
-        deadline = time.monotonic() + PATIENCE
-        while not (db.stats()["keeper_pid"] and db.stats()["keeper_alive"]):
-            assert time.monotonic() < deadline, "no keeper"
-            time.sleep(0.005)
+        until(lambda: db.stats()["keeper_pid"] and db.stats()["keeper_alive"])
         fs.insert(flight("a"))
         keeper = db.stats()["keeper_pid"]
     os.kill(keeper, signal.SIGKILL)
