@@ -396,7 +396,7 @@ MUTANTS = (
            "    ae_store64_release(&at->pin, pin);",
            "test_feed.c", "test_following_beside_a_committer"),
     Mutant("the horizon passes the pins", "proc/proc.c",
-           "return kept < known ? kept : horizon;", "return horizon;",
+           "return kept < known ? kept : horizon;", "return kept > clock ? kept : horizon;",
            "test_feed.c", "test_following_beside_a_committer"),
     Mutant("a pin that is half published is taken over", "proc/feed.c",
            " || ae_load64_acquire(&at->settled) == 0)", ")",

@@ -80,9 +80,9 @@ BODIES = {"lists": append_lists, "registers": set_registers}
 class Dice:
     """Random steps over keys that are new every second, so that lists stay short."""
 
-    def __init__(self, number: int, seed: int) -> None:
+    def __init__(self, serial: int, seed: int) -> None:
         self.random = random.Random(seed)
-        self.value = number * 10_000_000
+        self.value = serial * 1_000_000
 
     def steps(self, kinds: tuple[str, str]) -> list[tuple[str, str, int]]:
         """Draw the steps of a transaction: kind, key, and a value that nobody else uses."""
@@ -115,9 +115,9 @@ class Log:
         return name
 
 
-def work(kind: str, data_dir: str, shm_path: str, log: str, number: int, seed: int) -> None:
-    """Run random transactions for ever."""
-    dice, notes, body = Dice(number, seed), Log(log, number), BODIES[kind]
+def work(kind: str, data_dir: str, shm_path: str, log: str, serial: int, seed: int) -> None:
+    """Run random transactions for ever; no two workers, dead or alive, have the same serial."""
+    dice, notes, body = Dice(serial, seed), Log(log, serial), BODIES[kind]
     db = aerostore.open(data_dir, shm_path=shm_path, size="256MiB")
     table = db["FlightState"]
     while True:
@@ -200,7 +200,7 @@ def test_random_histories_with_kills_and_stops_are_strictly_serializable(
                 str(store.data_dir),
                 str(store.shm_path),
                 str(log),
-                number,
+                len(logs),
                 dice.randrange(2**31),
             ),
         )

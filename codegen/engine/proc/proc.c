@@ -97,9 +97,6 @@ bool ae_member_bury(ae_proc *proc, uint32_t member)
     return true;
 }
 
-/* Makes a turn of the time of a claim: any that differs from claim to claim. */
-#define CLAIM_SWEEP_NS 1024u
-
 void ae_member_sweep(ae_proc *proc, uint64_t turn)
 {
     const uint32_t few = 4; /* some 10 microseconds each */
@@ -112,9 +109,6 @@ aero_status ae_member_claim(ae_proc *proc, uint32_t *member, aero_error *error)
 {
     const uint64_t identity = ae_os_process_identity();
     AE_ALWAYS(identity != 0);
-    /* Where processes die and others come at a high rate, those who come clear the lines: a slot
-     * goes by its owner's line, and each slot that was ever in use keeps memory. */
-    ae_member_sweep(proc, ae_os_monotonic_ns() / CLAIM_SWEEP_NS);
     for (int round = 0; round < 2; round++) {
         for (uint32_t index = 0; index < AE_MEMBERS; index++) {
             ae_member *line = &proc->shared->members[index];

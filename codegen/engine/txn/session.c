@@ -58,6 +58,18 @@ void ae_session_disown(ae_session_child *child)
     child->next = NULL;
 }
 
+/* Makes a turn of the time: any that differs from session to session. */
+#define SWEEP_TURN_NS 1024u
+
+/* Where processes die and others come at a high rate, those who come clear the lines of the dead: a
+ * session's slot goes by its line, and each slot that was ever in use keeps memory. */
+static aero_status member_take(aero_session *session, aero_error *error)
+{
+    ae_proc *proc = &session->db->proc;
+    ae_member_sweep(proc, ae_os_monotonic_ns() / SWEEP_TURN_NS);
+    return ae_member_claim(proc, &session->member, error);
+}
+
 /* First use in a child of fork(): the slot, pin and member are the parent's, which goes on using
  * them. */
 static aero_status session_after_fork(aero_session *session)
@@ -66,7 +78,7 @@ static aero_status session_after_fork(aero_session *session)
     const bool had_transaction = session->txn.open;
     if (db->segment.fd < 0)
         return ae_fail(&session->error, AERO_STALE, PRIVATE_AFTER_FORK);
-    const aero_status status = ae_member_claim(&db->proc, &session->member, &session->error);
+    const aero_status status = member_take(session, &session->error);
     if (status != AERO_OK)
         return status;
     session->fork_epoch = ae_load64_acquire(&db->fork_epoch);
@@ -172,7 +184,7 @@ aero_status ae_session_new(aero_db *db, aero_session **out, aero_error *error)
     session->fork_epoch = ae_load64(&db->fork_epoch);
     const aero_status status = db->segment.fd < 0 && session->fork_epoch != AE_FORK_EPOCH_FIRST
                                    ? ae_fail(error, AERO_STALE, PRIVATE_AFTER_FORK)
-                                   : ae_member_claim(&db->proc, &session->member, error);
+                                   : member_take(session, error);
     if (status != AERO_OK) {
         free(rows);
         free(session);
