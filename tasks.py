@@ -287,7 +287,8 @@ def torture(_: Context, rounds: int = 20) -> None:
     """Kill, damage, interleave and ask at random for much longer than the tests do."""
     pytest(
         "--timeout=0", "tests/concurrency", "tests/crash", "tests/durable", "tests/explore",
-        "tests/isolation", "tests/processes", "tests/oracle", "tests/unit/test_txn.c",
+        "tests/isolation", "tests/processes", "tests/oracle",
+        "tests/unit/test_savepoints.c",
         AEROSTORE_PROGRAM_SECONDS="36000",
         AE_CRASH_THOROUGH="1",
         AE_EXPLORE_MORE="1",
