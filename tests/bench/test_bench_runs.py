@@ -55,7 +55,9 @@ def test_each_benchmark_runs_and_its_peers_agree(name):
     assert report["bars"]
     for measured in report["measurements"]:
         assert len(measured["values"]) >= 1
-        assert "net" in measured["peer"] or measured["median"] > 0, measured
+        # A difference may be negative, and of 16 processes one may get no turn in a short run.
+        free = "net" in measured["peer"] or measured["unit"] == "of the mean"
+        assert free or measured["median"] > 0, measured
 
 
 def test_an_unknown_benchmark_is_refused_by_name():
