@@ -195,7 +195,71 @@ static void test_two_deaths_while_reclaiming(void **state)
                                     .deaths = 2});
 }
 
+/* A change that its transaction takes back: the key it had stays needed. */
+static void body_change_undo(uint32_t thread)
+{
+    aero_session *session = world.sessions[thread];
+    must(thread, aero_begin(session, AERO_ISOLATION_SNAPSHOT));
+    (void)try_(thread, flight_put(session, "x", 90));
+    must(thread, aero_rollback(session));
+}
+
+/* x went through some altitudes and came back to the last but one; what it was waits in slot 3's
+ * limbo. */
+static void x_came_back(uint32_t altitudes)
+{
+    flights_open();
+    for (uint32_t step = 0; step < altitudes; step++)
+        must(2, flight_put(world.sessions[2], "x", 10 + step));
+    must(2, flight_put(world.sessions[2], "x", 10 + altitudes - 2));
+    must(0, flight_put(world.sessions[0], "y", 60));
+}
+
+/* Goal: the entry of a key that came back stays, while one frees the version that had it first and
+ * another's newest version comes and goes. */
+static void test_key_came_back_and_a_change_is_undone(void **state)
+{
+    (void)state;
+    x_came_back(2);
+    flights_search(&(explore_model){.name = "reclaim: key came back",
+                                    .threads = 2,
+                                    .body = {body_reclaim, body_change_undo},
+                                    .begin = begin,
+                                    .end = end_checked,
+                                    .interruptions = 2});
+}
+
+/* Goal: and so when many versions of the row are freed in one go. */
+static void test_many_versions_of_a_row(void **state)
+{
+    (void)state;
+    x_came_back(9);
+    flights_search(&(explore_model){.name = "reclaim: many of a row",
+                                    .threads = 2,
+                                    .body = {body_change_undo, body_reclaim},
+                                    .begin = begin,
+                                    .end = end_checked,
+                                    .interruptions = 1});
+}
+
+/* Goal: also with a death anywhere. */
+static void test_many_versions_of_a_row_and_a_death(void **state)
+{
+    (void)state;
+    x_came_back(9);
+    flights_search(&(explore_model){.name = "reclaim: many of a row, death",
+                                    .threads = 2,
+                                    .body = {body_change_undo, body_reclaim},
+                                    .begin = begin,
+                                    .end = end_checked,
+                                    .interruptions = 0,
+                                    .deaths = 1});
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_key_came_back_and_a_change_is_undone),
+    cmocka_unit_test(test_many_versions_of_a_row),
+    cmocka_unit_test(test_many_versions_of_a_row_and_a_death),
     cmocka_unit_test(test_what_a_reader_holds_is_not_reused),
     cmocka_unit_test(test_revival_undone_while_reclaiming),
     cmocka_unit_test(test_revival_undone_with_store_buffers),

@@ -133,7 +133,8 @@ typedef struct ae_slot {
     ae_a32 pruned_from;  /* the younger one that leads to it */
     ae_a32 prune_lock;   /* 1 + the lock that is held, 0 none */
     ae_a64 pruned_begin; /* what it began with */
-    uint64_t _pad4[4];
+    ae_a32 walked;       /* versions of rows looked at when entries were last removed */
+    uint32_t _pad4[7];
 } ae_slot;
 _Static_assert(sizeof(ae_slot) == 448, "seven cache lines");
 _Static_assert(offsetof(ae_slot, limbo_head) == 64, "the second line");

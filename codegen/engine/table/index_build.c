@@ -60,7 +60,7 @@ static void pending_check(const build *of, const uint64_t *item)
     uint64_t ticket = 0;
     memcpy(key.words, item, of->shape.width * sizeof *item);
     if (!ae_tree_find(&of->tree, &key, &ticket) ||
-        ae_entry_needed(of->db, of->table, &of->shape, key.anchor, key.words))
+        ae_entry_needed(of->db, of->table, &of->shape, &key))
         return;
     ae_tree tree = of->tree;
     if (ae_tree_remove(&tree, of->session->txn.slot, &key, ticket, NULL) == AERO_FULL)

@@ -24,14 +24,18 @@
 
 /* Has a version of the row that somebody sees, or may see, these words?  Racy by nature: what is
  * being written or undone counts while it is in the chain. */
-bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shape, ae_ref anchor,
-                     const uint64_t words[AE_KEY_WORDS_MAX]);
+bool ae_entry_needed(const aero_db *db, uint32_t table, const ae_key_shape *shape,
+                     const ae_tree_key *key);
 
 /* Versions whose entries are removed together: the leaves of their keys are fetched at once. */
 #define AE_ENTRIES_TOGETHER 4u
+/* ... and if all are of one row: its chain, which while somebody holds the horizon back may have
+ * thousands of versions, is walked once for them. */
+#define AE_ENTRIES_OF_ROW 128u
 /* Remove the entries of some versions of a table that are out of their rows' chains, and about to
  * be freed, where no other version needs them.  Returns for how many, from the first one on, that
- * has been done; for want of memory not for all: try again before the others are freed. */
+ * has been done; for want of memory not for all: try again before the others are freed.  How many
+ * versions were looked at for it is left in the slot (`walked`). */
 uint32_t ae_entries_drop(aero_db *db, uint32_t slot, uint32_t table,
                          const ae_version *const *versions, uint32_t count);
 

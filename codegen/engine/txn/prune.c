@@ -167,16 +167,31 @@ static void row_prune(const aero_db *db, uint32_t slot, ae_ref anchor, ae_snapsh
     }
 }
 
-/* Nothing leads to the limbo's head any more, or nothing that is needed: free it. */
-static void version_finish(aero_db *db, uint32_t slot, ae_ref ref)
+/* Nothing leads to the limbo's head any more, or nothing that is needed: free it, and of what
+ * follows in the limbo up to `most` of the same row that were taken out along with it. */
+static uint32_t versions_finish(aero_db *db, uint32_t slot, ae_ref ref, uint32_t most)
 {
+    const ae_version *versions[AE_ENTRIES_OF_ROW];
     const uint32_t table = db->heap.pools[ae_heap_slab(&db->heap, ref)->pool].table;
+    const ae_ref anchor = ae_load32(&((const ae_version *)ae_at(&db->segment, ref))->anchor);
+    uint32_t count = 0;
+    while (ref != 0 && count < most && count < AE_ENTRIES_OF_ROW) {
+        const ae_version *version = ae_at(&db->segment, ref);
+        if (ae_load64_acquire(&version->begin) != AE_STAMP_TAKEN ||
+            ae_load32(&version->anchor) != anchor)
+            break;
+        versions[count++] = version;
+        ref = ae_load32(&version->limbo_next);
+    }
+    AE_ASSERT(count > 0);
+    const uint32_t done = ae_entries_drop(db, slot, table, versions, count);
     /* For want of memory an entry stays that leads nowhere. */
-    const ae_version *version = ae_at(&db->segment, ref);
-    if (ae_entries_drop(db, slot, table, &version, 1) == 0)
+    for (uint32_t index = done; index < count; index++)
         ae_entries_abandon(db, table);
     AE_CRASH_POINT("prune.dropped");
-    (void)ae_version_reclaim(db, slot, ref);
+    for (uint32_t index = 0; index < count; index++)
+        (void)ae_version_reclaim(db, slot, ae_ref_of(&db->segment, versions[index]));
+    return count;
 }
 
 /* The row has been deleted, and nothing is behind its last version: it was never there for an old
@@ -193,15 +208,15 @@ static void head_take(const aero_db *db, ae_ref anchor, ae_version *version)
     AE_CRASH_POINT("prune.head");
 }
 
-bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots)
+uint32_t ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots, uint32_t most)
 {
-    AE_ASSERT(ref != 0 && slot < AE_SLOTS);
+    AE_ASSERT(ref != 0 && slot < AE_SLOTS && most > 0);
     ae_version *version = ae_at(&db->segment, ref);
     const ae_ref anchor = ae_load32(&version->anchor);
     const ae_anchor *row = ae_at(&db->segment, anchor);
     if (ae_load64_acquire(&version->begin) != AE_STAMP_TAKEN) {
         if (snapshots->steps <= 0 || !lock_take(db, slot, anchor))
-            return false;
+            return 0;
         if (ae_head_ref(ae_load64_acquire(&row->head)) == ref)
             head_take(db, anchor, version);
         else
@@ -209,9 +224,8 @@ bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots)
         lock_drop(db, slot);
     }
     if (ae_load64_acquire(&version->begin) != AE_STAMP_TAKEN)
-        return false;
-    version_finish(db, slot, ref);
-    return true;
+        return 0;
+    return versions_finish(db, slot, ref, most);
 }
 
 void ae_prune_recover(aero_db *db, uint32_t slot)

@@ -32,9 +32,10 @@
 #include "txn/txn.h"
 
 /* Free the head of the slot's limbo, which no snapshot sees; what else of its row nobody sees is
- * taken out along with it, for its owners to free.  False: not now.  Costs steps of `snapshots`; it
- * is not begun when there are none. */
-bool ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots);
+ * taken out along with it, for its owners to free: our own that follow in the limbo at once.
+ * Returns how many were freed, at most `most`; 0: not now.  Costs steps of `snapshots`; it is not
+ * begun when there are none. */
+uint32_t ae_prune(aero_db *db, uint32_t slot, ae_ref ref, ae_snapshots *snapshots, uint32_t most);
 /* Does somebody else relink the row just now?  For who frees a version behind the horizon, after a
  * fence (keeps V4). */
 bool ae_prune_waits(const aero_db *db, uint32_t slot, ae_ref anchor);

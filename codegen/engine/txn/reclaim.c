@@ -140,16 +140,21 @@ static ae_ref limbo_next(const aero_db *db, ae_ref ref)
     return ref == 0 ? 0 : ae_load32(&((const ae_version *)ae_at(&db->segment, ref))->limbo_next);
 }
 
-/* The first versions of the limbo that nobody sees, at most `most`, all of one table; returns how
- * many. */
+/* The first versions of the limbo that nobody sees, at most `most`, all of one table: a few, or as
+ * many as there are of one row; returns how many. */
 static uint32_t limbo_group(const aero_db *db, uint32_t slot, uint64_t horizon, uint32_t most,
-                            const ae_version *versions[AE_ENTRIES_TOGETHER], uint32_t *table)
+                            const ae_version *versions[AE_ENTRIES_OF_ROW], uint32_t *table)
 {
     uint32_t count = 0;
+    bool one_row = true;
     ae_ref ref = ae_load32(&ae_slot_at(&db->proc, slot)->limbo_head);
-    for (; ref != 0 && count < most && count < AE_ENTRIES_TOGETHER; ref = limbo_next(db, ref)) {
+    for (; ref != 0 && count < most && count < AE_ENTRIES_OF_ROW; ref = limbo_next(db, ref)) {
         const ae_version *version = ae_at(&db->segment, ref);
         if (ae_load64(&version->end) > horizon)
+            break;
+        one_row = one_row &&
+                  (count == 0 || ae_load32(&version->anchor) == ae_load32(&versions[0]->anchor));
+        if (count >= AE_ENTRIES_TOGETHER && !one_row)
             break;
         const ae_slab *slab = ae_heap_slab(&db->heap, ref);
         AE_ALWAYS(slab != NULL);
@@ -159,14 +164,14 @@ static uint32_t limbo_group(const aero_db *db, uint32_t slot, uint64_t horizon, 
         *table = of;
         versions[count++] = version;
     }
-    AE_ASSERT(count <= most && count <= AE_ENTRIES_TOGETHER);
+    AE_ASSERT(count <= most && count <= AE_ENTRIES_OF_ROW);
     return count;
 }
 
 /* Free up to `most` versions of the slot's limbo that ended at or before the horizon. */
 static uint32_t limbo_reclaim_dead(aero_db *db, uint32_t slot, uint64_t horizon, uint32_t most)
 {
-    const ae_version *versions[AE_ENTRIES_TOGETHER];
+    const ae_version *versions[AE_ENTRIES_OF_ROW];
     ae_ref ahead[3] = {0, 0, 0};
     uint32_t table = 0;
     uint32_t freed = 0;
@@ -223,11 +228,12 @@ uint32_t aei_limbo_reclaim(aero_db *db, uint32_t slot, uint64_t horizon, ae_snap
             if (some == 0)
                 break;
             freed += some;
-        } else if ((begin & AE_MARK) == 0 && !ae_snapshots_need(snapshots, begin, end) &&
-                   ae_prune(db, slot, ref, snapshots)) {
-            freed++;
         } else {
-            ae_prune_later(db, slot);
+            const bool needed = (begin & AE_MARK) != 0 || ae_snapshots_need(snapshots, begin, end);
+            const uint32_t some = needed ? 0 : ae_prune(db, slot, ref, snapshots, most - freed);
+            if (some == 0)
+                ae_prune_later(db, slot);
+            freed += some;
         }
     }
     return freed;

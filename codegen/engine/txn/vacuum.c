@@ -12,6 +12,7 @@
  */
 #include "base/os.h"
 #include "proc/feed.h"
+#include "txn/entries.h"
 #include "txn/prune.h"
 #include "txn/reclaim_private.h"
 
@@ -31,6 +32,10 @@
 
 /* Nodes of trees that a transaction retires before it asks whether others may be at them. */
 #define RECLAIM_OWN 256u
+
+/* Versions of a row that may be looked at for each one that is freed: where a row's chain is
+ * longer, more of its versions are freed at once, with one walk for all (entries.c). */
+#define RECLAIM_WALK 64u
 
 /* Versions of an idle slot freed in one go: below a millisecond. */
 #define RECLAIM_IDLE 4096u
@@ -131,11 +136,21 @@ static void reclaim_up_to(aero_session *session, uint32_t most)
                                                 snapshots_if(&session->snapshots), most);
 }
 
+/* How many versions to wait for, by what the last ones cost. */
+static uint32_t reclaim_patience(const aero_session *session)
+{
+    const ae_slot *at = ae_slot_at(&session->db->proc, session->txn.slot);
+    const uint32_t patience = ae_load32(&at->walked) / RECLAIM_WALK;
+    return patience < AE_ENTRIES_OF_ROW ? patience : AE_ENTRIES_OF_ROW;
+}
+
 void ae_reclaim_ahead(aero_session *session)
 {
     const uint32_t share = reclaim_share(session);
-    if (share > 0)
-        reclaim_up_to(session, share < RECLAIM_PACED ? share : RECLAIM_PACED);
+    const uint32_t patience = reclaim_patience(session);
+    const uint32_t most = patience < RECLAIM_PACED ? RECLAIM_PACED : AE_ENTRIES_OF_ROW;
+    if (share > 0 && share >= patience)
+        reclaim_up_to(session, share < most ? share : most);
 }
 
 void ae_reclaim_some(aero_session *session, uint32_t most)
@@ -146,6 +161,7 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     ae_slot *at = ae_slot_at(&db->proc, slot);
     const uint32_t writes = session->txn.intent_count;
     bool paced = writes > 0 && writes <= RECLAIM_PACED;
+    const uint32_t patience = reclaim_patience(session);
     const uint32_t retired = ae_tree_retired(&db->proc, slot);
     session->reclaim_debt += TREE_NODE_DEBT * (retired - session->tree_retired);
     session->tree_retired = retired;
@@ -171,7 +187,7 @@ void ae_reclaim_some(aero_session *session, uint32_t most)
     if (paced && session->txn.explicit)
         ae_reclaim_ahead(session);
     else if (!paced)
-        reclaim_up_to(session, most);
+        reclaim_up_to(session, most > patience ? most : patience);
     if (ae_load32(&at->block_head) != 0) {
         const bool later = session->in_use > session->horizon;
         (void)ae_block_reclaim(&db->proc, slot, later ? session->in_use : session->horizon);
