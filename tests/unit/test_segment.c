@@ -461,8 +461,8 @@ static void *count_in_pages(void *context)
 
 /* Goal: small pages become huge ones, by and by and once the segment has stopped growing, and
  * nothing that is written to them meanwhile is lost.  Method: a segment that believes that huge
- * pages are dear is filled; a thread counts all over it through a second mapping, as another process
- * would, while pages are joined with a clock that the test moves. */
+ * pages are dear is filled; a thread counts all over it through a second mapping, as another
+ * process would, while pages are joined with a clock that the test moves. */
 static void test_small_pages_are_joined_under_writers(void **state)
 {
     const uint64_t second = 1000000000;
