@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import termios
@@ -212,6 +213,37 @@ def test_a_scrape_over_a_unix_socket(db, fs, store, tmp_path, python_environment
             aerostore._metrics.serving(f"unix:{path}", str):
         pass
     assert path.read_text() == "mine"
+
+
+def test_a_connection_that_says_nothing_holds_nobody_up(db, fs, store, python_environment):
+    """Goal: a scrape is answered at once beside connections that are idle, half a request, or gone
+    before their answer; none of them makes the server print anything."""
+    with serving(store, python_environment(), "127.0.0.1:0") as (process, where):
+        host, port = re.fullmatch(r"http://(.+):(\d+)/metrics", where).groups()
+        with contextlib.ExitStack() as open_sockets:
+            for half in (b"", b"", b"GET /met", b"GET /metrics HTTP/1.0\r\nHost"):
+                silent = open_sockets.enter_context(socket.create_connection((host, int(port))))
+                silent.sendall(half)
+            for _ in range(8):
+                hasty = socket.create_connection((host, int(port)))
+                hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                hasty.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                hasty.close()
+            begin = time.monotonic()
+            assert answer(http.client.HTTPConnection(host, int(port), timeout=60))[0] == 200
+            assert time.monotonic() - begin < aerostore._metrics._PATIENCE_S
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
+
+def test_a_directory_whose_name_is_no_text(tmp_path, store):
+    """Goal: a name that is not UTF-8 costs no figures; what is no text is replaced."""
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/b\xffd")
+    with aerostore.open(odd, size="16MiB", shm_path=store.shm_path.with_suffix(".odd")) as other:
+        assert other.path == odd
+        assert other.stats().data_dir == f"{tmp_path}/b\ufffdd"
+        assert checked(prometheus(other.stats()))["aerostore_rows"] == 0
 
 
 def test_addresses_that_are_none():
