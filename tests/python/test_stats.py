@@ -286,6 +286,39 @@ def test_the_commands_print(store, python_environment, aerostore_library):
         assert refused.returncode == 1 and refused.stderr.startswith("error: listen on HOST:PORT")
 
 
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "dumb"])
+def test_top_where_nothing_can_be_drawn_over(terminal, db, fs, store, python_environment):
+    """Goal: in a pipe, and in a terminal that only prints, each look is printed below the last one
+    as it is taken; Ctrl-C ends it with status 0."""
+    here, there = pty.openpty() if terminal else os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aerostore", "top", str(store.data_dir), "--interval", "0.05",
+         "--shm-path", str(store.shm_path)],
+        env=python_environment(TERM="dumb", COLUMNS="100", LINES="50"),
+        stdin=there if terminal else subprocess.DEVNULL, stdout=there, stderr=subprocess.PIPE)
+    os.close(there)
+    text, wrote, end = "", False, time.monotonic() + 120
+    try:
+        while "commits 1" not in text and time.monotonic() < end:
+            if select.select([here], [], [], 1)[0]:
+                text += os.read(here, 1 << 16).decode(errors="replace")
+            if "commits 0" in text and not wrote:
+                fs.upsert(flight("a", 1))
+                wrote = True
+        assert "commits 1" in text and "\x1b[H" not in text, text
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(OSError):  # a terminal without a writer
+                if select.select([here], [], [], 0.1)[0]:
+                    os.read(here, 1 << 16)
+        assert process.returncode == 0, process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+        os.close(here)
+
+
 def test_top_in_a_terminal(db, fs, store, python_environment):
     """Goal: it draws again while it runs, and q ends it with the terminal as it was.  Method: a
     pseudo-terminal."""
