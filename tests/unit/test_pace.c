@@ -45,9 +45,9 @@ static void test_small_writes_take_what_they_free(void **state)
     store_close(&store);
 }
 
-/* Goal: entries of a hot row are removed at a bounded cost each, however long its chain is.  Method:
- * an indexed column of one row is changed while two transactions, in turns, hold the horizon back
- * by thousands of commits; all versions of the chain that were looked at are counted. */
+/* Goal: entries of a hot row are removed at a bounded cost each, however long its chain is.
+ * Method: an indexed column of one row is changed while two transactions, in turns, hold the
+ * horizon back by thousands of commits; all versions that were looked at are counted. */
 static void test_a_hot_row_is_not_walked_for_each_version(void **state)
 {
     enum { UPDATES = 40000, HELD = 4000, WALK_MOST = 128 };
