@@ -383,11 +383,13 @@ aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *man
     if (session->txn.open)
         return ae_fail(&session->error, AERO_USAGE,
                        "a checkpoint cannot be taken inside a transaction");
-    const int failure = aei_lock_take(db->data_dir, AE_LOCK_CHECKPOINT, CHECKPOINT_WAIT_MS, &fd);
+    /* The keeper has other things to do than to wait. */
+    const uint64_t wait_ms = manner == NULL ? CHECKPOINT_WAIT_MS : 0;
+    const int failure = aei_lock_take(db->data_dir, AE_LOCK_CHECKPOINT, wait_ms, &fd);
     if (failure == EAGAIN)
         return ae_fail(&session->error, AERO_TIMEOUT,
                        "another process has been taking a checkpoint for %u seconds",
-                       CHECKPOINT_WAIT_MS / 1000);
+                       (unsigned)(wait_ms / 1000));
     if (failure != 0)
         return ae_fail_errno(&session->error, AERO_IO, failure, "cannot lock %.500s/%s",
                              db->data_dir, AE_LOCK_NAME);
