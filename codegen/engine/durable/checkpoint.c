@@ -275,7 +275,11 @@ static int older_found(void *context, const char *found)
     if (strncmp(found, of->name, length) != 0 || found[length] != '.' ||
         strspn(found + length + 1, "0123456789") != 20 || found[length + 21] != '\0')
         return 0;
-    const uint64_t serial = strtoull(found + length + 1, NULL, 10);
+    uint64_t serial = 0;
+    for (const char *digit = found + length + 1; *digit != '\0'; digit++)
+        if (__builtin_mul_overflow(serial, 10u, &serial) ||
+            __builtin_add_overflow(serial, (uint64_t)(*digit - '0'), &serial))
+            return 0;
     if (serial < of->below && serial > of->found)
         of->found = serial;
     return 0;
@@ -424,6 +428,9 @@ aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *man
     if (session->txn.open)
         return ae_fail(&session->error, AERO_USAGE,
                        "a checkpoint cannot be taken inside a transaction");
+    aero_status status = ae_log_directory_check(&db->log, &session->error);
+    if (status != AERO_OK)
+        return status;
     /* The keeper has other things to do than to wait. */
     const uint64_t wait_ms = manner == NULL ? CHECKPOINT_WAIT_MS : 0;
     const int failure = aei_lock_take(db->data_dir, AE_LOCK_CHECKPOINT, wait_ms, &fd);
@@ -434,7 +441,7 @@ aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *man
     if (failure != 0)
         return ae_fail_errno(&session->error, AERO_IO, failure, "cannot lock %.500s/%s",
                              db->data_dir, AE_LOCK_NAME);
-    const aero_status status = checkpoint_locked(session, manner, report);
+    status = checkpoint_locked(session, manner, report);
     aei_lock_drop(fd, AE_LOCK_CHECKPOINT);
     report->elapsed_ms = (double)(ae_os_monotonic_ns() - began) / 1e6;
     return status;

@@ -105,6 +105,11 @@ bool ae_log_is_on(const ae_log *log);
  * first. */
 aero_status ae_log_ready(ae_log *log, ae_log_writer *writer, aero_error *error);
 
+/* Does the path still lead to the data directory?  It may have been moved while it is used, and
+ * another one, even a copy, be in its place, whose files have the same identity: what was written
+ * there would be missing here.  Asked before a file is opened or made.  Errors: IO. */
+aero_status ae_log_directory_check(const ae_log *log, aero_error *error);
+
 void ae_log_writer_init(ae_log_writer *writer, uint32_t member);
 void ae_log_writer_free(ae_log_writer *writer);
 
