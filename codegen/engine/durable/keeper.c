@@ -84,6 +84,7 @@ typedef struct keeping {
     uint64_t flushed_ns; /* when it has flushed last */
     uint64_t retry_ms;   /* after the next checkpoint that fails; 0: the last one did not */
     uint64_t retry_ns;   /* not before that is one taken */
+    ae_segment_joining joining;
 } keeping;
 
 /* Show that it is there, and flush what is older than the interval. */
@@ -148,6 +149,7 @@ static bool keeper_turn(keeping *of)
         ae_reclaim_idle(session, of->flushed_ns / ms_ns(1));
     }
     keeper_checkpoint(of);
+    ae_segment_join(&db->segment, &of->joining, ae_os_monotonic_ns());
     return db->sweep != NULL && ae_ttl_active(db) && ae_log_poisoned(&db->log) == 0 &&
            db->sweep(session);
 }
@@ -374,7 +376,8 @@ void aei_keeper_ensure(aero_session *session)
     bool started = false;
     /* Where there is nothing to do, nobody is told to look later: the next commit may be an
      * asynchronous one, and the last for long. */
-    if (ae_log_poisoned(&db->log) != 0 || (!behind && !sweeps && !checkpoint_is_due(db)))
+    if (ae_log_poisoned(&db->log) != 0 ||
+        (!behind && !sweeps && !checkpoint_is_due(db) && !ae_segment_joinable(&db->segment)))
         return;
     const bool late = look - now - 1 >= AE_LOOK_AHEAD_NS;
     if (late && !ae_cas64(&settings->look_due_ns, look, look_ns(db, now)))
