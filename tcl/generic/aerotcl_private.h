@@ -32,6 +32,13 @@ typedef int Tcl_Size;
 struct aetcl_table;
 struct aetcl_watch;
 
+/* The savepoint of an inner transaction that runs; on the stack of its command. */
+struct aetcl_mark {
+    struct aetcl_mark *outer;
+    int32_t depth; /* aero_depth just after it was set */
+    char name[1 + sizeof(uint64_t)];
+};
+
 typedef struct aetcl_state {
     Tcl_Interp *interp;
     const aero_schema_info *schema;
@@ -43,6 +50,7 @@ typedef struct aetcl_state {
     bool close_pending;          /* closed while running */
     bool opening;                /* its -progress command may be running */
     int32_t isolation;           /* of the open outermost transaction */
+    struct aetcl_mark *marks;    /* of the inner transactions that run, the innermost first */
     uint64_t savepoints;         /* nested transactions so far: their savepoints' names */
     uint64_t random;             /* state of the jitter of retries */
     struct aetcl_watch *watches; /* open ones */

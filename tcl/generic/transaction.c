@@ -94,27 +94,30 @@ static int attempt_once(aetcl_state *state, int32_t isolation, aetcl_work *work,
 }
 
 /* Run the work between a savepoint and its release.  Its name is used once and begins with NUL:
- * a savepoint of a script cannot hide it, and if the work ended it (by rolling back to one
- * around it), no other is released in its place. */
+ * a savepoint of a script cannot hide it, and if the work ended it (by releasing one around it),
+ * no other is released in its place. */
 static int nested(aetcl_state *state, aetcl_work *work, void *context)
 {
-    char name[1 + sizeof state->savepoints];
     aero_session *session = state->session;
-    name[0] = '\0';
+    struct aetcl_mark mark = {.outer = state->marks};
+    char *const name = mark.name;
     memcpy(name + 1, &state->savepoints, sizeof state->savepoints);
     state->savepoints++;
-    if (aero_savepoint(session, name, sizeof name) != AERO_OK)
+    if (aero_savepoint(session, name, sizeof mark.name) != AERO_OK)
         return aetcl_fail_session(state);
+    mark.depth = aero_depth(session);
+    state->marks = &mark;
     const int code = work(context);
+    state->marks = mark.outer;
     if (state->close_pending)
         return keeps(state->interp, code) ? closed_inside(state) : code;
     if (!keeps(state->interp,
                code)) { /* fails when the whole transaction is lost; its end will tell */
-        (void)aero_rollback_to(session, name, sizeof name);
-        (void)aero_release(session, name, sizeof name);
+        (void)aero_rollback_to(session, name, sizeof mark.name);
+        (void)aero_release(session, name, sizeof mark.name);
         return code;
     }
-    if (aero_release(session, name, sizeof name) != AERO_OK &&
+    if (aero_release(session, name, sizeof mark.name) != AERO_OK &&
         aero_session_error(session)->code != AERO_NAME)
         return aetcl_fail_session(state);
     return code;
@@ -251,10 +254,29 @@ int aetcl_savepoint(aetcl_state *state, int count, Tcl_Obj *const arguments[])
     return savepoint_command(state, count, arguments, "savepoint name", aero_savepoint);
 }
 
+/* Set the savepoints of inner transactions again that a rollback to one around them has ended, the
+ * outermost first: what they do from here on is their own part still, and goes with their error. */
+static int marks_renew(aetcl_state *state)
+{
+    for (;;) {
+        struct aetcl_mark *lost = NULL;
+        for (struct aetcl_mark *mark = state->marks; mark != NULL; mark = mark->outer)
+            if (mark->depth > aero_depth(state->session))
+                lost = mark;
+        if (lost == NULL)
+            return TCL_OK;
+        if (aero_savepoint(state->session, lost->name, sizeof lost->name) != AERO_OK)
+            return aetcl_fail_session(state);
+        lost->depth = aero_depth(state->session);
+    }
+}
+
 /* rollback_to name */
 int aetcl_rollback_to(aetcl_state *state, int count, Tcl_Obj *const arguments[])
 {
-    return savepoint_command(state, count, arguments, "rollback_to name", aero_rollback_to);
+    const int code = savepoint_command(state, count, arguments, "rollback_to name",
+                                       aero_rollback_to);
+    return code == TCL_OK ? marks_renew(state) : code;
 }
 
 /* release name */
