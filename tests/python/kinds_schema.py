@@ -64,3 +64,14 @@ class Numbered:
     amount: Int32 | None = column(aliases=("keys", "lambda"))
     label: Text | None = column(aliases=("items",))
     yields: Float64 | None
+
+
+@speedtable()
+class Wide:
+    """Rows that are larger than what processes keep at hand."""
+
+    name: Key
+    number: Int32 = column(indexed=True)
+    first: FixedString = column(size=4096)
+    second: FixedString | None = column(size=4096)
+    text: Text | None = column(max_length=50_000)

@@ -16,7 +16,7 @@ def test_two_packages_side_by_side(aerostore_library, market_library, kinds_pack
     flights, market, kinds = opened
     try:
         assert [db.package for db in opened] == ["aerostore", "market", "kinds"]
-        assert kinds.tables == ("Everything", "Numbered") and len(market.tables) == 2
+        assert kinds.tables == ("Everything", "Numbered", "Wide") and len(market.tables) == 2
         for number in range(50):
             flights["FlightState"].upsert(
                 {"flight_id": f"F{number}", "lat": 1, "lon": 2, "updated_at": number})

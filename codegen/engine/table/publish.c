@@ -288,8 +288,13 @@ static aero_status version_write(const row_write *write, const row_parts *parts,
     AE_CRASH_POINT("write.marked");
     /* Only now: until the version is marked, the register is all that leads a reaper to a large
      * block. */
+    ae_cache *cache = &ae_slot_at(&db->proc, session->txn.slot)->cache;
     if (parts->overflow != 0)
-        ae_heap_linked(&ae_slot_at(&db->proc, session->txn.slot)->cache, parts->overflow);
+        ae_heap_linked(cache, parts->overflow);
+    /* A wide version, too: its intent and its mark lead to it from here on. */
+    const ae_pool *pool = &db->heap.pools[ae_heap_version_pool(write->table)];
+    if (pool->object_size > AE_MAGAZINE_OBJECT_MAX)
+        ae_heap_linked(cache, parts->version);
     return AERO_OK;
 }
 
