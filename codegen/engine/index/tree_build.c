@@ -12,10 +12,10 @@
 #define SLACK (AE_TREE_APPEND_MAX / 2)
 
 /* Live entries, and the latest sequence number of those that are dropped. */
-static uint32_t leaf_survey(const ae_tree *tree, const ae_tree_node *leaf, uint32_t *floor)
+static inline uint32_t leaf_survey(const uint32_t width, const ae_tree_node *leaf, uint32_t *floor)
 {
-    const ae_a64 *words = aei_leaf_words(leaf, tree->width);
-    const uint32_t limit = aei_leaf_limit(leaf, tree->width);
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    const uint32_t limit = aei_leaf_limit(leaf, width);
     uint32_t live = 0;
     *floor = leaf->floor;
     for (uint32_t place = 0; place < limit; place++) {
@@ -41,11 +41,12 @@ static void gather_push(aei_gather *of, const uint64_t *key, uint64_t word, bool
     of->count++;
 }
 
-void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_batch *batch,
-                     aei_gather *of)
+static inline __attribute__((always_inline)) void gather_as(const ae_tree *tree,
+                                                            const uint32_t width,
+                                                            const ae_tree_node *leaf,
+                                                            const aei_batch *batch, aei_gather *of)
 {
-    AE_ASSERT(leaf->level == 0 && tree->width <= AE_TREE_WORDS_MAX);
-    const uint32_t width = tree->width;
+    AE_ASSERT(leaf->level == 0 && width <= AE_TREE_WORDS_MAX);
     const uint64_t *keys = aei_leaf_keys(leaf);
     const ae_a64 *words = aei_leaf_words(leaf, width);
     static const uint64_t least[AE_TREE_WORDS_MAX];
@@ -58,8 +59,8 @@ void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_ba
     const uint32_t places = aei_leaf_merge(leaf, width, 0, leaf->count, extras, extra_count, order);
     uint32_t at = 0;
     of->count = of->added = of->new_first = of->new_end = of->new_count = 0;
-    const uint32_t live = leaf_survey(tree, leaf, &of->floor);
-    const uint32_t room = 2 * aei_leaf_fill_most(tree->width) - live;
+    const uint32_t live = leaf_survey(width, leaf, &of->floor);
+    const uint32_t room = 2 * aei_leaf_fill_most(width) - live;
     const uint32_t adding = batch == NULL ? 0 : batch->count < room ? batch->count : room;
     /* A new entry's number is above all that its key had: here, or in a leaf that was given up. */
     const uint32_t fresh = aei_sequence_later(of->floor, ae_load32_acquire(&tree->root->floor)) + 1;
@@ -91,6 +92,17 @@ void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_ba
         gather_push(of, key, word, place >= leaf->count);
         at++;
     }
+}
+
+void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_batch *batch,
+                     aei_gather *of)
+{
+    if (tree->width == 1)
+        gather_as(tree, 1, leaf, batch, of);
+    else if (tree->width == 2)
+        gather_as(tree, 2, leaf, batch, of);
+    else
+        gather_as(tree, tree->width, leaf, batch, of);
 }
 
 uint32_t aei_gather_split(const ae_tree *tree, const aei_gather *of)
