@@ -140,14 +140,38 @@ static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const a
                             : leaf_put_as(tree, tree->width, leaf, key);
 }
 
+/* Replace the leaf, with the key in it; *added says whether it is.  The leaf was found under its
+ * parent, not behind a node that it replaced, so what came before it is unlinked, and it may be
+ * replaced without another way down: until it has a successor it answers for the key (T3). */
+static aero_status leaf_replace_with(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
+                                     const uint64_t *words, const ae_ref *anchor, uint32_t *added,
+                                     aero_error *error)
+{
+    const aei_batch one = {words, anchor, 1};
+    AE_CRASH_POINT("tree.full");
+    return aei_leaf_replace(tree, slot, leaf, &one, added, error);
+}
+
 aero_status ae_tree_put_near(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae_ref near,
                              aero_error *error)
 {
     ae_tree_node *leaf = aei_leaf_near(tree, near);
+    uint32_t added = 0;
+    aei_way way;
     AE_ASSERT(key->anchor != 0 && key->anchor != UINT32_MAX);
-    return leaf != NULL && leaf_put(tree, leaf, key) == PUT_DONE
-               ? AERO_OK
-               : ae_tree_put(tree, slot, key, error);
+    const enum put_result result = leaf == NULL ? PUT_AGAIN : leaf_put(tree, leaf, key);
+    if (result == PUT_DONE)
+        return AERO_OK;
+    if (result == PUT_REPLACE) {
+        const aero_status status = leaf_replace_with(tree, slot, leaf, key->words, &key->anchor,
+                                                     &added, error);
+        if (status != AERO_OK)
+            return status;
+    }
+    if (added == 0)
+        return ae_tree_put(tree, slot, key, error);
+    (void)aei_tree_settle(tree, slot, aei_bound_of(key), &way, NULL); /* as in ae_tree_put */
+    return AERO_OK;
 }
 
 aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, aero_error *error)
@@ -339,17 +363,17 @@ void ae_tree_fetch(ae_tree_want *wants, uint32_t count)
     nodes_fetch(wants[0].tree, refs, some, aei_leaf_bytes(1));
 }
 
-/* Put one key into the leaf that was guessed for it. */
+/* Put one key into the leaf that was guessed for it; *leaf: that one, if it is current. */
 static enum put_result guess_put(const ae_tree *tree, ae_ref ref, const uint64_t *words,
-                                 ae_ref anchor)
+                                 ae_ref anchor, ae_tree_node **leaf)
 {
-    ae_tree_node *leaf = aei_leaf_near(tree, ref);
+    *leaf = aei_leaf_near(tree, ref);
     ae_tree_key key = {.anchor = anchor};
-    if (leaf == NULL)
+    if (*leaf == NULL)
         return PUT_AGAIN;
     for (uint32_t word = 0; word < tree->width; word++)
         key.words[word] = words[word];
-    return leaf_put(tree, leaf, &key);
+    return leaf_put(tree, *leaf, &key);
 }
 
 /* Rewrite the leaf of the first key together with those of the others that belong there; *added of
@@ -371,7 +395,7 @@ static aero_status batch_put(ae_tree *tree, uint32_t slot, const uint64_t *words
     batch.count = batch_length(tree, &way, words, anchors, count, 2 * AE_TREE_LEAF_MAX);
     if (batch.count <= BATCH_FEW) {
         const enum put_result result = guess_put(tree, aei_tree_ref(tree, way.leaf), words,
-                                                 anchors[0]);
+                                                 anchors[0], &way.leaf);
         *added = result == PUT_DONE;
         if (result != PUT_REPLACE)
             return AERO_OK;
@@ -404,13 +428,20 @@ aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *wor
         AE_ASSERT(done >= first && done < end && end - first <= GUESS_KEYS);
         const ae_ref leaf = leaves[done - first];
         const bool crowd = done + BATCH_FEW < end && leaves[done + BATCH_FEW - first] == leaf;
-        if (!crowd && guess_put(tree, leaf, key, anchors[done]) == PUT_DONE) {
+        const bool alone = done + 1 < end && leaves[done + 1 - first] != leaf;
+        ae_tree_node *node = NULL;
+        const enum put_result result = crowd ? PUT_AGAIN
+                                             : guess_put(tree, leaf, key, anchors[done], &node);
+        if (result == PUT_DONE) {
             done++;
             turn = 0;
             continue;
         }
-        const aero_status status = batch_put(tree, slot, key, anchors + done, count - done, &added,
-                                             error);
+        const aero_status status = result == PUT_REPLACE && alone
+                                       ? leaf_replace_with(tree, slot, node, key, &anchors[done],
+                                                           &added, error)
+                                       : batch_put(tree, slot, key, anchors + done, count - done,
+                                                   &added, error);
         if (status != AERO_OK)
             return status;
         AE_ASSERT(added <= count - done);
