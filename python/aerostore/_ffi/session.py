@@ -538,7 +538,8 @@ class Session:
                 self.library.text(each.name),
                 int(each.table),
                 int(each.item),
-                decode_value(ffi, each.value),
+                # The names of files need not be UTF-8.
+                decode_value(ffi, each.value, "replace"),
             )
             for each in entries
         ]
