@@ -210,7 +210,7 @@ static inline bool aei_same_words(const uint64_t *left, const uint64_t *right, u
 }
 
 /* How many of `count` first words are below `wanted`.  No branch depends on the keys, and the only
- * multiplication is by what does not depend on them: each step waits for its load and little else. */
+ * multiplication is by what does not depend on them: a step waits for its load and little else. */
 static inline __attribute__((always_inline)) uint32_t aei_run_below(const uint64_t *keys,
                                                                     uint32_t count, size_t width,
                                                                     uint64_t wanted)
