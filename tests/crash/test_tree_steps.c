@@ -193,7 +193,10 @@ static void run_one(run *work, uint64_t *random, uint32_t step)
     of->flying_end = index + 1;
     of->flying = index + 1;
     if (puts) {
-        if (ae_tree_put(&work->at->tree, work->at->slot, &of->keys[index], NULL) != AERO_OK)
+        ae_tree_want want = {&work->at->tree, &of->keys[index], 0};
+        if (next_random(random) % 2 == 0)
+            ae_tree_fetch(&want, 1); /* what is put next is foreseen, or is not */
+        if (ae_tree_put_near(&work->at->tree, work->at->slot, want.key, want.near, NULL) != AERO_OK)
             work->wrong = "put";
     } else if (ae_tree_find(&work->at->tree, &of->keys[index], &ticket) != of->there[index]) {
         work->wrong = "find";

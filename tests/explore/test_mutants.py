@@ -465,6 +465,11 @@ MUTANTS = (
            "leaf == NULL || leaf->level != 0 || ae_load64_acquire(&leaf->successor) != 0",
            "leaf == NULL || leaf->level != 0",
            "test_tree.c", "test_a_leaf_is_replaced_after_it_was_foreseen"),
+    Mutant("who replaces a foreseen leaf too late believes it has put", "index/tree_put.c",
+           "    if (added == 0)\n        return ae_tree_put(tree, slot, key, error);",
+           "    if (added == 0 && result != PUT_REPLACE)\n"
+           "        return ae_tree_put(tree, slot, key, error);",
+           "test_tree.c", "test_a_full_leaf_was_foreseen"),
     Mutant("numbers of dropped entries are forgotten by a put", "index/tree_put.c",
            "const uint32_t floor = aei_sequence_later(leaf->floor, "
            "ae_load32_acquire(&tree->root->floor));",

@@ -411,6 +411,25 @@ static void body_free_foreseen(uint32_t thread)
     slot_leave(slot);
 }
 
+/* The leaf of a key that is new was looked for before it is put. */
+static void body_put_foreseen(uint32_t thread)
+{
+    const uint32_t slot = slot_take(thread);
+    const uint32_t word = (uint32_t)work[thread][0];
+    const ae_tree_key key = key_of(word);
+    ae_tree_want want = {&model.tree, &key, 0};
+    aero_error error;
+    uint64_t ticket = 0;
+    run.flying[thread] = word + 1;
+    ae_tree_fetch(&want, 1);
+    if (ae_tree_put_near(&model.tree, slot, &key, want.near, &error) != AERO_OK)
+        explore_fail("put %u: %s", word, error.text);
+    run.there[word] = true;
+    run.flying[thread] = 0;
+    explore_assert(ae_tree_find(&model.tree, &key, &ticket));
+    slot_leave(slot);
+}
+
 static void body_bring_back_foreseen(uint32_t thread)
 {
     const uint32_t slot = slot_take(thread);
@@ -500,6 +519,28 @@ static void test_a_leaf_is_replaced_after_it_was_foreseen(void **state)
                    .bodies = {body_bring_back_foreseen, body_rewrite_and_confirm},
                    .end = end_needed,
                    .interruptions = 2});
+}
+
+/* Goal: a leaf that was foreseen and has no free place is replaced from where it is known: of two
+ * replacements one counts, both keys are in, and who dies leaves nothing half done. */
+static void test_a_full_leaf_was_foreseen(void **state)
+{
+    (void)state;
+    search(&(plan){.name = "tree: two replace a foreseen leaf",
+                   .beginning = full_parent,
+                   .bodies = {body_put_foreseen, body_put_foreseen},
+                   .work = {{25}, {45}},
+                   .interruptions = 2});
+    search(&(plan){.name = "tree: a foreseen leaf beside a rival",
+                   .beginning = full_parent,
+                   .bodies = {body_put_foreseen, body_work},
+                   .work = {{25}, {75, 45}},
+                   .interruptions = 2});
+    search(&(plan){.name = "tree: death in a foreseen leaf",
+                   .beginning = full_parent,
+                   .bodies = {body_put_foreseen, body_reap},
+                   .work = {{25}},
+                   .deaths = 2});
 }
 
 /* Goal: of two versions with equal words that are freed at once, one takes the entry along; not if
@@ -722,6 +763,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_an_entry_comes_again_while_it_is_freed),
     cmocka_unit_test(test_an_entry_comes_again_while_its_leaf_is_given_up),
     cmocka_unit_test(test_a_leaf_is_replaced_after_it_was_foreseen),
+    cmocka_unit_test(test_a_full_leaf_was_foreseen),
     cmocka_unit_test(test_two_free_equal_words),
     cmocka_unit_test(test_taking_down_beside_a_reader),
     cmocka_unit_test(test_taking_down_and_dying),

@@ -549,6 +549,37 @@ static void test_rows_of_one_tag_find_their_own_leaves(void **state)
     store_close(&store);
 }
 
+/* Goal: a batch of more rows than keys are kept before they are entered has all its entries, where
+ * many keys come to one leaf, and where few do.  Method: one transaction of as many rows, keys at
+ * random and many of them equal; each index against a scan. */
+static void test_a_batch_of_more_rows_than_keys_are_kept(void **state)
+{
+    enum { ROWS = 66000, LINE = 64 };
+    static const uint32_t columns[] = {TRADE_ID, TRADE_SYMBOL, PRICE, AMOUNT,
+                                       ACCOUNT,  PLACED_AT,    VENUE};
+    const aero_tsv_options options = {.column_count = 7, .columns = columns, .batch_size = ROWS};
+    aero_ingest_report report;
+    test_store store;
+    uint64_t random = 11;
+    size_t length = 0;
+    char *data = malloc((size_t)ROWS * LINE);
+    (void)state;
+    assert_non_null(data);
+    for (uint32_t row = 0; row < ROWS; row++)
+        length += (size_t)snprintf(data + length, LINE, "%u\tA\t%u\t1\t%u\t%u\t%u\n", row,
+                                   (unsigned)(next_random(&random) >> 40), row % 100,
+                                   (unsigned)(next_random(&random) % 5000) + 1, row % 7);
+    store_open(&store, 64 << 20);
+    assert_ok(store.session,
+              aero_ingest_tsv(store.session, TRADE, data, length, &options, &report));
+    assert_int_equal(report.inserted, ROWS);
+    assert_int_equal(report.batches, 1);
+    assert_indexes(store.session, TRADE, &random, 0);
+    store_verify(store.session);
+    store_close(&store);
+    free(data);
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 /* Goal: keys that move for ever, and an index that is made and dropped for ever, take no more
@@ -655,6 +686,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_long_unique_values_are_compared_whole),
     cmocka_unit_test(test_batches_keep_unique_values),
     cmocka_unit_test(test_rows_of_one_tag_find_their_own_leaves),
+    cmocka_unit_test(test_a_batch_of_more_rows_than_keys_are_kept),
     cmocka_unit_test(test_moving_keys_need_no_memory),
     cmocka_unit_test(test_span_gives_the_ends),
 };

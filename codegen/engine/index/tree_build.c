@@ -12,10 +12,10 @@
 #define SLACK (AE_TREE_APPEND_MAX / 2)
 
 /* Live entries, and the latest sequence number of those that are dropped. */
-static uint32_t leaf_survey(const ae_tree *tree, const ae_tree_node *leaf, uint32_t *floor)
+static inline uint32_t leaf_survey(const uint32_t width, const ae_tree_node *leaf, uint32_t *floor)
 {
-    const ae_a64 *words = aei_leaf_words(leaf, tree->width);
-    const uint32_t limit = aei_leaf_limit(leaf, tree->width);
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    const uint32_t limit = aei_leaf_limit(leaf, width);
     uint32_t live = 0;
     *floor = leaf->floor;
     for (uint32_t place = 0; place < limit; place++) {
@@ -28,69 +28,106 @@ static uint32_t leaf_survey(const ae_tree *tree, const ae_tree_node *leaf, uint3
     return live;
 }
 
-static void gather_push(aei_gather *of, const uint64_t *key, uint64_t word, bool recent)
+/* The live appended places of a leaf; returns how many. */
+static inline uint32_t leaf_appended(const uint32_t width, const ae_tree_node *leaf,
+                                     uint8_t places[AE_TREE_APPEND_MAX])
 {
-    AE_ALWAYS(of->count < 2 * AE_TREE_LEAF_MAX);
-    of->keys[of->count] = key;
-    of->words[of->count] = word;
-    if (recent) {
-        of->new_first = of->new_count == 0 ? of->count : of->new_first;
-        of->new_end = of->count + 1;
-        of->new_count++;
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    const uint32_t limit = aei_leaf_limit(leaf, width);
+    uint32_t count = 0;
+    for (uint32_t place = leaf->count; place < limit; place++) {
+        places[count] = (uint8_t)place;
+        /* Acquire: the key; pairs with the CAS in slot_fill. */
+        count += aei_is_live(ae_load64_acquire(&words[place]));
     }
-    of->count++;
+    return count;
+}
+
+/* How far it has come, and where the recently put ones are: in registers while a leaf is read. */
+typedef struct gather_at {
+    uint32_t count;
+    uint32_t new_first;
+    uint32_t new_end;
+    uint32_t new_count;
+} gather_at;
+
+static inline __attribute__((always_inline)) gather_at gather_push(aei_gather *of, gather_at at,
+                                                                   const uint64_t *key,
+                                                                   uint64_t word, bool live,
+                                                                   bool recent)
+{
+    /* What is not live is overwritten by the next one: no branch depends on it. */
+    of->keys[at.count] = key;
+    of->words[at.count] = word;
+    at.new_first = recent && at.new_count == 0 ? at.count : at.new_first;
+    at.new_end = recent ? at.count + 1 : at.new_end;
+    at.new_count += recent;
+    at.count += live;
+    return at;
+}
+
+static inline __attribute__((always_inline)) void gather_as(const ae_tree *tree,
+                                                            const uint32_t width,
+                                                            const ae_tree_node *leaf,
+                                                            const aei_batch *batch, aei_gather *of)
+{
+    AE_ASSERT(leaf->level == 0 && width <= AE_TREE_WORDS_MAX);
+    const uint64_t *keys = aei_leaf_keys(leaf);
+    const ae_a64 *words = aei_leaf_words(leaf, width);
+    uint8_t extras[AE_TREE_APPEND_MAX];
+    uint8_t order[AE_TREE_LEAF_MAX];
+    const uint32_t extra_count = leaf_appended(width, leaf, extras);
+    const uint32_t places = aei_leaf_merge(leaf, width, 0, leaf->count, extras, extra_count, order);
+    const uint32_t live = leaf_survey(width, leaf, &of->floor);
+    /* What two leaves can take, and what there is room to collect even in a damaged leaf. */
+    const uint32_t most = 2 * AE_TREE_LEAF_MAX - 1 - places;
+    const uint32_t room = 2 * aei_leaf_fill_most(width) - live;
+    const uint32_t less = room < most ? room : most;
+    const uint32_t adding = batch == NULL ? 0 : batch->count < less ? batch->count : less;
+    /* A new entry's number is above all that its key had: here, or in a leaf that was given up. */
+    const uint32_t fresh = aei_sequence_later(of->floor, ae_load32_acquire(&tree->root->floor)) + 1;
+    gather_at at = {0, 0, 0, 0};
+    uint32_t next = 0;
+    uint32_t added = 0;
+    AE_ALWAYS(places <= AE_TREE_LEAF_MAX && places + adding < 2 * AE_TREE_LEAF_MAX);
+    do {
+        const uint64_t *key = added < adding ? batch->words + (size_t)added * width : NULL;
+        const ae_ref anchor = added < adding ? batch->anchors[added] : 0;
+        bool same = false;
+        for (; next < places && !same; next++) {
+            const uint32_t place = order[next];
+            const uint64_t *own = keys + (size_t)place * width;
+            uint64_t word = ae_load64(&words[place]) & ~AE_TREE_FROZEN;
+            if (key != NULL && !aei_below(own, (ae_ref)word, key, anchor, width)) {
+                same = aei_is_live(word) && (ae_ref)word == anchor &&
+                       aei_same_words(own, key, width);
+                if (!same)
+                    break;
+                word = aei_word_live(aei_word_sequence(word) + 1, anchor);
+            }
+            const bool is_live = aei_is_live(word);
+            at = gather_push(of, at, own, word, is_live, is_live && place >= leaf->count);
+        }
+        if (key != NULL && !same)
+            at = gather_push(of, at, key, aei_word_live(fresh, anchor), true, true);
+        added += key != NULL;
+    } while (added < adding || next < places);
+    of->added = added;
+    of->count = at.count;
+    of->new_first = at.new_first;
+    of->new_end = at.new_end;
+    of->new_count = at.new_count;
 }
 
 void aei_gather_leaf(const ae_tree *tree, const ae_tree_node *leaf, const aei_batch *batch,
                      aei_gather *of)
 {
-    AE_ASSERT(leaf->level == 0 && tree->width <= AE_TREE_WORDS_MAX);
-    const uint32_t width = tree->width;
-    const uint64_t *keys = aei_leaf_keys(leaf);
-    const ae_a64 *words = aei_leaf_words(leaf, width);
-    static const uint64_t least[AE_TREE_WORDS_MAX];
-    static const uint64_t most[AE_TREE_WORDS_MAX] = {UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                                                     UINT64_MAX};
-    uint8_t extras[AE_TREE_APPEND_MAX];
-    uint8_t order[AE_TREE_LEAF_MAX];
-    const uint32_t extra_count = aei_leaf_extras(leaf, width, (aei_bound){least, 0},
-                                                 (aei_bound){most, UINT32_MAX}, extras);
-    const uint32_t places = aei_leaf_merge(leaf, width, 0, leaf->count, extras, extra_count, order);
-    uint32_t at = 0;
-    of->count = of->added = of->new_first = of->new_end = of->new_count = 0;
-    const uint32_t live = leaf_survey(tree, leaf, &of->floor);
-    const uint32_t room = 2 * aei_leaf_fill_most(tree->width) - live;
-    const uint32_t adding = batch == NULL ? 0 : batch->count < room ? batch->count : room;
-    /* A new entry's number is above all that its key had: here, or in a leaf that was given up. */
-    const uint32_t fresh = aei_sequence_later(of->floor, ae_load32_acquire(&tree->root->floor)) + 1;
-    for (;;) {
-        while (at < places && !aei_is_live(ae_load64(&words[order[at]])))
-            at++;
-        const uint32_t place = at < places ? order[at] : UINT32_MAX;
-        if (of->added < adding) {
-            const uint64_t *key = batch->words + (size_t)of->added * width;
-            const ae_ref anchor = batch->anchors[of->added];
-            const bool before = place == UINT32_MAX ||
-                                aei_below(key, anchor, keys + (size_t)place * width,
-                                          (ae_ref)ae_load64(&words[place]), width);
-            if (before) {
-                gather_push(of, key, aei_word_live(fresh, anchor), true);
-                of->added++;
-                continue;
-            }
-        }
-        if (place == UINT32_MAX)
-            return;
-        uint64_t word = ae_load64(&words[place]) & ~AE_TREE_FROZEN;
-        const uint64_t *key = keys + (size_t)place * width;
-        if (of->added < adding && batch->anchors[of->added] == (ae_ref)word &&
-            aei_same_words(batch->words + (size_t)of->added * width, key, width)) {
-            word = aei_word_live(aei_word_sequence(word) + 1, (ae_ref)word);
-            of->added++;
-        }
-        gather_push(of, key, word, place >= leaf->count);
-        at++;
-    }
+    if (tree->width == 1)
+        gather_as(tree, 1, leaf, batch, of);
+    else if (tree->width == 2)
+        gather_as(tree, 2, leaf, batch, of);
+    else
+        gather_as(tree, tree->width, leaf, batch, of);
 }
 
 uint32_t aei_gather_split(const ae_tree *tree, const aei_gather *of)

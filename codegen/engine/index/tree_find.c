@@ -143,7 +143,9 @@ bool aei_tree_descend(const ae_tree *tree, aei_bound bound, bool before, aei_way
     return aei_tree_enter(tree, bound, before, (ae_ref)ae_load64_acquire(&tree->root->node), way);
 }
 
-uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_key *key)
+static inline __attribute__((always_inline)) uint32_t leaf_find(const ae_tree_node *leaf,
+                                                                const uint32_t width,
+                                                                const ae_tree_key *key)
 {
     AE_ASSERT(leaf->level == 0 && key->anchor != 0);
     const uint64_t *keys = aei_leaf_keys(leaf);
@@ -163,6 +165,11 @@ uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_k
             return place;
     }
     return UINT32_MAX;
+}
+
+uint32_t aei_leaf_find(const ae_tree_node *leaf, uint32_t width, const ae_tree_key *key)
+{
+    return width == 1 ? leaf_find(leaf, 1, key) : leaf_find(leaf, width, key);
 }
 
 /* The key's spot in the leaf that answers for it. */

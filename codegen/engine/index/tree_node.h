@@ -51,27 +51,31 @@ _Static_assert(sizeof(ae_tree_node) == 48, "format");
  * a leaf costs its size for every 16 entries, searching one the logarithm, memory at a miss the
  * lines that are touched. */
 #ifdef AE_TREE_SMALL /* leaves of six entries, inner nodes of four */
-static inline uint32_t aei_leaf_bytes(uint32_t width)
-{
-    return (uint32_t)sizeof(ae_tree_node) + 6 * (8 * width + 8);
-}
-static inline uint32_t aei_inner_bytes(uint32_t width)
-{
-    return (uint32_t)sizeof(ae_tree_node) + 4 * (8 * width + 12);
-}
+#define AEI_LEAF_BYTES(width) ((uint32_t)sizeof(ae_tree_node) + 6u * (8u * (width) + 8u))
+#define AEI_INNER_BYTES(width) ((uint32_t)sizeof(ae_tree_node) + 4u * (8u * (width) + 12u))
 #else
+#define AEI_LEAF_BYTES(width) ((width) == 1 ? 1024u : (width) == 2 ? 1536u : 2048u)
+#define AEI_INNER_BYTES(width) ((width) <= 2 ? 2048u : 3072u)
+#endif
 static inline uint32_t aei_leaf_bytes(uint32_t width)
 {
-    return width == 1 ? 1024 : width == 2 ? 1536 : 2048;
+    return AEI_LEAF_BYTES(width);
 }
 static inline uint32_t aei_inner_bytes(uint32_t width)
 {
-    return width <= 2 ? 2048 : 3072;
+    return AEI_INNER_BYTES(width);
 }
-#endif
-static inline uint32_t aei_leaf_capacity(uint32_t width)
+/* Entries of a leaf and children of an inner node: divided once for each width, not where a node is
+ * looked at. */
+#define AEI_LEAF_CAPACITY(width) \
+    ((AEI_LEAF_BYTES(width) - (uint32_t)sizeof(ae_tree_node)) / (8u * (width) + 8u))
+#define AEI_INNER_CAPACITY(width) \
+    ((AEI_INNER_BYTES(width) - (uint32_t)sizeof(ae_tree_node)) / (8u * (width) + 12u))
+static inline __attribute__((always_inline)) uint32_t aei_leaf_capacity(uint32_t width)
 {
-    return (aei_leaf_bytes(width) - (uint32_t)sizeof(ae_tree_node)) / (8 * width + 8);
+    static const uint8_t of[AE_TREE_WORDS_MAX + 1] = {0, AEI_LEAF_CAPACITY(1), AEI_LEAF_CAPACITY(2),
+                                                      AEI_LEAF_CAPACITY(3), AEI_LEAF_CAPACITY(4)};
+    return of[width];
 }
 /* Of ten: how full is the leaf that is left behind by ascending keys. */
 #define AE_TREE_FILL_TENTHS 9u
@@ -79,9 +83,12 @@ static inline uint32_t aei_leaf_fill_most(uint32_t width)
 {
     return aei_leaf_capacity(width) * AE_TREE_FILL_TENTHS / 10;
 }
-static inline uint32_t aei_inner_capacity(uint32_t width)
+static inline __attribute__((always_inline)) uint32_t aei_inner_capacity(uint32_t width)
 {
-    return (aei_inner_bytes(width) - (uint32_t)sizeof(ae_tree_node)) / (8 * width + 12);
+    static const uint8_t of[AE_TREE_WORDS_MAX + 1] = {0, AEI_INNER_CAPACITY(1),
+                                                      AEI_INNER_CAPACITY(2), AEI_INNER_CAPACITY(3),
+                                                      AEI_INNER_CAPACITY(4)};
+    return of[width];
 }
 static inline uint32_t aei_inner_fill_most(uint32_t width)
 {
@@ -202,18 +209,48 @@ static inline bool aei_same_words(const uint64_t *left, const uint64_t *right, u
     return true;
 }
 
-/* How many of `count` first words are below `wanted`.  No branch depends on the keys. */
-static inline uint32_t aei_words_below(const uint64_t *keys, uint32_t count, uint32_t width,
-                                       uint64_t wanted)
+/* How many of `count` first words are below `wanted`.  No branch depends on the keys, and the only
+ * multiplication is by what does not depend on them: a step waits for its load and little else. */
+static inline __attribute__((always_inline)) uint32_t aei_run_below(const uint64_t *keys,
+                                                                    uint32_t count, size_t width,
+                                                                    uint64_t wanted)
 {
-    const uint64_t *at = keys;
+    size_t at = 0;
     uint32_t left = count;
     while (left > 1) {
         const uint32_t half = left / 2;
-        at += (size_t)(at[(size_t)(half - 1) * width] < wanted) * half * width;
+        const size_t step = half * width;
+        at += step & (0 - (size_t)(keys[at + step - width] < wanted));
         left -= half;
     }
-    return (uint32_t)((size_t)(at - keys) / width) + (left == 1 && *at < wanted);
+    return (uint32_t)(at / width) + (left == 1 && keys[at] < wanted);
+}
+static inline uint32_t aei_words_below(const uint64_t *keys, uint32_t count, uint32_t width,
+                                       uint64_t wanted)
+{
+    return width == 1   ? aei_run_below(keys, count, 1, wanted)
+           : width == 2 ? aei_run_below(keys, count, 2, wanted)
+                        : aei_run_below(keys, count, width, wanted);
+}
+
+/* The anchor of an entry of a leaf, or of a separator: one of the two is given. */
+static inline ae_ref aei_anchor_at(const ae_a64 *words, const ae_ref *anchors, uint32_t place)
+{
+    return words != NULL ? (ae_ref)ae_load64(&words[place]) : anchors[place];
+}
+
+/* How many anchors of [low, high) are below the wanted one, `low` included in the count.  No branch
+ * depends on them. */
+static inline uint32_t aei_anchors_below(const ae_a64 *words, const ae_ref *anchors, uint32_t low,
+                                         uint32_t high, ae_ref wanted)
+{
+    uint32_t left = high - low;
+    while (left > 1) {
+        const uint32_t half = left / 2;
+        low += half & (0 - (uint32_t)(aei_anchor_at(words, anchors, low + half - 1) < wanted));
+        left -= half;
+    }
+    return low + (left == 1 && aei_anchor_at(words, anchors, low) < wanted);
 }
 
 /* How many keys of a run in order are below the bound; `words` or `anchors` names their anchors. */
@@ -231,10 +268,12 @@ static inline uint32_t aei_keys_below(const uint64_t *keys, const ae_a64 *words,
                    ? count
                    : low + aei_words_below(keys + (size_t)low * width, count - low, width,
                                            bound.words[0] + 1);
+    if (width == 1)
+        return aei_anchors_below(words, anchors, low, high, bound.anchor);
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        const ae_ref anchor = words != NULL ? (ae_ref)ae_load64(&words[middle]) : anchors[middle];
-        if (aei_below(keys + (size_t)middle * width, anchor, bound.words, bound.anchor, width))
+        if (aei_below(keys + (size_t)middle * width, aei_anchor_at(words, anchors, middle),
+                      bound.words, bound.anchor, width))
             low = middle + 1;
         else
             high = middle;

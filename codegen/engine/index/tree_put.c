@@ -102,10 +102,12 @@ static enum put_result slot_fill(const ae_tree *tree, ae_tree_node *leaf, uint32
     return done ? PUT_DONE : PUT_AGAIN;
 }
 
-static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const ae_tree_key *key)
+static inline __attribute__((always_inline)) enum put_result leaf_put_as(const ae_tree *tree,
+                                                                         const uint32_t width,
+                                                                         ae_tree_node *leaf,
+                                                                         const ae_tree_key *key)
 {
     AE_ASSERT(leaf->level == 0);
-    const uint32_t width = tree->width;
     const uint64_t *keys = aei_leaf_keys(leaf);
     ae_a64 *words = aei_leaf_words(leaf, width);
     const uint32_t below = aei_leaf_below(leaf, width, aei_bound_of(key));
@@ -132,14 +134,44 @@ static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const a
     return PUT_REPLACE;
 }
 
+static enum put_result leaf_put(const ae_tree *tree, ae_tree_node *leaf, const ae_tree_key *key)
+{
+    return tree->width == 1 ? leaf_put_as(tree, 1, leaf, key)
+                            : leaf_put_as(tree, tree->width, leaf, key);
+}
+
+/* Replace the leaf, with the key in it; *added says whether it is.  The leaf was found under its
+ * parent, not behind a node that it replaced, so what came before it is unlinked, and it may be
+ * replaced without another way down: until it has a successor it answers for the key (T3). */
+static aero_status leaf_replace_with(ae_tree *tree, uint32_t slot, ae_tree_node *leaf,
+                                     const uint64_t *words, const ae_ref *anchor, uint32_t *added,
+                                     aero_error *error)
+{
+    const aei_batch one = {words, anchor, 1};
+    AE_CRASH_POINT("tree.full");
+    return aei_leaf_replace(tree, slot, leaf, &one, added, error);
+}
+
 aero_status ae_tree_put_near(ae_tree *tree, uint32_t slot, const ae_tree_key *key, ae_ref near,
                              aero_error *error)
 {
     ae_tree_node *leaf = aei_leaf_near(tree, near);
+    uint32_t added = 0;
+    aei_way way;
     AE_ASSERT(key->anchor != 0 && key->anchor != UINT32_MAX);
-    return leaf != NULL && leaf_put(tree, leaf, key) == PUT_DONE
-               ? AERO_OK
-               : ae_tree_put(tree, slot, key, error);
+    const enum put_result result = leaf == NULL ? PUT_AGAIN : leaf_put(tree, leaf, key);
+    if (result == PUT_DONE)
+        return AERO_OK;
+    if (result == PUT_REPLACE) {
+        const aero_status status = leaf_replace_with(tree, slot, leaf, key->words, &key->anchor,
+                                                     &added, error);
+        if (status != AERO_OK)
+            return status;
+    }
+    if (added == 0)
+        return ae_tree_put(tree, slot, key, error);
+    (void)aei_tree_settle(tree, slot, aei_bound_of(key), &way, NULL); /* as in ae_tree_put */
+    return AERO_OK;
 }
 
 aero_status ae_tree_put(ae_tree *tree, uint32_t slot, const ae_tree_key *key, aero_error *error)
@@ -210,10 +242,11 @@ static uint32_t batch_length(const ae_tree *tree, const aei_way *way, const uint
 /* The child of an inner node that leads to a key, if the node is current; else 0.  A parent may lag
  * behind, for want of memory for as long as one likes, and lead to a node that was replaced; and
  * what that leads to may have been freed. */
-static ae_ref child_guess(const ae_tree *tree, const ae_tree_node *node, aei_bound bound,
-                          uint32_t *child)
+static inline __attribute__((always_inline)) ae_ref child_guess(const uint32_t width,
+                                                                const ae_tree_node *node,
+                                                                aei_bound bound, uint32_t *child)
 {
-    *child = aei_inner_search(node, tree->width, bound, false);
+    *child = aei_inner_search(node, width, bound, false);
     const ae_ref ref = (ae_ref)ae_load64_acquire(&aei_inner_children(node)[*child]);
     /* Acquire, and after the child: while the node is current its children are; what is replaced
      * from now on our snapshot keeps. */
@@ -222,9 +255,10 @@ static ae_ref child_guess(const ae_tree *tree, const ae_tree_node *node, aei_bou
 
 /* The inner node above a key's leaf, if the way to it is quiet; else 0.  It is not touched, unless
  * it is the top.  *high: where it ends. */
-static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
+static inline __attribute__((always_inline)) ae_ref inner_guess_as(const ae_tree *tree,
+                                                                   const uint32_t width,
+                                                                   aei_bound bound, aei_bound *high)
 {
-    const uint32_t width = tree->width;
     /* Acquire: the node is filled; pairs with the CAS in aei_tree_help. */
     ae_ref ref = (ae_ref)ae_load64_acquire(&tree->root->node);
     high->words = NULL;
@@ -235,7 +269,7 @@ static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
         if (node->level == 1)
             return ref;
         uint32_t child = 0;
-        ref = child_guess(tree, node, bound, &child);
+        ref = child_guess(width, node, bound, &child);
         if (child + 1 < node->count)
             *high = (aei_bound){aei_inner_keys(node, width) + (size_t)(child + 1) * width,
                                 aei_inner_anchors(node, width)[child + 1]};
@@ -243,6 +277,12 @@ static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
             return ref;
     }
     return 0;
+}
+
+static ae_ref inner_guess(const ae_tree *tree, aei_bound bound, aei_bound *high)
+{
+    return tree->width == 1 ? inner_guess_as(tree, 1, bound, high)
+                            : inner_guess_as(tree, tree->width, bound, high);
 }
 
 /* Bring some nodes near, all at once.  The first line of each is read, not prefetched: where the
@@ -279,7 +319,7 @@ static inline __attribute__((always_inline)) uint32_t leaves_guess(
             aei_below(bound.words, bound.anchor, high.words, high.anchor, width))
             refs[at] = refs[at - 1];
         else
-            refs[at] = inner_guess(tree, bound, &high);
+            refs[at] = inner_guess_as(tree, width, bound, &high);
     }
     nodes_fetch(tree, refs, some, aei_inner_bytes(width));
     for (uint32_t at = 0; at < some; at++) {
@@ -289,7 +329,7 @@ static inline __attribute__((always_inline)) uint32_t leaves_guess(
         if (node == NULL || node->level != 1 || node->count == 0)
             continue;
         uint32_t child = 0;
-        refs[at] = child_guess(tree, node, bound, &child);
+        refs[at] = child_guess(width, node, bound, &child);
     }
     nodes_fetch(tree, refs, some, aei_leaf_bytes(width));
     return some;
@@ -315,23 +355,25 @@ void ae_tree_fetch(ae_tree_want *wants, uint32_t count)
         if (node == NULL || node->level != 1 || node->count == 0)
             continue;
         uint32_t child = 0;
-        refs[at] = child_guess(tree, node, aei_bound_of(wants[at].key), &child);
+        const aei_bound bound = aei_bound_of(wants[at].key);
+        refs[at] = tree->width == 1 ? child_guess(1, node, bound, &child)
+                                    : child_guess(tree->width, node, bound, &child);
         wants[at].near = refs[at];
     }
     nodes_fetch(wants[0].tree, refs, some, aei_leaf_bytes(1));
 }
 
-/* Put one key into the leaf that was guessed for it. */
+/* Put one key into the leaf that was guessed for it; *leaf: that one, if it is current. */
 static enum put_result guess_put(const ae_tree *tree, ae_ref ref, const uint64_t *words,
-                                 ae_ref anchor)
+                                 ae_ref anchor, ae_tree_node **leaf)
 {
-    ae_tree_node *leaf = aei_leaf_near(tree, ref);
+    *leaf = aei_leaf_near(tree, ref);
     ae_tree_key key = {.anchor = anchor};
-    if (leaf == NULL)
+    if (*leaf == NULL)
         return PUT_AGAIN;
     for (uint32_t word = 0; word < tree->width; word++)
         key.words[word] = words[word];
-    return leaf_put(tree, leaf, &key);
+    return leaf_put(tree, *leaf, &key);
 }
 
 /* Rewrite the leaf of the first key together with those of the others that belong there; *added of
@@ -353,7 +395,7 @@ static aero_status batch_put(ae_tree *tree, uint32_t slot, const uint64_t *words
     batch.count = batch_length(tree, &way, words, anchors, count, 2 * AE_TREE_LEAF_MAX);
     if (batch.count <= BATCH_FEW) {
         const enum put_result result = guess_put(tree, aei_tree_ref(tree, way.leaf), words,
-                                                 anchors[0]);
+                                                 anchors[0], &way.leaf);
         *added = result == PUT_DONE;
         if (result != PUT_REPLACE)
             return AERO_OK;
@@ -386,13 +428,20 @@ aero_status ae_tree_put_sorted(ae_tree *tree, uint32_t slot, const uint64_t *wor
         AE_ASSERT(done >= first && done < end && end - first <= GUESS_KEYS);
         const ae_ref leaf = leaves[done - first];
         const bool crowd = done + BATCH_FEW < end && leaves[done + BATCH_FEW - first] == leaf;
-        if (!crowd && guess_put(tree, leaf, key, anchors[done]) == PUT_DONE) {
+        const bool alone = done + 1 < end && leaves[done + 1 - first] != leaf;
+        ae_tree_node *node = NULL;
+        const enum put_result result = crowd ? PUT_AGAIN
+                                             : guess_put(tree, leaf, key, anchors[done], &node);
+        if (result == PUT_DONE) {
             done++;
             turn = 0;
             continue;
         }
-        const aero_status status = batch_put(tree, slot, key, anchors + done, count - done, &added,
-                                             error);
+        const aero_status status = result == PUT_REPLACE && alone
+                                       ? leaf_replace_with(tree, slot, node, key, &anchors[done],
+                                                           &added, error)
+                                       : batch_put(tree, slot, key, anchors + done, count - done,
+                                                   &added, error);
         if (status != AERO_OK)
             return status;
         AE_ASSERT(added <= count - done);
