@@ -188,7 +188,7 @@ const char *aero_config_key(uint32_t index);
  * third).  Each number is read in one piece, but not all of them at the same instant.  The
  * session's open transaction has no part in it: rows are those that are committed. */
 typedef struct aero_stat {
-    const char *name;
+    const char *name; /* a constant of the library */
     int32_t table;
     int32_t item;
     aero_value value;
