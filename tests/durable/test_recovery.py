@@ -265,6 +265,13 @@ def test_an_earlier_time_is_restored(place, profile):
         assert aerostore.restore(place / "s", target, number=number).number <= number
         with history.open(target) as db:
             assert stores.contents(db) == history.states[state]
+    # After the last commit there is nothing more to take, and the report says where it ended.
+    everything = aerostore.restore(place / "s", place / "all")
+    beyond = aerostore.restore(place / "s", place / "beyond", number=2**40)
+    assert beyond.number == everything.number < 2**40
+    for name in ("all", "beyond"):
+        with history.open(place / name) as db:
+            assert stores.contents(db) == history.states[-1]
     aerostore.restore(place / "s", place / "then", time=middle)
     with history.open(place / "then") as db:
         assert stores.contents(db) == history.states[18]

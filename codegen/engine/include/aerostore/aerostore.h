@@ -239,7 +239,8 @@ aero_status aero_files_verify(const aero_open_options *options, aero_files_repor
 aero_status aero_files_repair(const aero_open_options *options, char *aside, size_t aside_size,
                               aero_files_report *report, aero_error *error);
 /* Make a store in `target` (made, or empty) as of a commit number (UINT64_MAX: the last) and a time
- * (microseconds since 1970, INT64_MAX: now).  NOT_FOUND when that is older than what is kept. */
+ * (microseconds since 1970, INT64_MAX: now); the report's number is the last commit taken, which is
+ * the store's last for what lies after it.  NOT_FOUND when that is older than what is kept. */
 aero_status aero_files_restore(const aero_open_options *options, const char *target,
                                uint64_t number, int64_t time_us, aero_files_report *report,
                                aero_error *error);
