@@ -12,11 +12,13 @@ import pytest
 
 from support import locales, tcl_items
 from support.libraries import library
-from support.paths import ROOT, memory_folder, shared_data
+from support.paths import BUILD, ROOT, memory_folder, shared_data
 
 
 def pytest_configure() -> None:
     locales.provide()
+    # Schemas that tests compile take the engine's objects of the checkout's own packages.
+    os.environ["AEROSTORE_OBJECTS"] = str(BUILD / "objects")
 
 
 @dataclass(frozen=True, slots=True)
