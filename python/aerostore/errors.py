@@ -54,7 +54,7 @@ class Error(Exception):
         column: 1-based column of a TSV line, or None.
         aborted: True when the open transaction can only be rolled back now.
         reason: why a transaction conflicted ("write", "read", …), or None.
-        report: what an ingest had committed before the error, or None.
+        report: what an ingest had committed (in a transaction: written) before the error, or None.
     """
 
     code: ClassVar[str] = ""

@@ -1,7 +1,8 @@
 /* ingest.c — ingest_tsv and ingest_file: whole tables in.
  *
  * The report is one line of text: "rows_seen=3 inserted=3 updated=0 batches=1 elapsed_ms=1.829".
- * When a line is malformed, the error says how much was committed before.
+ * When a line is malformed, the error says how much was committed before, or, in a transaction,
+ * written.
  */
 #include <string.h>
 
@@ -20,8 +21,10 @@ static Tcl_Obj *report_object(const aero_ingest_report *report)
 
 int aetcl_fail_ingest(aetcl_table *table, const aero_ingest_report *report)
 {
-    Tcl_Obj *more = Tcl_ObjPrintf(" (committed before it: rows_seen=%ld inserted=%ld updated=%ld "
+    const bool open = aero_depth(table->state->session) > 0;
+    Tcl_Obj *more = Tcl_ObjPrintf(" (%s before it: rows_seen=%ld inserted=%ld updated=%ld "
                                   "batches=%ld)",
+                                  open ? "written in the open transaction" : "committed",
                                   (long)report->rows_seen, (long)report->inserted,
                                   (long)report->updated, (long)report->batches);
     return aetcl_fail_engine(table->state->interp, aero_session_error(table->state->session), more);

@@ -21,6 +21,7 @@ struct reader {
     uint32_t count;   /* cells a line should have */
     int64_t *columns; /* of each cell; -1: left out */
     bool rewrites;
+    bool begun;       /* the first line was read */
     Tcl_DString line; /* the rewritten line */
     aero_ingest *ingest;
 };
@@ -104,13 +105,30 @@ static bool rewrite(struct reader *reader, const char *text, size_t length)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+/* A byte order mark before the first line is no part of a cell or of a name in the header. */
+static void skip_mark(Tcl_Obj *line)
+{
+    const char *text = Tcl_GetString(line);
+    if (strncmp(text, "\xef\xbb\xbf", 3) != 0)
+        return;
+    Tcl_Obj *rest = Tcl_NewStringObj(text + 3, -1);
+    Tcl_IncrRefCount(rest);
+    Tcl_SetObjLength(line, 0);
+    Tcl_AppendObjToObj(line, rest);
+    Tcl_DecrRefCount(rest);
+}
+
 /* The next line; TCL_BREAK at the end of the channel. */
 static int next_line(struct reader *reader, Tcl_Obj *line)
 {
     Tcl_Interp *interp = reader->table->state->interp;
     Tcl_SetObjLength(line, 0);
-    if (Tcl_GetsObj(reader->channel, line) >= 0)
+    if (Tcl_GetsObj(reader->channel, line) >= 0) {
+        if (!reader->begun)
+            skip_mark(line);
+        reader->begun = true;
         return TCL_OK;
+    }
     if (Tcl_Eof(reader->channel))
         return TCL_BREAK;
     if (Tcl_InputBlocked(reader->channel))

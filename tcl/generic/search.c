@@ -346,8 +346,9 @@ static int run(struct search *search, uint64_t *rows)
         return aetcl_write_rows(search->table, walk->query, search->channel, &search->tabsep,
                                 &search->pool, rows);
     const bool changes = walk->remove || walk->update.count > 0;
+    const bool polls = walk->poll_code != NULL || walk->poll_interval > 0;
     if (walk->code == NULL && walk->key_variable == NULL && search->shape_option == NULL &&
-        !changes)
+        !changes && !polls)
         return aetcl_count_rows(search->table, walk->query, rows);
     /* Changes are all or nothing.  A script cannot be run twice unasked, so with one the
      * conflict is the caller's. */

@@ -173,6 +173,11 @@ uint64_t ae_table_size(const aero_session *session, uint32_t table)
     return session->row_count[table];
 }
 
+uint64_t ae_table_rows(const aero_session *session, uint32_t table)
+{
+    return session->row_count[table];
+}
+
 /* ---- indexes -------------------------------------------------------------------------------- */
 
 static inline const fake_index *fake_index_at(const aero_session *session, uint32_t table,

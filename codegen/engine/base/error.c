@@ -87,12 +87,12 @@ aero_status ae_fail_errno(aero_error *error, int32_t code, int number, const cha
     return code;
 }
 
-static void place_copy(char *to, size_t size, const char *from)
+static void place_copy(char *to, size_t size, const char *from, size_t length)
 {
     AE_ASSERT(size > 0 && from != NULL);
-    const size_t length = strlen(from) < size ? strlen(from) : size - 1;
-    memcpy(to, from, length);
-    to[length] = '\0';
+    const size_t kept = length < size ? length : size - 1;
+    memcpy(to, from, kept);
+    to[kept] = '\0';
 }
 
 void ae_error_place(aero_error *error, const char *table, const char *field)
@@ -100,9 +100,15 @@ void ae_error_place(aero_error *error, const char *table, const char *field)
     if (error == NULL)
         return;
     if (table != NULL)
-        place_copy(error->table, sizeof error->table, table);
+        place_copy(error->table, sizeof error->table, table, strlen(table));
     if (field != NULL)
-        place_copy(error->field, sizeof error->field, field);
+        place_copy(error->field, sizeof error->field, field, strlen(field));
+}
+
+void ae_error_field(aero_error *error, const char *field, size_t length)
+{
+    if (error != NULL)
+        place_copy(error->field, sizeof error->field, field, length);
 }
 
 _Noreturn void ae_assert_failed(const char *condition, const char *file, int line)

@@ -21,6 +21,8 @@ aero_status ae_fail_errno(aero_error *error, int32_t code, int number, const cha
 
 /* Name the table and column of an error already set; NULL leaves a name as it is. */
 void ae_error_place(aero_error *error, const char *table, const char *field);
+/* Name the column as it was written: a text without an end, cut to what fits. */
+void ae_error_field(aero_error *error, const char *field, size_t length);
 void ae_error_clear(aero_error *error);
 
 /* Assertions: what must be true unless the engine itself is wrong.  Two kinds.  AE_ALWAYS holds in

@@ -392,6 +392,19 @@ static aero_status complete(aei_plan *plan, const aero_query *query, aero_error 
 }
 
 /* Put the chosen way into the plan. */
+/* The share of the candidates that pass what the chosen way has not looked at. */
+static double share_left(const choosing *choose, const aei_plan *plan)
+{
+    double share = 1.0;
+    for (uint32_t i = 0; i < choose->query->clause_count; i++) {
+        bool looked_at = plan->chosen == AEI_SOURCE_KEYS && i == choose->driver;
+        for (uint32_t a = 0; a < plan->access_count && !looked_at; a++)
+            looked_at = plan->accesses[a].used[i] != 0;
+        share *= looked_at ? 1.0 : choose->shares[i];
+    }
+    return share;
+}
+
 static aero_status build(choosing *choose, aero_error *error)
 {
     aei_plan *plan = choose->plan;
@@ -417,6 +430,7 @@ static aero_status build(choosing *choose, aero_error *error)
     AE_ASSERT(plan->access_count <= AEI_INTERSECT_MAX);
     for (uint32_t i = 0; i < plan->access_count; i++)
         plan->infos[i] = plan->accesses[i].info;
+    plan->share = share_left(choose, plan);
     return complete(plan, choose->query, error);
 }
 
@@ -491,7 +505,6 @@ aero_status aei_plan_choose(aei_plan *plan, const aero_query *query, aero_error 
     if (status != AERO_OK)
         return status;
     find_shares(&choose);
-    plan->rows = least(choose.rows * share_besides(&choose, NULL), choose.wanted);
     weigh_keys(&choose);
     if (!one_key) {
         weigh_scan(&choose);
@@ -501,8 +514,6 @@ aero_status aei_plan_choose(aei_plan *plan, const aero_query *query, aero_error 
             weigh_intersection(&choose, used);
     }
     status = build(&choose, error);
-    if (plan->rows > plan->candidates)
-        plan->rows = plan->candidates;
     if (empty)
         plan->source = AEI_SOURCE_NOTHING;
     return status;

@@ -47,7 +47,7 @@ typedef struct aei_plan {
     aei_program program;
     aei_program *whole; /* all clauses, for validation; NULL until it is needed */
     double candidates;  /* expected */
-    double rows;
+    double share;       /* of them that are expected to pass the filters */
     double cost_ns;
     double misjudged; /* candidates met by the last run beyond the expected ones, as a factor */
     uint32_t runs;

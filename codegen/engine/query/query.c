@@ -183,9 +183,13 @@ aero_status ae_query_using(aero_query *query, const char *way, size_t length)
     if (begins(way, length, "index ", &name)) {
         const size_t size = length - (size_t)(name - way);
         const int32_t column = ae_column_lookup(query->table, name, size);
-        if (column < 0)
-            return ae_fail(error, AERO_NAME, "unknown field '%.*s'", (int)(size < 64 ? size : 64),
-                           name);
+        if (column < 0) {
+            (void)ae_fail(error, AERO_NAME, "unknown field '%.*s'", (int)(size < 64 ? size : 64),
+                          name);
+            ae_error_place(error, query->table->name, NULL);
+            ae_error_field(error, name, size);
+            return AERO_NAME;
+        }
         query->using = AEI_USING_INDEX;
         query->using_column = (uint32_t)column;
         return AERO_OK;

@@ -113,6 +113,7 @@ static aero_status add_words(aero_query *query, const aei_item *words, size_t co
         (void)ae_fail(error, AERO_NAME, "unknown field '%.*s'", shown(words[1].length),
                       words[1].data);
         ae_error_place(error, query->table->name, NULL);
+        ae_error_field(error, words[1].data, words[1].length);
         return place(error, words[1].position);
     }
     if (listed)

@@ -139,6 +139,9 @@ void ae_heap_linked(ae_cache *cache, ae_ref ref);
  * or into a slab that is out of service.  Whoever holds a published snapshot may go on reading the
  * slab that it got. */
 const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref);
+/* The pool alone, for who holds no snapshot, as a follower of the commits whose pin may be revoked:
+ * the pages may change hands as soon as the slab has been looked at, the pools never move. */
+const ae_pool *ae_heap_home(const ae_heap *heap, ae_ref ref);
 /* Is there a version behind a reference that may be older than the caller's snapshot?  One that was
  * read from where there is a snapshot to protect it needs no look.  (Of another table, it does not
  * name an anchor of the row's: anchors keep their places.) */

@@ -168,7 +168,8 @@ uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool)
     return pages << AE_PAGE_SHIFT;
 }
 
-const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
+/* The slab that a reference leads into, and its pool: what of the header is believed is read once. */
+static const ae_slab *slab_look(const ae_heap *heap, ae_ref ref, uint32_t *pool)
 {
     if (!ae_segment_holds(heap->segment, ref, AE_UNIT))
         return NULL;
@@ -186,14 +187,28 @@ const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
     if (ae_load64_acquire(&slab->block.word) != 0 || ae_page_slab(heap->segment, ref) != page)
         return NULL;
     const uint64_t offset = ((uint64_t)ref << 4) - ((uint64_t)page << AE_PAGE_SHIFT);
-    const uint32_t pool = slab->pool;
     const uint32_t size = slab->object_size;
-    if (pool >= heap->pool_count || size == 0 || offset < slab->first_offset ||
-        size != heap->pools[pool].object_size)
+    *pool = slab->pool;
+    if (*pool >= heap->pool_count || size == 0 || offset < slab->first_offset ||
+        size != heap->pools[*pool].object_size)
         return NULL;
     const uint64_t index = (offset - slab->first_offset) / size;
     const bool starts = (offset - slab->first_offset) % size == 0;
     return starts && index < slab->object_count ? slab : NULL;
+}
+
+const ae_slab *ae_heap_slab(const ae_heap *heap, ae_ref ref)
+{
+    uint32_t pool = 0;
+    return slab_look(heap, ref, &pool);
+}
+
+const ae_pool *ae_heap_home(const ae_heap *heap, ae_ref ref)
+{
+    uint32_t pool = 0;
+    const bool leads = slab_look(heap, ref, &pool) != NULL;
+    AE_CRASH_POINT("heap.home");
+    return leads ? &heap->pools[pool] : NULL;
 }
 
 /* ---- growing -------------------------------------------------------------------------------- */

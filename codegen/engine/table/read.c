@@ -363,6 +363,11 @@ uint64_t ae_table_size(const aero_session *session, uint32_t table)
     return last == NULL ? size : size - last->object_count + ae_load32(&last->high);
 }
 
+uint64_t ae_table_rows(const aero_session *session, uint32_t table)
+{
+    return ae_rows_counted(session->db, table);
+}
+
 aero_status ae_table_count(aero_session *session, uint32_t table, uint64_t *count)
 {
     ae_reader reader;

@@ -75,6 +75,9 @@ size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max);
 /* Versions that a scan would look at, about: cheap, and no count of rows. */
 uint64_t ae_table_size(const aero_session *session, uint32_t table);
 
+/* Rows that are committed: a sum of what was counted as it changed. */
+uint64_t ae_table_rows(const aero_session *session, uint32_t table);
+
 /* Rows visible now, or in the transaction. */
 aero_status ae_table_count(aero_session *session, uint32_t table, uint64_t *count);
 

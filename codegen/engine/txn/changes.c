@@ -25,9 +25,9 @@ static void version_fetch(const aero_db *db, ae_ref ref)
 
 static bool is_chunk(const aero_db *db, ae_ref ref)
 {
-    const ae_slab *slab = ae_heap_slab(&db->heap, ref);
-    return slab != NULL && db->heap.pools[slab->pool].kind == AE_POOL_BLOCK &&
-           slab->object_size >= sizeof(ae_intent_chunk);
+    const ae_pool *home = ae_heap_home(&db->heap, ref);
+    return home != NULL && home->kind == AE_POOL_BLOCK &&
+           home->object_size >= sizeof(ae_intent_chunk);
 }
 
 /* Several writes: the first from `inlined`, the rest from chunks. */

@@ -43,9 +43,9 @@ enum image_result ae_image_copy(const aero_db *db, const aero_table *of, const a
                                 watch_image *image)
 {
     const ae_ref overflow = ae_load32(&version->overflow);
-    const ae_slab *slab = overflow == 0 ? NULL : ae_heap_slab(&db->heap, overflow);
-    const bool block = slab != NULL && db->heap.pools[slab->pool].kind == AE_POOL_BLOCK;
-    const size_t room = block ? slab->object_size - sizeof(ae_block) : 0;
+    const ae_pool *home = overflow == 0 ? NULL : ae_heap_home(&db->heap, overflow);
+    const bool block = home != NULL && home->kind == AE_POOL_BLOCK;
+    const size_t room = block ? home->object_size - sizeof(ae_block) : 0;
     racy_copy(image->row, version->row, of->row_size);
     const size_t length = texts_length(of, image, room);
     if (length == SIZE_MAX || (overflow != 0 && !block))

@@ -154,12 +154,12 @@ uint64_t ae_watch_position(const ae_watch *watch)
 static const ae_version *version_of(ae_watch *watch, ae_ref ref)
 {
     const aero_db *db = watch->session->db;
-    const ae_slab *slab = ae_heap_slab(&db->heap, ref);
-    if (slab == NULL || db->heap.pools[slab->pool].kind != AE_POOL_VERSION) {
+    const ae_pool *home = ae_heap_home(&db->heap, ref);
+    if (home == NULL || home->kind != AE_POOL_VERSION) {
         watch->torn = true;
         return NULL;
     }
-    return db->heap.pools[slab->pool].table == watch->table ? ae_at(&db->segment, ref) : NULL;
+    return home->table == watch->table ? ae_at(&db->segment, ref) : NULL;
 }
 
 /* Is what the transaction at `position` replaced still kept? */
