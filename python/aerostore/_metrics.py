@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import http.server
@@ -10,6 +11,7 @@ import signal
 import socket
 import socketserver
 import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -19,7 +21,7 @@ from aerostore.errors import UsageError
 from aerostore.stats import Figures, Statistics, TableStatistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# A client that says nothing for so long is let go: others wait meanwhile.
+# A client that says nothing for so long is let go.
 _PATIENCE_S = 5.0
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -166,7 +168,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing: a scrape every few seconds is no news."""
 
 
-class _HttpServer(socketserver.TCPServer):
+class _Server(socketserver.ThreadingMixIn):
+    """A thread for each connection, so that a silent one holds nobody up."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, _request: object, _client_address: object) -> None:
+        """Pass over clients that have gone; whatever else went wrong is told."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            print(f"aerostore metrics: {error}", file=sys.stderr, flush=True)
+
+
+class _HttpServer(_Server, socketserver.TCPServer):
     allow_reuse_address = True
 
 
@@ -174,7 +189,7 @@ class _HttpServer6(_HttpServer):
     address_family = socket.AF_INET6
 
 
-class _UnixServer(socketserver.UnixStreamServer):
+class _UnixServer(_Server, socketserver.UnixStreamServer):
     pass
 
 
@@ -242,7 +257,11 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def serve(listen: str, scrape: Callable[[], str], tell: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `tell` gets the address once it listens."""
-    with serving(listen, scrape) as (server, where):
+    # One thread asks the database for all of them, so that only one session is taken.
+    with (
+        concurrent.futures.ThreadPoolExecutor(max_workers=1) as asker,
+        serving(listen, lambda: asker.submit(scrape).result()) as (server, where),
+    ):
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             tell(where)

@@ -215,11 +215,17 @@ def show(look: Callable[[], Statistics], interval: float, once: bool) -> None:
     if once:
         console.print(top.frame())
         return
-    full = console.is_terminal
+    if not console.is_terminal or console.is_dumb_terminal:
+        # Nothing can be drawn over: one below the other, for a file, a pipe or a plain terminal.
+        with contextlib.suppress(KeyboardInterrupt), _keys() as key:
+            console.print(top.frame())
+            while key(interval) not in ("q", "Q"):
+                console.print(top.frame())
+        return
     with (
         contextlib.suppress(KeyboardInterrupt),
         _keys() as key,
-        Live(top.frame(), console=console, screen=full, auto_refresh=False) as live,
+        Live(top.frame(), console=console, screen=True, auto_refresh=False) as live,
     ):
         while key(interval) not in ("q", "Q"):
             live.update(top.frame(), refresh=True)

@@ -252,6 +252,7 @@ def watch(
                     "new": None if event.new is None else _plain(event.new),
                     "columns": event.columns,
                     "position": event.position,
+                    "number": event.number,
                 }
                 typer.echo(json.dumps(line, ensure_ascii=False))
 

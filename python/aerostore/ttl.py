@@ -37,5 +37,5 @@ def microseconds(after: float | timedelta | None) -> int:
             f"a time to live is seconds, a timedelta or None, not {type(after).__name__}"
         )
     if math.isnan(after) or after <= 0 or after > 9e12:
-        raise TypeMismatch(f"a time to live is above 0 seconds, not {after!r}")
+        raise TypeMismatch(f"a time to live is above 0 s and at most a century, not {after!r}")
     return max(1, round(after * 1_000_000))

@@ -45,7 +45,8 @@ class Event:
         position: where to go on: `watch(start=position)` repeats nothing that came before, and
             misses nothing.  Until the last event of a transaction it is the transaction's start.
             A text that names the store too: another store refuses it.  Texts of one store stand in
-            the order of their positions.
+            the order of their positions.  Before "live" it is the snapshot's: whoever goes on from
+            there misses the rows that had not been told, and begins with "snapshot" instead.
         number: of the commit; events of one transaction have the same.
     """
 

@@ -249,6 +249,19 @@ static inline void run_moves(aero_session *session, ledger *of)
     }
 }
 
+/* A query is planned: the way to its rows is chosen by looking into an index. */
+static inline void query_plan(aero_session *session)
+{
+    static const char above[] = "{> sector 3}";
+    aero_query *query = NULL;
+    const char *text = NULL;
+    size_t length = 0;
+    must(session, aero_query_new(session, INSTRUMENT, &query));
+    must(session, aero_query_compare(query, above, strlen(above)));
+    must(session, aero_query_explain(query, 0, &text, &length));
+    aero_query_free(query);
+}
+
 /* Indexes are made and dropped between writes: of a long text, and a unique one of two columns. */
 static inline void run_indexes(aero_session *session, ledger *of)
 {
@@ -259,6 +272,7 @@ static inline void run_indexes(aero_session *session, ledger *of)
     for (uint32_t round = 0; round < 3; round++) {
         must(session, aero_index_create(session, INSTRUMENT, 1, title, 0));
         must(session, aero_index_create(session, INSTRUMENT, 2, pair, 1));
+        query_plan(session);
         for (uint32_t key = 0; key < 12; key++)
             must(session, ledger_single(session, of, key, (round + key) % 8));
         must(session, aero_index_drop(session, INSTRUMENT, 1, title));

@@ -215,6 +215,38 @@ static void body_adopt_perhaps(uint32_t thread)
     release(thread);
 }
 
+/* Follows, tells of three commits, and leaves nothing in order. */
+static void body_tell_on(uint32_t thread)
+{
+    uint64_t pin = 0;
+    explore_assert(claim(thread, &pin));
+    for (uint32_t turn = 0; turn < 3; turn++)
+        commit();
+    for (uint32_t turn = 0; turn < 2; turn++) /* it may die before the second */
+        ae_store64_release(&proc()->shared->feeds[run.line[thread]].told, pin + 3);
+}
+
+/* Its user remembers less of it. */
+static void body_adopt_before(uint32_t thread)
+{
+    const uint64_t position = run.first + 2;
+    uint64_t pin = 0;
+    if (clock_now() < run.first + 3 ||
+        !ae_feed_adopt(proc(), member_of(thread), position, &run.line[thread], &pin))
+        return;
+    run.has[thread] = true;
+    /* Nobody revokes anything here: what it was given it keeps. */
+    explore_assert(ae_feed_holds(proc(), run.line[thread], position));
+    explore_assert(pin <= position);
+    release(thread);
+}
+
+static void body_squeeze(uint32_t thread)
+{
+    (void)thread;
+    ae_feed_squeeze(proc());
+}
+
 static void body_bury(uint32_t thread)
 {
     (void)thread;
@@ -317,6 +349,19 @@ static void test_taking_over_from_the_dead(void **state)
                            .spared = 6});
 }
 
+/* Goal: who has taken a line over keeps what it was given, though somebody short of memory is about
+ * to move the pin to what the dead one had told. */
+static void test_taking_over_beside_a_squeeze(void **state)
+{
+    (void)state;
+    search((explore_model){.name = "feed: taking over, squeezed",
+                           .threads = 3,
+                           .body = {body_tell_on, body_adopt_before, body_squeeze},
+                           .interruptions = 3,
+                           .deaths = 1,
+                           .spared = 6});
+}
+
 /* Goal: a pin that is revoked while it is taken over is not believed. */
 static void test_taking_over_what_is_revoked(void **state)
 {
@@ -381,6 +426,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_following_from_a_snapshot),
     cmocka_unit_test(test_a_pin_is_revoked),
     cmocka_unit_test(test_taking_over_from_the_dead),
+    cmocka_unit_test(test_taking_over_beside_a_squeeze),
     cmocka_unit_test(test_taking_over_what_is_revoked),
     cmocka_unit_test(test_two_take_over_from_the_dead),
     cmocka_unit_test(test_a_late_burial),

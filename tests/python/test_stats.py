@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import termios
@@ -214,6 +215,37 @@ def test_a_scrape_over_a_unix_socket(db, fs, store, tmp_path, python_environment
     assert path.read_text() == "mine"
 
 
+def test_a_connection_that_says_nothing_holds_nobody_up(db, fs, store, python_environment):
+    """Goal: a scrape is answered at once beside connections that are idle, half a request, or gone
+    before their answer; none of them makes the server print anything."""
+    with serving(store, python_environment(), "127.0.0.1:0") as (process, where):
+        host, port = re.fullmatch(r"http://(.+):(\d+)/metrics", where).groups()
+        with contextlib.ExitStack() as open_sockets:
+            for half in (b"", b"", b"GET /met", b"GET /metrics HTTP/1.0\r\nHost"):
+                silent = open_sockets.enter_context(socket.create_connection((host, int(port))))
+                silent.sendall(half)
+            for _ in range(8):
+                hasty = socket.create_connection((host, int(port)))
+                hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                hasty.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                hasty.close()
+            begin = time.monotonic()
+            assert answer(http.client.HTTPConnection(host, int(port), timeout=60))[0] == 200
+            assert time.monotonic() - begin < aerostore._metrics._PATIENCE_S
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
+
+def test_a_directory_whose_name_is_no_text(tmp_path, store):
+    """Goal: a name that is not UTF-8 costs no figures; what is no text is replaced."""
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/b\xffd")
+    with aerostore.open(odd, size="16MiB", shm_path=store.shm_path.with_suffix(".odd")) as other:
+        assert other.path == odd
+        assert other.stats().data_dir == f"{tmp_path}/b\ufffdd"
+        assert checked(prometheus(other.stats()))["aerostore_rows"] == 0
+
+
 def test_addresses_that_are_none():
     """Goal: one clear error."""
     for listen in ("", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "1.2.3.4.5:80",
@@ -252,6 +284,39 @@ def test_the_commands_print(store, python_environment, aerostore_library):
             assert text in shown.stdout
         refused = run(environment, "metrics", store.data_dir, "--listen", "nowhere", *place)
         assert refused.returncode == 1 and refused.stderr.startswith("error: listen on HOST:PORT")
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "dumb"])
+def test_top_where_nothing_can_be_drawn_over(terminal, db, fs, store, python_environment):
+    """Goal: in a pipe, and in a terminal that only prints, each look is printed below the last one
+    as it is taken; Ctrl-C ends it with status 0."""
+    here, there = pty.openpty() if terminal else os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aerostore", "top", str(store.data_dir), "--interval", "0.05",
+         "--shm-path", str(store.shm_path)],
+        env=python_environment(TERM="dumb", COLUMNS="100", LINES="50"),
+        stdin=there if terminal else subprocess.DEVNULL, stdout=there, stderr=subprocess.PIPE)
+    os.close(there)
+    text, wrote, end = "", False, time.monotonic() + 120
+    try:
+        while "commits 1" not in text and time.monotonic() < end:
+            if select.select([here], [], [], 1)[0]:
+                text += os.read(here, 1 << 16).decode(errors="replace")
+            if "commits 0" in text and not wrote:
+                fs.upsert(flight("a", 1))
+                wrote = True
+        assert "commits 1" in text and "\x1b[H" not in text, text
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(OSError):  # a terminal without a writer
+                if select.select([here], [], [], 0.1)[0]:
+                    os.read(here, 1 << 16)
+        assert process.returncode == 0, process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+        os.close(here)
 
 
 def test_top_in_a_terminal(db, fs, store, python_environment):

@@ -210,6 +210,7 @@ def test_the_command_line_prints_json(fs, store, python_environment):
     assert [(event["kind"], event["key"]) for event in events] == [
         ("snapshot", "a"), ("snapshot", "b"), ("live", None)]
     assert events[0]["new"]["altitude"] == 1 and events[1]["new"]["altitude"] is None
+    assert {event["number"] for event in events} == {int(events[0]["position"].split("-")[1])}
 
 
 # ---- hostile users -----------------------------------------------------------------------------

@@ -155,6 +155,40 @@ static void test_a_waiting_slab_holds_nothing_up(void **state)
     store_close(&store);
 }
 
+/* Goal: the two waits of a slab are two looks at the snapshots, also where nobody has one and the
+ * horizon lies beyond the clock.  Method: it is there after the first look, and goes with the
+ * second. */
+static void test_a_slab_waits_twice_beyond_the_clock(void **state)
+{
+    test_store store;
+    uint32_t slot = 0;
+    uint32_t pool = 0;
+    uint32_t index = 0;
+    (void)state;
+    store_open(&store, SEGMENT);
+    ae_proc *proc = &store.db->proc;
+    ae_heap *heap = &store.db->heap;
+    fill_and_delete(&store);
+    const uint32_t given = ae_load32(&heap->segment->header->given);
+    assert_int_equal(ae_slot_claim(proc, store.session->member, 9, &slot, NULL), AERO_OK);
+    ae_slot *at = ae_slot_at(proc, slot);
+    for (uint32_t count = 0; count < 2; count++) {
+        const ae_ref slab = ae_heap_drain(heap, &at->cache, slot, &pool, &index);
+        assert_int_not_equal(slab, 0);
+        ae_slab_retire(proc, slot, slab);
+    }
+    const uint64_t beyond = ae_horizon_of_others(proc, slot);
+    assert_int_equal(beyond, ae_load64(&proc->shared->clock) + 1);
+    assert_int_equal(ae_block_reclaim(proc, slot, beyond), 0);
+    assert_int_equal(ae_load32(&heap->segment->header->given), given);
+    assert_int_equal(ae_block_reclaim(proc, slot, ae_horizon_of_others(proc, slot)), 2);
+    assert_int_equal(ae_load32(&heap->segment->header->given), given + 2);
+    assert_int_equal(ae_load32(&at->block_head), 0);
+    ae_slot_release(proc, slot);
+    store_verify(store.session);
+    store_close(&store);
+}
+
 /* A place in memory of another kind that looks like a version of the row, with another altitude. */
 static ae_ref forge(test_store *store, ae_ref anchor)
 {
@@ -236,6 +270,40 @@ static void test_a_death_between_deed_and_count_is_put_right(void **state)
     store_close(&store);
 }
 
+/* Goal: after 2^32 slabs it is still known that there was one: references are looked at, and holes
+ * are found.  Method: counts that are about to go round. */
+static void test_counts_that_go_round_stay_counts(void **state)
+{
+    test_store store;
+    (void)state;
+    store_open(&store, SEGMENT);
+    ae_segment_header *header = store.db->segment.header;
+    fill_and_delete(&store);
+    /* One slab, and the count stands where it goes round. */
+    ae_store32(&header->returned, UINT32_MAX);
+    ae_store32(&header->given, UINT32_MAX);
+    ae_store32(&header->holes, UINT32_MAX);
+    ae_heap *heap = &store.db->heap;
+    uint32_t slot = 0;
+    uint32_t pool = 0;
+    uint32_t index = 0;
+    assert_int_equal(ae_slot_claim(&store.db->proc, store.session->member, 9, &slot, NULL),
+                     AERO_OK);
+    const ae_ref slab = ae_heap_drain(heap, &ae_slot_at(&store.db->proc, slot)->cache, slot, &pool,
+                                      &index);
+    assert_int_not_equal(slab, 0);
+    assert_false(ae_heap_leads(heap, slab));
+    ae_slab_retire(&store.db->proc, slot, slab);
+    for (uint32_t wait = 0; wait < 2; wait++)
+        (void)ae_block_reclaim(&store.db->proc, slot, ae_horizon_of_others(&store.db->proc, slot));
+    ae_slot_release(&store.db->proc, slot);
+    assert_int_not_equal(ae_load32(&header->returned), 0);
+    assert_int_equal(ae_load32(&header->given), ae_load32(&header->returned));
+    assert_true(ae_pages_holes(&store.db->segment, NULL) > 0);
+    store_verify(store.session);
+    store_close(&store);
+}
+
 /* Goal: a row that is undone does not lead to where no versions are any more.  Method: a deleted
  * row is inserted again, and what the new version is linked to is led into other memory, which
  * looks like a version: as where the transaction was cancelled at rest, and all was reused. */
@@ -281,7 +349,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_reader_keeps_slabs_in_service),
     cmocka_unit_test(test_a_new_reader_keeps_slabs_in_service),
     cmocka_unit_test(test_a_waiting_slab_holds_nothing_up),
+    cmocka_unit_test(test_a_slab_waits_twice_beyond_the_clock),
     cmocka_unit_test(test_stale_references_are_not_followed),
+    cmocka_unit_test(test_counts_that_go_round_stay_counts),
 };
 
 AE_TEST_MAIN(tests)

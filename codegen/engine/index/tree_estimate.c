@@ -24,6 +24,7 @@ static const ae_tree_node *node_now(const ae_tree *tree, ae_ref ref, aei_bound b
     const ae_tree_node *node = aei_tree_node(tree, ref);
     for (uint32_t hop = 0; node != NULL && hop < AE_TREE_HEIGHT_MAX; hop++) {
         const uint64_t successor = ae_load64_acquire(&node->successor);
+        AE_CRASH_POINT("tree.estimating");
         if (successor == 0 || aei_up_of(successor) != 0) /* joined since: near enough */
             return node;
         if (successor == AE_TREE_GONE)
@@ -37,7 +38,7 @@ static const ae_tree_node *node_now(const ae_tree *tree, ae_ref ref, aei_bound b
         }
         node = left != NULL && left->level == node->level ? left : NULL;
     }
-    return node;
+    return NULL; /* what a replaced node leads to may be gone */
 }
 
 static uint32_t leaf_live(const ae_tree *tree, const ae_tree_node *leaf, uint32_t first,

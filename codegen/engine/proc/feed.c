@@ -97,6 +97,20 @@ static uint32_t line_fitting(const ae_proc *proc, uint64_t position, uint64_t *o
     return best;
 }
 
+/* The pin of a line that has been taken over.  Who was about to move it up to what the dead one had
+ * told, and is held up, must not do so any more: so it goes on by one, if it may. */
+static uint64_t pin_seize(ae_feed_line *line, uint64_t position)
+{
+    for (;;) {
+        const uint64_t pin = ae_load64_acquire(&line->pin);
+        if (pin == 0 || pin >= position)
+            return pin;
+        /* Acquire-release: after the new `told`; pairs with ae_feed_squeeze. */
+        if (ae_cas64(&line->pin, pin, pin + 1))
+            return pin + 1;
+    }
+}
+
 bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *line, uint64_t *pin)
 {
     uint64_t owner = 0;
@@ -111,7 +125,7 @@ bool ae_feed_adopt(ae_proc *proc, uint32_t member, uint64_t position, uint32_t *
         /* The dead may have told more than its user remembers. */
         ae_store64_release(&at->told, position);
         AE_CRASH_POINT("feed.adopted");
-        *pin = ae_load64_acquire(&at->pin);
+        *pin = pin_seize(at, position);
         if (*pin != 0 && ae_feed_holds(proc, *line, position))
             return true;
         ae_feed_release(proc, *line); /* revoked or moved in between */
@@ -204,7 +218,8 @@ void ae_feed_squeeze(ae_proc *proc)
         ae_feed_line *line = line_at(proc, index);
         const uint64_t pin = ae_load64_acquire(&line->pin);
         /* After the pin: what a later owner of the line told goes with a later pin, and then the
-         * compare-and-swap fails. */
+         * compare-and-swap fails.  (Where it came back with the very position of the pin, there is
+         * no later one, and it may be told of an overflow that was none.) */
         const uint64_t told = ae_load64_acquire(&line->told);
         if (pin != 0 && told > pin && ae_cas64(&line->pin, pin, told))
             AE_CRASH_POINT("feed.squeezed");

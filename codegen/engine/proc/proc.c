@@ -482,6 +482,7 @@ uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
 {
     AE_ASSERT(slot < AE_SLOTS);
     ae_slot *at = ae_slot_at(proc, slot);
+    ae_ref again = 0; /* the first slab whose second wait began just now */
     for (uint64_t freed = 0;;) {
         const ae_ref ref = ae_load32(&at->block_head);
         if (ref == 0)
@@ -496,6 +497,11 @@ uint64_t ae_block_reclaim(ae_proc *proc, uint32_t slot, uint64_t horizon)
             ae_slab *drained = ae_heap_drained(proc->heap, ref);
             AE_ALWAYS(drained != NULL);
             const bool twice = ae_load32(&drained->block.extra) != 0;
+            /* For the second wait the snapshots are looked at anew: a horizon beyond the clock
+             * (ae_horizon_of_others) would end it at once. */
+            if (ref == again)
+                return freed;
+            again = again == 0 && !twice ? ref : again;
             (twice ? slab_return : slab_wait_again)(proc, slot, drained);
             freed += twice;
             continue;

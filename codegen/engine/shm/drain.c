@@ -22,6 +22,7 @@
  * Concurrency: any thread of any process with a slot and a published snapshot.
  */
 #include "shm/heap_private.h"
+#include "shm/segment_private.h"
 
 static uint32_t slab_page(const ae_heap *heap, const ae_slab *slab)
 {
@@ -118,7 +119,7 @@ ae_ref ae_heap_drain(ae_heap *heap, ae_cache *cache, uint32_t slot, uint32_t *po
                 ae_store32_release(&cache->draining, 0);
                 continue;
             }
-            ae_add32(&heap->segment->header->returned, 1);
+            aei_count_up(&heap->segment->header->returned);
             /* Out of service before the clock is read at which it is retired: whoever publishes a
              * newer snapshot finds no way to it.  Pairs with ae_heap_slab and ae_heap_leads. */
             ae_store64_release(&slab->block.word, ae_slab_word_drained(slot));
@@ -170,7 +171,7 @@ void ae_heap_return(ae_heap *heap, ae_cache *cache, uint32_t slot, ae_slab *slab
     ae_pages_unsettle(heap->segment, page, pages, slot);
     ae_store32_release(&cache->draining, 0);
     ae_pages_offer(heap->segment, page, pages);
-    ae_add32(&heap->segment->header->given, 1);
+    aei_count_up(&heap->segment->header->given);
 }
 
 void aei_drain_recover(ae_heap *heap, ae_cache *cache, uint32_t slot)

@@ -195,7 +195,7 @@ void ae_pages_offer(ae_segment *segment, uint32_t page, uint32_t count)
     atomic_thread_fence(memory_order_seq_cst);
     memset(segment->base + ((size_t)page << AE_PAGE_SHIFT), 0, (size_t)count << AE_PAGE_SHIFT);
     AE_CRASH_POINT("pages.zeroed");
-    ae_add32(&segment->header->holes, 1);
+    aei_count_up(&segment->header->holes);
     /* Release: the pages are clean before the run is offered; pairs with holes_claim. */
     ae_store32_release(&segment->page_map[page], PAGE_HOLE | count << 8);
 }

@@ -168,7 +168,7 @@ uint64_t ae_pool_bytes(const ae_heap *heap, uint32_t pool)
     return pages << AE_PAGE_SHIFT;
 }
 
-/* The slab that a reference leads into, and its pool: what of the header is believed is read once. */
+/* The slab a reference leads into, and its pool: what of the header is believed is read once. */
 static const ae_slab *slab_look(const ae_heap *heap, ae_ref ref, uint32_t *pool)
 {
     if (!ae_segment_holds(heap->segment, ref, AE_UNIT))

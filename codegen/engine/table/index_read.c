@@ -143,17 +143,14 @@ void ae_index_words(const aero_table *table, const ae_index_info *info, const vo
 
 /* ---- figures -------------------------------------------------------------------------------- */
 
-/* Trees are looked at under a published snapshot: the transaction's, an open reader's, or one of
- * its own.  Returns what has to be taken back. */
-static ae_a64 *session_pin(aero_session *session)
+/* Trees are looked at under a published snapshot: an open read's, or one of its own.  An open
+ * transaction's would not do: while it is at rest, as it is between its statements, nodes are freed
+ * beside it, or it may have been cancelled.  Returns what has to be taken back. */
+static ae_a64 *session_pin(const aero_session *session)
 {
     ae_a64 *pin = &session->db->proc.shared->members[session->member].pin;
     if (ae_load64(pin) != 0)
         return NULL;
-    if (session->txn.open) {
-        ae_txn_look(session);
-        return NULL;
-    }
     (void)ae_snapshot_publish(&session->db->proc, pin);
     return pin;
 }

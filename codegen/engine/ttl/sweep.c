@@ -9,10 +9,13 @@
 #include "base/os.h"
 #include "row/version.h"
 #include "table/table.h"
+#include "txn/txn.h"
 
 /* Rows a transaction deletes: some 50 microseconds, so that a writer who meets one in the commit
  * queue, or loses the processor to it, is not held up. */
 #define EXPIRE_BATCH 256u
+/* How often it is tried: for a tenth of a second. */
+#define EXPIRE_ATTEMPTS 100u
 /* Rows looked at together. */
 #define LOOK_BATCH 256u
 /* Length of a step.  The keeper flushes in between. */
@@ -106,14 +109,20 @@ static bool rows_collect(sweep *of, uint64_t until_ns, uint64_t *place)
     return got > 0;
 }
 
-/* Delete what was collected. */
+/* Delete what was collected.  As any call outside of a transaction it is run again when it could
+ * not commit: it may have been at the front of the commit queue, and lost the processor there. */
 static aero_status rows_delete(sweep *of, uint64_t *expired)
 {
     AE_ASSERT(of->count <= EXPIRE_BATCH);
     uint32_t deleted = 0;
     aero_status status = AERO_OK;
-    if (of->count > 0)
+    for (uint32_t attempt = 0; of->count > 0 && attempt < EXPIRE_ATTEMPTS; attempt++) {
+        if (attempt > 0)
+            ae_backoff(of->session, attempt);
         status = ae_table_expire(of->session, of->table, of->rows, of->count, &deleted);
+        if (status != AERO_CONFLICT && status != AERO_NO_SLOT)
+            break;
+    }
     AE_ASSERT(deleted <= of->count);
     of->count = 0;
     *expired += deleted;

@@ -114,13 +114,40 @@ static ae_age_era *era_newest(ae_age_shared *shared, uint64_t *count)
     return *count == 0 ? NULL : &shared->eras[(*count - 1) % AE_AGE_ERAS];
 }
 
+/* The last word of an era: which one it is, counted from 1, and above that a check of what makes
+ * it. */
+static uint64_t era_word(uint64_t order, uint64_t first, uint64_t offset)
+{
+    uint64_t mix = (first ^ (offset << 17 | offset >> 47)) * 0x9e3779b97f4a7c15ull;
+    mix ^= mix >> 29;
+    return (mix & ~(uint64_t)UINT32_MAX) | (uint32_t)order;
+}
+
+/* What is known of the era counted `order`; false when it has been overwritten, or is not whole:
+ * another writer, held up for a lap, may be at it. */
+static bool era_read(const ae_age_shared *shared, uint64_t order, uint64_t *first,
+                     uint64_t *confirmed, int64_t *offset)
+{
+    const ae_age_era *era = &shared->eras[(order - 1) % AE_AGE_ERAS];
+    /* Acquire: the rest after the word that goes with it; pairs with ae_age_note_wall. */
+    const uint64_t word = ae_load64_acquire(&era->order);
+    *first = ae_load64_acquire(&era->first);
+    *confirmed = ae_load64_acquire(&era->confirmed);
+    *offset = (int64_t)ae_load64_acquire(&era->offset);
+    return word == era_word(order, *first, (uint64_t)*offset) &&
+           ae_load64_acquire(&era->order) == word;
+}
+
 void ae_age_note_wall(aero_db *db, uint64_t number, int64_t offset_us)
 {
     ae_age_shared *shared = shared_of(db);
     uint64_t count = 0;
+    uint64_t first = 0;
+    uint64_t confirmed = 0;
+    int64_t offset = 0;
     ae_age_era *newest = era_newest(shared, &count);
-    if (newest != NULL && ae_load64_acquire(&newest->order) == count) {
-        const int64_t drift = offset_us - (int64_t)ae_load64(&newest->offset);
+    if (newest != NULL && era_read(shared, count, &first, &confirmed, &offset)) {
+        const int64_t drift = offset_us - offset;
         if (drift <= AE_AGE_DRIFT_US && drift >= -AE_AGE_DRIFT_US) {
             ae_raise64(&newest->confirmed, number);
             return;
@@ -135,7 +162,7 @@ void ae_age_note_wall(aero_db *db, uint64_t number, int64_t offset_us)
     ae_store64(&era->first, number);
     ae_store64(&era->confirmed, number);
     /* Release: whole before it counts; pairs with era_read. */
-    ae_store64_release(&era->order, count + 1);
+    ae_store64_release(&era->order, era_word(count + 1, number, (uint64_t)offset_us));
 }
 
 void ae_age_mark_now(aero_db *db)
@@ -167,19 +194,6 @@ void ae_age_mark_at(aero_db *db, int64_t wall_us)
                           AE_AGE_LEAST_US;
     const int64_t time = wall_us < after ? after : wall_us;
     ae_age_note(db, number, time < now ? time : now);
-}
-
-/* What is known of the era counted `order`; false when it has been overwritten, or is not whole. */
-static bool era_read(const ae_age_shared *shared, uint64_t order, uint64_t *first,
-                     uint64_t *confirmed, int64_t *offset)
-{
-    const ae_age_era *era = &shared->eras[(order - 1) % AE_AGE_ERAS];
-    if (ae_load64_acquire(&era->order) != order)
-        return false;
-    *first = ae_load64_acquire(&era->first);
-    *confirmed = ae_load64_acquire(&era->confirmed);
-    *offset = (int64_t)ae_load64_acquire(&era->offset);
-    return ae_load64_acquire(&era->order) == order;
 }
 
 int64_t ae_age_steady(const aero_db *db, uint64_t number, int64_t wall_us)

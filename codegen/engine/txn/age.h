@@ -53,10 +53,10 @@ typedef struct ae_age_level {
 } ae_age_level;
 
 typedef struct ae_age_era {
-    ae_a64 first;     /* in force from this number on; 0 while it is being written */
+    ae_a64 first;     /* in force from this number on */
     ae_a64 confirmed; /* and up to this one, at least; raised by all */
     ae_a64 offset;    /* wall clock less steady clock, as a signed number */
-    ae_a64 order;     /* which era this is, counted from 1 */
+    ae_a64 order;     /* which era this is, counted from 1, and a check; 0 while it is written */
 } ae_age_era;
 
 typedef struct ae_age_shared {

@@ -542,7 +542,8 @@ class Session:
             name = names.get(at)
             if name is None:
                 name = names[at] = self.library.text(out[0][number].name)
-            value = word if kind == INT else decode_value(ffi, out[0][number].value)
+            # The names of files need not be UTF-8.
+            value = word if kind == INT else decode_value(ffi, out[0][number].value, "replace")
             entries.append((name, table, item, value))
         return entries
 

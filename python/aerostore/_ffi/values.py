@@ -241,14 +241,14 @@ def _expression(column: Column) -> str:
 # ---- single values and columns of a batch ------------------------------------------------------
 
 
-def decode_value(ffi: Any, value: Any) -> Any:
-    """Decode one aero_value; TIME becomes float seconds."""
+def decode_value(ffi: Any, value: Any, errors: str = "strict") -> Any:
+    """Decode one aero_value; TIME becomes float seconds.  `errors` is as in bytes.decode."""
     kind = value.type
     if kind == NULL:
         return None
     if kind in (TEXT, BYTES):
         data = bytes(ffi.buffer(value.u.data, value.length)) if value.length else b""
-        return data.decode() if kind == TEXT else data
+        return data.decode(errors=errors) if kind == TEXT else data
     if kind == DOUBLE:
         return value.u.real
     if kind == UINT:
