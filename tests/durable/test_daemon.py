@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -189,3 +190,34 @@ def test_checkpoints_come_from_the_daemon(opened):
         return bool(db.stats()["checkpoints"])
 
     until(taken)
+
+
+def test_it_makes_huge_pages_of_what_has_grown(opened, place):
+    """Goal: what a load got in small pages is huge later, also where all commits are synchronous.
+
+    Method: the segment's header is told that huge pages are dear up to its size; after a load it
+    says how many the daemon has been through, and that is all that are reserved.
+    """
+    db = opened(synchronous_commit=True)
+    path = place / "segment"
+    huge = 2 << 20
+
+    def header(form: str, offset: int) -> int:
+        with path.open("rb") as file:
+            return int(struct.unpack_from(form, file.read(256), offset)[0])
+
+    with path.open("r+b") as file:
+        file.seek(152)
+        file.write(struct.pack("<Q", 64 << 20))
+    db["FlightState"].ingest_tsv("".join(
+        f"F{number}\t1\t2\t3\t4\t5\tB738\tKJFK\n" for number in range(60_000)).encode())
+    assert header("<Q", 136) >= 16 << 20
+
+    def through() -> bool:
+        """Who commits looks whether there is something to do."""
+        write(db, 1)
+        return header("<I", 172) == header("<Q", 136) // huge
+
+    until(through)
+    assert keeper(db)
+    assert len(list(db["FlightState"].search())) == 60_000

@@ -3,6 +3,7 @@
  * links: * generated/aerostore
  */
 #include <fcntl.h>
+#include <pthread.h>
 
 #include "base/crc.h"
 #include "base/os.h"
@@ -28,16 +29,21 @@ static void path_make(made *of, const char *name)
 }
 
 /* A published segment whose roots lie somewhere in the fixed part. */
-static void segment_make(made *of, const char *name)
+static void segment_publish(made *of)
 {
     bool exists = true;
-    path_make(of, name);
     assert_int_equal(ae_segment_create(&of->spec, &of->segment, &of->error), AERO_OK);
     for (int root = 0; root < AE_ROOT_COUNT; root++)
         of->segment.header->roots[root] = ae_segment_carve(&of->segment, 100);
     assert_int_equal(ae_segment_seal(&of->segment, &of->error), AERO_OK);
     assert_int_equal(ae_segment_name(&of->segment, &of->spec, &exists, &of->error), AERO_OK);
     assert_false(exists);
+}
+
+static void segment_make(made *of, const char *name)
+{
+    path_make(of, name);
+    segment_publish(of);
 }
 
 static void segment_drop(made *of)
@@ -414,6 +420,104 @@ static void test_growing_into_huge_pages_keeps_everything(void **state)
     }
 }
 
+/* KiB of the mapping that begins at `base` that are mapped by huge pages. */
+static uint64_t huge_kib(const void *base)
+{
+    char line[512];
+    char start[32];
+    unsigned long kib = 0;
+    bool inside = false;
+    snprintf(start, sizeof start, "%lx-", (unsigned long)base);
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        if (line[0] < 'A' || line[0] > 'Z')
+            inside = strncmp(line, start, strlen(start)) == 0;
+        else if (inside && sscanf(line, "ShmemPmdMapped: %lu", &kib) == 1)
+            break;
+    }
+    assert_int_equal(fclose(maps), 0);
+    return kib;
+}
+
+/* Adds one to a word of each page, again and again; ends when told. */
+typedef struct counting {
+    ae_segment *segment;
+    uint64_t from, to;
+    ae_a32 end;
+    uint32_t laps;
+} counting;
+
+static void *count_in_pages(void *context)
+{
+    counting *of = context;
+    do {
+        for (uint64_t at = of->from; at < of->to; at += 4096)
+            ae_add32((ae_a32 *)(void *)(of->segment->base + at), 1);
+        of->laps++;
+    } while (ae_load32_acquire(&of->end) == 0);
+    return NULL;
+}
+
+/* Goal: small pages become huge ones, by and by and once the segment has stopped growing, and
+ * nothing that is written to them meanwhile is lost.  Method: a segment that believes that huge
+ * pages are dear is filled; a thread counts all over it through a second mapping, as another
+ * process would, while pages are joined with a clock that the test moves. */
+static void test_small_pages_are_joined_under_writers(void **state)
+{
+    const uint64_t second = 1000000000;
+    made of;
+    ae_segment other;
+    bool missing = true;
+    uint32_t page = 0;
+    struct stat before;
+    struct stat after;
+    ae_segment_joining way = {0};
+    pthread_t thread;
+    (void)state;
+    path_make(&of, "join");
+    of.spec.size = 2 * AE_HUGE_LEAST + 3 * AE_PAGE_SIZE;
+    segment_publish(&of);
+    ae_store64(&of.segment.header->small, of.spec.size);
+    assert_false(ae_segment_joinable(&of.segment));
+    assert_int_equal(ae_segment_attach(&of.spec, &other, &missing, &of.error), AERO_OK);
+    const uint64_t from = ae_load64(&of.segment.header->used);
+    while (ae_pages_take(&of.segment, 1, 1, &page, &of.error) == AERO_OK)
+        continue;
+    assert_true(ae_segment_joinable(&of.segment));
+    assert_int_equal(fstat(of.segment.fd, &before), 0);
+    counting count = {.segment = &other, .from = from, .to = (uint64_t)page << AE_PAGE_SHIFT};
+    assert_int_equal(pthread_create(&thread, NULL, count_in_pages, &count), 0);
+    ae_segment_join(&of.segment, &way, second);
+    ae_segment_join(&of.segment, &way, 2 * second - 1);
+    assert_int_equal(ae_load32(&of.segment.header->joined), 0); /* it grew a moment ago */
+    uint64_t now = 2 * second;
+    for (uint32_t turns = 0; ae_segment_joinable(&of.segment); turns++) {
+        const uint32_t at = ae_load32(&of.segment.header->joined);
+        ae_segment_join(&of.segment, &way, now);
+        assert_true(ae_load32(&of.segment.header->joined) > at);
+        assert_true(way.resume_ns >= now && turns < of.spec.size / AE_OS_HUGE_SIZE);
+        if (way.resume_ns > now && ae_segment_joinable(&of.segment)) { /* a rest is one */
+            const uint32_t there = ae_load32(&of.segment.header->joined);
+            ae_segment_join(&of.segment, &way, way.resume_ns - 1);
+            assert_int_equal(ae_load32(&of.segment.header->joined), there);
+        }
+        now = way.resume_ns;
+    }
+    ae_store32_release(&count.end, 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(ae_load32(&of.segment.header->joined), of.spec.size / AE_OS_HUGE_SIZE);
+    assert_int_equal(fstat(of.segment.fd, &after), 0);
+    assert_int_equal(after.st_blocks, before.st_blocks);
+    for (uint64_t at = from; at < count.to; at += 4096)
+        assert_int_equal(ae_load32((ae_a32 *)(void *)(of.segment.base + at)), count.laps);
+    uint64_t took = 0;
+    if (ae_os_huge_join(other.base, &took) == 0) /* the kernel knows how */
+        assert_true(huge_kib(of.segment.base) >= of.spec.size / 2048);
+    ae_segment_detach(&other);
+    segment_drop(&of);
+}
+
 static bool page_is(const void *context, uint32_t page)
 {
     return page == *(const uint32_t *)context;
@@ -586,6 +690,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_sizes_out_of_bounds_are_refused),
     cmocka_unit_test(test_runs_of_pages_do_not_overlap),
     cmocka_unit_test(test_growing_into_huge_pages_keeps_everything),
+    cmocka_unit_test(test_small_pages_are_joined_under_writers),
     cmocka_unit_test(test_runs_of_the_dead_become_holes),
     cmocka_unit_test(test_holes_are_joined_and_cut),
     cmocka_unit_test(test_joining_cut_short_is_undone),

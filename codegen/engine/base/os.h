@@ -59,6 +59,10 @@ int ae_os_map(int fd, uint64_t size, void **address);
  * ones.  What is in the range stays.  Nothing depends on it; false: the kernel has none, or they
  * are dear, and it is better not to ask again. */
 bool ae_os_huge(int fd, void *address, uint64_t offset, uint64_t size);
+/* Make one huge page of the small ones at `address`, a multiple of its size in such a mapping, for
+ * everybody who has mapped them; who touches one of them meanwhile waits.  0, or an errno.
+ * *took_ns is the thread's own time. */
+int ae_os_huge_join(void *address, uint64_t *took_ns);
 /* The size of a huge page. */
 #define AE_OS_HUGE_SIZE ((uint64_t)2 << 20)
 void ae_os_unmap(void *address, uint64_t size);

@@ -101,6 +101,15 @@ static int64_t thread_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int ae_os_huge_join(void *address, uint64_t *took_ns)
+{
+    AE_ASSERT((uintptr_t)address % AE_OS_HUGE_SIZE == 0);
+    const int64_t start = thread_ns();
+    const int failure = madvise(address, AE_OS_HUGE_SIZE, MADV_COLLAPSE) == 0 ? 0 : errno;
+    *took_ns = (uint64_t)(thread_ns() - start);
+    return failure;
+}
+
 bool ae_os_huge(int fd, void *address, uint64_t offset, uint64_t size)
 {
     AE_ASSERT(address != NULL && (uintptr_t)address % AE_OS_HUGE_SIZE == 0);
@@ -114,9 +123,8 @@ bool ae_os_huge(int fd, void *address, uint64_t offset, uint64_t size)
             if (errno != EINTR)
                 return false;
         }
-        const int64_t start = thread_ns();
-        if (madvise((char *)address + at, AE_OS_HUGE_SIZE, MADV_COLLAPSE) != 0 ||
-            thread_ns() - start > HUGE_DEAR_NS)
+        uint64_t took = 0;
+        if (ae_os_huge_join((char *)address + at, &took) != 0 || took > HUGE_DEAR_NS)
             return false;
     }
     return true;

@@ -63,6 +63,7 @@ static bool checkpoint_is_due(const aero_db *db)
 typedef struct keeping {
     aero_session *session;
     uint64_t flushed_ns; /* when it has flushed last */
+    ae_segment_joining joining;
 } keeping;
 
 /* Show that it is there, and flush what is older than the interval. */
@@ -112,6 +113,7 @@ static bool keeper_turn(keeping *of)
     if (checkpoint_is_due(db) && ae_checkpoint(session, &manner, &report) != AERO_OK)
         /* Not again at once: the disk may be full for a while. */
         ae_store64(&db->settings->checkpoint_ns, ae_os_monotonic_ns());
+    ae_segment_join(&db->segment, &of->joining, ae_os_monotonic_ns());
     return db->sweep != NULL && ae_ttl_active(db) && ae_log_poisoned(&db->log) == 0 &&
            db->sweep(session);
 }
@@ -292,7 +294,8 @@ void aei_keeper_ensure(aero_session *session)
         return;
     if (now < due && !(sweeps && due - now <= soon) && !keeper_bury(db))
         return;
-    if (ae_log_durable_number(&db->log) >= clock && !checkpoint_is_due(db) && !sweeps) {
+    if (ae_log_durable_number(&db->log) >= clock && !checkpoint_is_due(db) && !sweeps &&
+        !ae_segment_joinable(&db->segment)) {
         /* Nothing to do; look again soon. */
         (void)ae_cas64(&settings->keeper_due_ns, due, now + soon);
         return;

@@ -330,6 +330,45 @@ void ae_segment_detach(ae_segment *segment)
     segment->fd = -1;
 }
 
+/* A load reserves again and again; a second without is a pause. */
+#define JOIN_QUIET_NS 1000000000u
+#define JOIN_TURN_NS 1000000u
+#define JOIN_REST 9u /* times as long as it took */
+
+/* How many whole huge pages are reserved; 0 where the segment is too small to have any. */
+static uint64_t whole_pages(const ae_segment *segment)
+{
+    const uint64_t reserved = ae_load64_acquire(&segment->header->reserved);
+    const uint64_t end = reserved < segment->size ? reserved : segment->size;
+    return segment->fd < 0 || end < AE_HUGE_LEAST ? 0 : end / AE_OS_HUGE_SIZE;
+}
+
+bool ae_segment_joinable(const ae_segment *segment)
+{
+    return ae_load32(&segment->header->joined) < whole_pages(segment);
+}
+
+void ae_segment_join(const ae_segment *segment, ae_segment_joining *way, uint64_t now_ns)
+{
+    const uint64_t reserved = ae_load64(&segment->header->reserved);
+    const uint64_t pages = whole_pages(segment);
+    if (reserved != way->reserved)
+        *way = (ae_segment_joining){.reserved = reserved, .since_ns = now_ns};
+    if (now_ns - way->since_ns < JOIN_QUIET_NS || now_ns < way->resume_ns)
+        return;
+    uint64_t spent = 0;
+    uint32_t at = ae_load32(&segment->header->joined);
+    for (; at < pages && spent < JOIN_TURN_NS; at++) {
+        uint64_t took = 0;
+        /* Small ones that cannot be joined, now or at all, stay as they are. */
+        (void)ae_os_huge_join(segment->base + at * AE_OS_HUGE_SIZE, &took);
+        spent += took;
+        /* Two who are at it go through some twice. */
+        ae_store32(&segment->header->joined, at + 1);
+    }
+    way->resume_ns = now_ns + spent + JOIN_REST * spent;
+}
+
 bool ae_segment_holds(const ae_segment *segment, ae_ref ref, uint64_t bytes)
 {
     const uint64_t start = (uint64_t)ref << 4;

@@ -69,6 +69,7 @@ typedef struct ae_segment_header {
     ae_a32 returned; /* 160 slabs taken out of service: counts up, 0 while none ever was */
     ae_a32 given;    /* 164 of them, those whose pages are back: about, where somebody died */
     ae_a32 cramped;  /* 168 the file system had no room beyond `reserved`, when last asked */
+    ae_a32 joined;   /* 172 how many huge pages from the start ae_segment_join has been through */
 } ae_segment_header;
 
 typedef struct ae_segment {
@@ -118,6 +119,19 @@ aero_status ae_segment_name(ae_segment *segment, const ae_segment_spec *spec, bo
 aero_status ae_segment_attach(const ae_segment_spec *spec, ae_segment *segment, bool *missing,
                               aero_error *error);
 void ae_segment_detach(ae_segment *segment);
+
+/* What somebody who joins pages remembers; zeros at first. */
+typedef struct ae_segment_joining {
+    uint64_t reserved;  /* what was reserved when last looked at ... */
+    uint64_t since_ns;  /* ... and since when */
+    uint64_t resume_ns; /* not before this time: to rest */
+} ae_segment_joining;
+/* Are there whole huge pages, reserved, that nobody has been through? */
+bool ae_segment_joinable(const ae_segment *segment);
+/* Go on making huge pages of small ones, for a millisecond and one page at most: what was too dear
+ * while somebody waited for the memory is done by and by, in a tenth of the time, once the segment
+ * has stopped growing.  Takes no memory. */
+void ae_segment_join(const ae_segment *segment, ae_segment_joining *way, uint64_t now_ns);
 
 /* True when [ref, ref + bytes) lies inside the part that has been handed out. */
 bool ae_segment_holds(const ae_segment *segment, ae_ref ref, uint64_t bytes);
