@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,47 @@ def test_a_copy_of_a_store_in_use(place):
     (place / "segment2").unlink()
     with aerostore.open(place / "two", size="64MiB", shm_path=place / "segment2") as other:
         assert other.boot == "cold" and set(stores.contents(other)) == {"a", "c"}
+
+
+def test_a_copy_in_the_place_of_the_directory_in_use_is_not_written_to(place):
+    """Goal: somebody moves the directory of a store in use and puts a copy there.  Nobody writes
+    into that: its log has the same identity, and the store's commits would be here and there."""
+    one, moved = place / "one", place / "moved"
+    acknowledged = {"first"}
+    refusals: list[str] = []
+
+    def attempt(table: aerostore.Table, key: str) -> None:
+        try:
+            table.upsert(stores.row(key, 1))
+            acknowledged.add(key)
+        except (aerostore.NotDurable, aerostore.StorageError) as refused:
+            refusals.append(str(refused))
+
+    with aerostore.open(one, shm_path=place / "segment", size="64MiB") as db:
+        table = db["FlightState"]
+        table.upsert(stores.row("first", 1))
+        one.rename(moved)
+        shutil.copytree(moved, one)
+        before = stores.snapshot(one)
+        attempt(table, "by who has the file open")
+        with ThreadPoolExecutor(1) as others:  # a session of its own, which has yet to open it
+            others.submit(attempt, table, "by another").result()
+        with pytest.raises(aerostore.StorageError, match="moved"):
+            db.checkpoint()
+        attempt(table, "again")
+        assert stores.snapshot(one) == before
+        assert refusals and all("moved" in text for text in refusals), refusals
+        shutil.rmtree(one)
+        moved.rename(one)
+        attempt(table, "moved back")
+        db.checkpoint()
+        attempt(table, "last")
+        assert {"moved back", "last"} <= acknowledged
+    (place / "segment").unlink(missing_ok=True)
+    assert acknowledged <= keys_of_shared(one, place / "segment")
+
+
+def keys_of_shared(directory: Path, segment: Path) -> set[str]:
+    with aerostore.open(directory, shm_path=segment, size="64MiB") as db:
+        db.verify()
+        return set(stores.contents(db))

@@ -7,6 +7,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 import aerostore
 from durable import stores
+from support.paths import ROOT
 from support.patience import until
 
 
@@ -94,6 +96,83 @@ def test_a_killed_one_is_replaced(opened):
     finally:
         os.kill(second, signal.SIGCONT)
     write(db, 4)
+
+
+def lag_while(db: aerostore.Database, seconds: float, step: Callable[[int], None]) -> float:
+    """Take steps for a while; return the longest that a commit was seen to be in memory only."""
+    waiting: list[tuple[int, float]] = []
+    worst = 0.0
+    until_then = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < until_then:
+        number += 1
+        step(number)
+        figures = db.stats()
+        now = time.monotonic()
+        if not waiting or waiting[-1][0] < figures["commit_clock"]:
+            waiting.append((int(figures["commit_clock"]), now))
+        while waiting and waiting[0][0] <= figures["log_durable_number"]:
+            waiting.pop(0)
+        worst = max(worst, now - waiting[0][1] if waiting else 0.0)
+        time.sleep(0.005)
+    return worst
+
+
+@pytest.fixture
+def stopped(opened) -> Iterator[aerostore.Database]:
+    """Yield a database whose keeper has been stopped when all was on the disk."""
+    db = opened()
+    write(db, 1)
+    until(lambda: keeper(db) and flushed(db))
+    pid = keeper(db)
+    os.kill(pid, signal.SIGSTOP)
+    yield db
+    os.kill(pid, signal.SIGCONT)
+
+
+def test_a_stopped_one_leaves_the_interval_to_committers(stopped):
+    """Goal: who commits beside a stopped keeper flushes for itself, long before it is missed."""
+    assert lag_while(stopped, 1.9, lambda number: write(stopped, number)) < 1.0
+
+
+def test_a_stopped_one_leaves_the_interval_to_who_begins(stopped):
+    """Goal: nobody commits any more, but somebody has transactions: that will do."""
+
+    def read(_: int) -> None:
+        with stopped.transaction():
+            assert "F1" in stopped["FlightState"]
+
+    write(stopped, 2)
+    assert lag_while(stopped, 1.5, read) < 1.0
+    assert flushed(stopped)
+
+
+def test_a_stopped_one_is_replaced_and_ends_when_it_goes_on(stopped):
+    """Goal: a stopped keeper has its locks; another one takes over, and keeps all by itself."""
+    first = keeper(stopped)
+
+    def replaced() -> bool:
+        write(stopped, 3)
+        return keeper(stopped) not in (0, first)
+
+    until(replaced)
+    assert Path(f"/proc/{first}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+    second = keeper(stopped)
+    write(stopped, 4)
+    until(lambda: flushed(stopped))  # nobody commits, nobody begins
+    os.kill(first, signal.SIGCONT)
+    until(lambda: not alive(first))
+    assert alive(second) and keeper(stopped) == second
+
+
+def test_the_last_commit_alone_gets_a_keeper(opened):
+    """Goal: a synchronous commit needs none; the asynchronous one after it does, and is the last.
+    """
+    db = opened(synchronous_commit=True)
+    write(db, 1)
+    db.set_config("aerostore.synchronous_commit", "off")
+    write(db, 2)
+    until(lambda: flushed(db))
 
 
 def test_of_twenty_started_at_once_one_stays(opened, place, aerostore_library):
@@ -190,6 +269,38 @@ def test_checkpoints_come_from_the_daemon(opened):
         return bool(db.stats()["checkpoints"])
 
     until(taken)
+
+
+# The first process of a pid namespace: it commits until it has a keeper, which is in it, too.
+ELSEWHERE = """
+import sys, time
+import aerostore
+db = aerostore.open(sys.argv[1], shm_path=sys.argv[2], size="64MiB", synchronous_commit=False)
+while db.stats()["keeper_pid"] == 0:
+    db["FlightState"].upsert({"flight_id": "there", "lat": 0, "lon": 0, "updated_at": 0})
+    time.sleep(0.01)
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_that_died_with_its_pid_namespace_is_replaced(opened, place):
+    """Goal: a keeper in another container, whose numbers mean nothing here, dies with it."""
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c",
+               ELSEWHERE, str(place / "s"), str(place / "segment")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env,
+                          text=True) as other:
+        if other.stdout is None or other.stdout.readline() != "there\n":
+            pytest.skip("pid namespaces cannot be made here")
+        db = opened()
+        foreign = keeper(db)
+        other.kill()
+    write(db, 1)
+    assert lag_while(db, 3.5, lambda number: write(db, number)) < 1.0
+    until(lambda: write(db, 2) or keeper(db) != foreign)
+    write(db, 3)
+    until(lambda: flushed(db))
 
 
 def test_it_makes_huge_pages_of_what_has_grown(opened, place):

@@ -306,6 +306,49 @@ def test_times_between_kept_checkpoints_and_before_all_of_them(place, profile):
     assert stores.snapshot(place / "single") == before
 
 
+def test_an_earlier_time_is_restored_over_a_checkpoint_that_failed(place, profile):
+    """Goal: one that fails when it is named leaves no gap between those that are kept."""
+    history = stores.History(place / "s", profile)
+    checkpoint = place / "s" / stores.FILES[profile][1]
+    with history.open() as db:
+        history.write(db, 3)
+        db.checkpoint()  # the log does not begin at 0 any more
+        db.set_config("aerostore.keep_log", "on")
+        numbers = []
+        for turn in range(5):
+            history.write(db, 3)
+            numbers.append(int(db.stats()["commit_clock"]))
+            if turn == 2:
+                aside = checkpoint.rename(place / "aside")
+                checkpoint.mkdir()
+                with pytest.raises(aerostore.StorageError):
+                    db.checkpoint()
+                checkpoint.rmdir()
+                aside.rename(checkpoint)
+            else:
+                db.checkpoint()
+    for turn, number in enumerate(numbers):
+        aerostore.restore(place / "s", place / f"at-{number}", number=number)
+        with history.open(place / f"at-{number}") as db:
+            assert stores.contents(db) == history.states[6 + 3 * turn]
+
+
+def test_what_is_kept_goes_when_it_is_of_no_use(place, profile):
+    """Goal: with keep_log off again, the next checkpoint removes older logs and checkpoints."""
+    history = stores.History(place / "s", profile)
+    with history.open() as db:
+        db.set_config("aerostore.keep_log", "on")
+        for _ in range(4):
+            history.write(db, 2)
+            db.checkpoint()
+        assert len(stores.snapshot(place / "s")) > 6
+        db.set_config("aerostore.keep_log", "off")
+        db.checkpoint()
+        assert len(stores.snapshot(place / "s")) == 2
+    with history.open() as db:
+        assert stores.contents(db) == history.states[-1]
+
+
 def test_repair_keeps_what_is_good_and_the_original(place, profile):
     """Goal: a damaged log gives the commits before the damage; the files are kept aside."""
     history = stores.make(place / "s", profile, before=20, after=0)

@@ -91,6 +91,8 @@ int ae_os_create_unnamed(const char *path, uint64_t size, int *fd);
 /* Give an unnamed file its name; EEXIST when the name is taken. */
 int ae_os_link(int fd, const char *path);
 int ae_os_stat(int fd, ae_os_file *info);
+/* The same of what a path leads to. */
+int ae_os_stat_path(const char *path, ae_os_file *info);
 /* Reserve storage for a range of the file, so that touching it cannot fault. */
 int ae_os_reserve(int fd, uint64_t offset, uint64_t size);
 /* Read at most `size` bytes at an offset; *done says how many. */

@@ -128,6 +128,16 @@ int ae_os_link(int fd, const char *path)
     return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
 }
 
+int ae_os_stat_path(const char *path, ae_os_file *info)
+{
+    AE_ALWAYS(path != NULL);
+    struct stat found;
+    if (stat(path, &found) != 0)
+        return errno;
+    file_info(&found, info);
+    return 0;
+}
+
 int ae_os_stat(int fd, ae_os_file *info)
 {
     struct stat found;

@@ -252,6 +252,72 @@ aero_status aei_checkpoint_write(aero_session *session, ae_checkpoint_job *job,
     return status;
 }
 
+/* ---- older ones that are kept --------------------------------------------------------------- */
+
+bool aei_checkpoint_kept(const char *directory, const char *name, uint64_t serial, char *out,
+                         size_t size)
+{
+    char ending[32];
+    snprintf(ending, sizeof ending, ".%020llu", (unsigned long long)serial);
+    return aei_durable_path(directory, name, ending, out, size);
+}
+
+typedef struct older {
+    const char *name;
+    uint64_t below;
+    uint64_t found;
+} older;
+
+static int older_found(void *context, const char *found)
+{
+    older *of = context;
+    const size_t length = strlen(of->name);
+    if (strncmp(found, of->name, length) != 0 || found[length] != '.' ||
+        strspn(found + length + 1, "0123456789") != 20 || found[length + 21] != '\0')
+        return 0;
+    uint64_t serial = 0;
+    for (const char *digit = found + length + 1; *digit != '\0'; digit++)
+        if (__builtin_mul_overflow(serial, 10u, &serial) ||
+            __builtin_add_overflow(serial, (uint64_t)(*digit - '0'), &serial))
+            return 0;
+    if (serial < of->below && serial > of->found)
+        of->found = serial;
+    return 0;
+}
+
+uint64_t aei_checkpoint_older(const char *directory, const char *name, uint64_t serial)
+{
+    AE_ALWAYS(directory != NULL && name[0] != '\0');
+    older of = {.name = name, .below = serial};
+    return ae_os_directory_list(directory, older_found, &of) == 0 ? of.found : 0;
+}
+
+/* Give the checkpoint that is about to be replaced a name of its own, by its own serial number,
+ * when older times are kept. */
+static void checkpoint_keep(const aero_db *db, const char *path)
+{
+    char kept[PATH_MAX];
+    ae_checkpoint_file file;
+    if (ae_load64(&db->settings->keep_log) == 0 ||
+        aei_checkpoint_open(&file, path, NULL) != AERO_OK || file.fd < 0)
+        return;
+    if (aei_checkpoint_kept(db->data_dir, aei_durable_names(db->profile_kind)->checkpoint,
+                            file.serial, kept, sizeof kept))
+        (void)ae_os_file_name(file.fd, kept);
+    aei_checkpoint_close(&file);
+}
+
+/* Where no older times are kept any more, checkpoints of before are of no use without the log. */
+static void kept_remove(const aero_db *db)
+{
+    const char *name = aei_durable_names(db->profile_kind)->checkpoint;
+    char kept[PATH_MAX];
+    uint64_t serial = UINT64_MAX;
+    while ((serial = aei_checkpoint_older(db->data_dir, name, serial)) != 0 &&
+           aei_checkpoint_kept(db->data_dir, name, serial, kept, sizeof kept))
+        (void)ae_os_file_unlink(kept);
+}
+
 /* ---- cutting the log ------------------------------------------------------------------------ */
 
 /* Remove the files that end where `keep` begins, or before.  What cannot be removed is harmless,
@@ -267,32 +333,11 @@ static void log_cut(const aero_db *db, uint64_t keep)
         if (files.files[index].end <= keep)
             (void)ae_os_file_unlink(files.files[index].path);
     ae_log_files_close(&files);
+    kept_remove(db);
     (void)ae_os_directory_sync(db->data_dir);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------ */
-
-bool aei_checkpoint_kept(const char *directory, const char *name, uint64_t serial, char *out,
-                         size_t size)
-{
-    char ending[32];
-    snprintf(ending, sizeof ending, ".%020llu", (unsigned long long)serial);
-    return aei_durable_path(directory, name, ending, out, size);
-}
-
-/* Give the checkpoint that is about to be replaced a name of its own, when older times are kept. */
-static void checkpoint_keep(const aero_db *db, const char *path, uint64_t serial)
-{
-    char kept[PATH_MAX];
-    int fd = -1;
-    if (serial == 0 || ae_load64(&db->settings->keep_log) == 0 ||
-        !aei_checkpoint_kept(db->data_dir, aei_durable_names(db->profile_kind)->checkpoint, serial,
-                             kept, sizeof kept) ||
-        ae_os_file_open(path, AE_FILE_READ, &fd) != 0)
-        return;
-    (void)ae_os_file_name(fd, kept);
-    ae_os_file_close(fd);
-}
 
 /* The new file, durable, and the log up to what is in it. */
 static aero_status checkpoint_make(aero_session *session, const char *fresh,
@@ -356,7 +401,7 @@ static aero_status checkpoint_locked(aero_session *session, const ae_checkpoint_
     status = checkpoint_make(session, fresh, &position, directory.inode, manner, report);
     if (status != AERO_OK)
         return status;
-    checkpoint_keep(db, path, ae_load64(&db->settings->checkpoint_serial) - 1);
+    checkpoint_keep(db, path);
     failure = ae_os_file_rename(fresh, path);
     if (failure == 0)
         failure = ae_os_directory_sync(db->data_dir);
@@ -383,15 +428,20 @@ aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *man
     if (session->txn.open)
         return ae_fail(&session->error, AERO_USAGE,
                        "a checkpoint cannot be taken inside a transaction");
-    const int failure = aei_lock_take(db->data_dir, AE_LOCK_CHECKPOINT, CHECKPOINT_WAIT_MS, &fd);
+    aero_status status = ae_log_directory_check(&db->log, &session->error);
+    if (status != AERO_OK)
+        return status;
+    /* The keeper has other things to do than to wait. */
+    const uint64_t wait_ms = manner == NULL ? CHECKPOINT_WAIT_MS : 0;
+    const int failure = aei_lock_take(db->data_dir, AE_LOCK_CHECKPOINT, wait_ms, &fd);
     if (failure == EAGAIN)
         return ae_fail(&session->error, AERO_TIMEOUT,
                        "another process has been taking a checkpoint for %u seconds",
-                       CHECKPOINT_WAIT_MS / 1000);
+                       (unsigned)(wait_ms / 1000));
     if (failure != 0)
         return ae_fail_errno(&session->error, AERO_IO, failure, "cannot lock %.500s/%s",
                              db->data_dir, AE_LOCK_NAME);
-    const aero_status status = checkpoint_locked(session, manner, report);
+    status = checkpoint_locked(session, manner, report);
     aei_lock_drop(fd, AE_LOCK_CHECKPOINT);
     report->elapsed_ms = (double)(ae_os_monotonic_ns() - began) / 1e6;
     return status;

@@ -130,6 +130,9 @@ typedef struct ae_checkpoint_job {
 /* The name of an older checkpoint that is kept: name, point, serial number. */
 bool aei_checkpoint_kept(const char *directory, const char *name, uint64_t serial, char *out,
                          size_t size);
+/* The greatest serial number below `serial` of the checkpoints that are kept; 0: there is none.
+ * Numbers are missing where a checkpoint failed late, or none was kept for a time. */
+uint64_t aei_checkpoint_older(const char *directory, const char *name, uint64_t serial);
 aero_status aei_checkpoint_write(aero_session *session, ae_checkpoint_job *job,
                                  ae_checkpoint_report *report);
 

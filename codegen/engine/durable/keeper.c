@@ -2,11 +2,13 @@
  *
  * A shared database has a daemon, `aerostored`, a small program beside the package's library; one
  * in private memory has a thread.  Both run the same loop.  The keeper shows that it is at work by
- * moving `keeper_due_ns` ahead; whoever commits after that has passed starts another one.  So a
- * keeper that is dead or stopped is replaced by whoever needs it, and an idle database has none.
+ * moving two times ahead.  Whoever commits, or begins, after `look_due_ns` flushes what the keeper
+ * has left in memory for too long; it starts another one if the keeper is dead or stopped, or if
+ * `keeper_due_ns` has passed, too.  So a keeper is replaced by whoever needs it, and an idle
+ * database has none: both times are 0 then, and the first asynchronous commit starts one.
  *
  * Nothing waits for a keeper: a synchronous committer flushes for itself and for the others, and
- * where no keeper can be started an asynchronous committer flushes when the interval is over.
+ * an asynchronous one when the keeper is late, however alive it is.
  */
 #include <errno.h>
 #include <limits.h>
@@ -30,6 +32,16 @@
 #define LINGER_MS 3000u
 /* How long a spawned daemon has until another is started. */
 #define START_MS 3000u
+/* What a keeper may be late, beyond a whole interval, until others flush in its place: its turns on
+ * a busy machine. */
+#define LATE_MS 20u
+/* When others flush, and somebody is at it already, they look again after this time. */
+#define AGAIN_MS 10u
+/* How long a daemon waits for the lock of one that is about to take over, or to end. */
+#define SEIZE_MS 200u
+/* After a checkpoint that failed, the keeper's next one: each takes a new file of the log. */
+#define RETRY_LEAST_MS 5000u
+#define RETRY_MOST_MS 320000u
 
 static const char program_name[] = "aerostored";
 
@@ -44,6 +56,13 @@ static uint64_t heartbeat_ns(const aero_db *db)
 {
     const uint64_t interval = ae_load64(&db->settings->flush_interval_ms);
     return ms_ns(4 * interval > HEARTBEAT_MS ? 4 * interval : HEARTBEAT_MS);
+}
+
+/* When others shall look after what the keeper does. */
+static uint64_t look_ns(const aero_db *db, uint64_t now)
+{
+    const uint64_t interval = ae_load64(&db->settings->flush_interval_ms);
+    return now + ms_ns(2 * interval + LATE_MS);
 }
 
 static bool checkpoint_is_due(const aero_db *db)
@@ -63,6 +82,8 @@ static bool checkpoint_is_due(const aero_db *db)
 typedef struct keeping {
     aero_session *session;
     uint64_t flushed_ns; /* when it has flushed last */
+    uint64_t retry_ms;   /* after the next checkpoint that fails; 0: the last one did not */
+    uint64_t retry_ns;   /* not before that is one taken */
     ae_segment_joining joining;
 } keeping;
 
@@ -76,6 +97,7 @@ static void keeper_flush(keeping *of)
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
     const uint64_t interval = ms_ns(ae_load64(&db->settings->flush_interval_ms));
     ae_store64(&db->settings->keeper_due_ns, now + heartbeat_ns(db));
+    ae_store64(&db->settings->look_due_ns, look_ns(db, now));
     if (now - of->flushed_ns < interval || ae_log_poisoned(&db->log) != 0)
         return;
     if (ae_log_durable_number(&db->log) < clock)
@@ -91,6 +113,27 @@ static bool keeper_between(void *context)
     return ae_load32_acquire(&of->session->db->durable->ending) == 0;
 }
 
+static void keeper_checkpoint(keeping *of)
+{
+    aero_db *db = of->session->db;
+    const ae_checkpoint_manner manner = {
+        .rest_percent = ae_load64(&db->settings->checkpoint_rest_percent),
+        .between = keeper_between,
+        .context = of};
+    ae_checkpoint_report report;
+    if (ae_os_monotonic_ns() < of->retry_ns || !checkpoint_is_due(db))
+        return;
+    if (ae_checkpoint(of->session, &manner, &report) == AERO_OK) {
+        of->retry_ms = 0;
+        return;
+    }
+    /* The disk may be full for a while, or somebody stopped who has the lock. */
+    of->retry_ms = of->retry_ms == 0              ? RETRY_LEAST_MS
+                   : of->retry_ms < RETRY_MOST_MS ? 2 * of->retry_ms
+                                                  : RETRY_MOST_MS;
+    of->retry_ns = ae_os_monotonic_ns() + ms_ns(of->retry_ms);
+}
+
 /* One turn: flush what is older than the interval, take a checkpoint when it is due, sweep out
  * rows whose time has come.  True: there is more to sweep. */
 static bool keeper_turn(keeping *of)
@@ -98,11 +141,6 @@ static bool keeper_turn(keeping *of)
     aero_session *session = of->session;
     aero_db *db = session->db;
     const uint64_t flushed_ns = of->flushed_ns;
-    const ae_checkpoint_manner manner = {
-        .rest_percent = ae_load64(&db->settings->checkpoint_rest_percent),
-        .between = keeper_between,
-        .context = of};
-    ae_checkpoint_report report;
     keeper_flush(of);
     if (of->flushed_ns != flushed_ns) {
         (void)ae_reap_all(db, session->member);
@@ -110,9 +148,7 @@ static bool keeper_turn(keeping *of)
         /* One slot a turn: what its last user has replaced waits there for whoever comes by. */
         ae_reclaim_idle(session, of->flushed_ns / ms_ns(1));
     }
-    if (checkpoint_is_due(db) && ae_checkpoint(session, &manner, &report) != AERO_OK)
-        /* Not again at once: the disk may be full for a while. */
-        ae_store64(&db->settings->checkpoint_ns, ae_os_monotonic_ns());
+    keeper_checkpoint(of);
     ae_segment_join(&db->segment, &of->joining, ae_os_monotonic_ns());
     return db->sweep != NULL && ae_ttl_active(db) && ae_log_poisoned(&db->log) == 0 &&
            db->sweep(session);
@@ -158,9 +194,19 @@ static bool keeper_is_alone(const aero_db *db)
     return failure == 0;
 }
 
-static int32_t daemon_loop(aero_session *session, const char *lock_path, int lock_fd)
+/* Have the lock, which one that was stopped when we took over may give back any time.  False: it is
+ * not what its name leads to. */
+static bool daemon_locked(const aero_db *db, const char *lock_path, int *lock_fd)
 {
-    AE_ALWAYS(lock_fd >= 0 && lock_path[0] == '/');
+    AE_ALWAYS(lock_path[0] == '/');
+    if (*lock_fd >= 0)
+        return ae_os_lock_current(lock_path, *lock_fd);
+    (void)aei_lock_take(db->data_dir, AE_LOCK_KEEPER, 0, lock_fd);
+    return true;
+}
+
+static int32_t daemon_loop(aero_session *session, const char *lock_path, int *lock_fd)
+{
     aero_db *db = session->db;
     const uint64_t me = ae_os_process_identity();
     keeping of = {.session = session};
@@ -171,7 +217,7 @@ static int32_t daemon_loop(aero_session *session, const char *lock_path, int loc
         if (ae_os_stat(db->durable->directory_fd, &directory) != 0 || directory.links == 0 ||
             ae_os_stat(db->segment.fd, &segment) != 0 || segment.links == 0)
             return AE_KEEPER_GONE;
-        if (ae_load64(&db->settings->keeper) != me || !ae_os_lock_current(lock_path, lock_fd))
+        if (ae_load64(&db->settings->keeper) != me || !daemon_locked(db, lock_path, lock_fd))
             return AE_KEEPER_REPLACED;
         const bool more = keeper_turn(&of);
         const uint64_t now = ae_os_monotonic_ns();
@@ -215,6 +261,31 @@ static aero_status daemon_attach(const aero_open_options *options, aero_db **out
     return status;
 }
 
+/* Is there a keeper that gets on?  One that is stopped goes on some day, and ends when it finds
+ * itself replaced. */
+static bool keeper_runs(uint64_t keeper)
+{
+    return keeper != 0 && ae_os_process_alive(keeper) && !ae_os_process_stopped(keeper);
+}
+
+/* Become the keeper: by the lock, or, where one that is stopped has that, by the word alone.
+ * EAGAIN: there is another one. */
+static int daemon_seize(const aero_db *db, int *lock_fd)
+{
+    const uint64_t until = ae_os_monotonic_ns() + ms_ns(SEIZE_MS);
+    for (;;) {
+        const uint64_t before = ae_load64_acquire(&db->settings->keeper);
+        const int failure = aei_lock_take(db->data_dir, AE_LOCK_KEEPER, 0, lock_fd);
+        if (failure != 0 && failure != EAGAIN)
+            return failure;
+        if (failure == EAGAIN && keeper_runs(before))
+            return EAGAIN;
+        if (failure == 0 || ae_os_monotonic_ns() >= until)
+            return ae_cas64(&db->settings->keeper, before, ae_os_process_identity()) ? 0 : EAGAIN;
+        ae_os_sleep_ns(ms_ns(1)); /* whoever has the lock may not have said yet who it is */
+    }
+}
+
 aero_status ae_keeper_run(const aero_open_options *options, ae_sweep *sweep, int32_t *outcome,
                           aero_error *error)
 {
@@ -226,24 +297,21 @@ aero_status ae_keeper_run(const aero_open_options *options, ae_sweep *sweep, int
     aero_status status = daemon_attach(options, &db, error);
     if (status != AERO_OK)
         return status;
-    const int failure = aei_lock_take(db->data_dir, AE_LOCK_KEEPER, 0, &fd);
-    const uint64_t before = ae_load64_acquire(&db->settings->keeper);
-    const bool other = before != 0 && before != ae_os_process_identity() &&
-                       ae_os_process_alive(before) &&
-                       ae_os_monotonic_ns() < ae_load64(&db->settings->keeper_due_ns);
+    const int failure = daemon_seize(db, &fd);
     if (failure != 0 && failure != EAGAIN) {
         status = ae_fail_errno(error, AERO_IO, failure, "cannot lock %.500s/%s", db->data_dir,
                                AE_LOCK_NAME);
-    } else if (failure == EAGAIN || other ||
-               !ae_cas64(&db->settings->keeper, before, ae_os_process_identity())) {
+    } else if (failure == EAGAIN) {
         *outcome = AE_KEEPER_OTHER;
     } else if ((status = ae_session_new(db, &session, error)) == AERO_OK) {
         db->sweep = sweep;
         if (aei_durable_path(db->data_dir, AE_LOCK_NAME, "", path, sizeof path))
-            *outcome = daemon_loop(session, path, fd);
+            *outcome = daemon_loop(session, path, &fd);
         /* Whoever commits next shall not wait for the heartbeat to run out. */
-        if (ae_cas64(&db->settings->keeper, ae_os_process_identity(), 0))
+        if (ae_cas64(&db->settings->keeper, ae_os_process_identity(), 0)) {
             ae_store64(&db->settings->keeper_due_ns, 0);
+            ae_store64(&db->settings->look_due_ns, 0);
+        }
         ae_session_free(session);
     }
     aei_lock_drop(fd, AE_LOCK_KEEPER);
@@ -270,46 +338,62 @@ static int daemon_start(const aero_db *db)
     return ae_os_spawn_detached(path, arguments);
 }
 
-/* A keeper that was killed is missed only when its time is over, and by who commits then.  True to
- * one of those who find it dead before. */
+/* A keeper that was killed or stopped is missed when it is late.  True to one of those who find it
+ * so before it is given up. */
 static bool keeper_bury(const aero_db *db)
 {
     const uint64_t keeper = ae_load64_acquire(&db->settings->keeper);
-    return keeper != 0 && !ae_os_process_alive(keeper) &&
-           ae_cas64(&db->settings->keeper, keeper, 0);
+    return keeper != 0 && !keeper_runs(keeper) && ae_cas64(&db->settings->keeper, keeper, 0);
+}
+
+/* See that there is a keeper.  False: there is none, and none can be started. */
+static bool keeper_there(aero_db *db, uint64_t now, bool *started)
+{
+    ae_settings *settings = db->settings;
+    const uint64_t due = ae_load64(&settings->keeper_due_ns);
+    const bool thread = db->durable->private && db->durable->thread != NULL;
+    *started = false;
+    if (thread || (now < due && !keeper_bury(db)))
+        return true;
+    if (!ae_cas64(&settings->keeper_due_ns, due, now + ms_ns(START_MS)))
+        return true; /* another one sees to it */
+    *started = db->durable->private ? ae_os_thread_start(thread_body, db, &db->durable->thread) == 0
+                                    : daemon_start(db) == 0;
+    if (!*started)
+        ae_store64(&settings->keeper_due_ns, now);
+    return *started;
 }
 
 void aei_keeper_ensure(aero_session *session)
 {
     aero_db *db = session->db;
     ae_settings *settings = db->settings;
-    const uint64_t due = ae_load64(&settings->keeper_due_ns);
     const uint64_t now = ae_os_monotonic_ns();
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
+    const bool behind = ae_log_durable_number(&db->log) < clock;
     const bool sweeps = ae_ttl_active(db);
-    /* A time to live may have been set after somebody found nothing to do: a keeper that is there
-     * names a later time than that one did. */
-    const uint64_t soon = ms_ns(ae_load64(&settings->flush_interval_ms));
-    if (ae_log_poisoned(&db->log) != 0)
+    uint64_t look = ae_load64(&settings->look_due_ns);
+    bool started = false;
+    /* Where there is nothing to do, nobody is told to look later: the next commit may be an
+     * asynchronous one, and the last for long. */
+    if (ae_log_poisoned(&db->log) != 0 ||
+        (!behind && !sweeps && !checkpoint_is_due(db) && !ae_segment_joinable(&db->segment)))
         return;
-    if (now < due && !(sweeps && due - now <= soon) && !keeper_bury(db))
-        return;
-    if (ae_log_durable_number(&db->log) >= clock && !checkpoint_is_due(db) && !sweeps &&
-        !ae_segment_joinable(&db->segment)) {
-        /* Nothing to do; look again soon. */
-        (void)ae_cas64(&settings->keeper_due_ns, due, now + soon);
-        return;
-    }
-    if (!ae_cas64(&settings->keeper_due_ns, due, now + ms_ns(START_MS)))
+    const bool late = look - now - 1 >= AE_LOOK_AHEAD_NS;
+    if (late && !ae_cas64(&settings->look_due_ns, look, look_ns(db, now)))
         return; /* another one sees to it */
-    if (db->durable->private && db->durable->thread == NULL) {
-        if (ae_os_thread_start(thread_body, db, &db->durable->thread) == 0)
-            return;
-    } else if (!db->durable->private && daemon_start(db) == 0) {
-        return;
+    look = look_ns(db, now);
+    const bool there = keeper_there(db, now, &started);
+    if (late && behind && !started) {
+        const aero_status status = ae_log_flush(&db->log, &session->log_writer, clock,
+                                                AE_LOG_TRY_SYNC, NULL);
+        if (status == AERO_OK && ae_log_durable_number(&db->log) < clock)
+            (void)ae_cas64(&settings->look_due_ns, look, now + ms_ns(AGAIN_MS));
     }
-    ae_store64(&settings->keeper_due_ns, now + soon);
-    (void)ae_log_flush(&db->log, &session->log_writer, clock, AE_LOG_SYNC, NULL);
+    if (there)
+        return;
+    (void)ae_cas64(&settings->look_due_ns, look,
+                   now + ms_ns(ae_load64(&settings->flush_interval_ms)));
     if (sweeps && db->sweep != NULL && !session->txn.open)
         (void)db->sweep(session);
 }

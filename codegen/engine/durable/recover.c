@@ -400,8 +400,9 @@ static aero_status checkpoint_choose(recovery *of, const char *path, aero_error 
            (of->checkpoint.head.number > of->goal->number ||
             of->checkpoint.head.time_us > of->goal->time_us)) {
         aei_checkpoint_close(&of->checkpoint);
-        serial--;
-        if (!aei_checkpoint_kept(of->db->data_dir, names->checkpoint, serial, older, sizeof older))
+        serial = aei_checkpoint_older(of->db->data_dir, names->checkpoint, serial);
+        if (serial == 0 ||
+            !aei_checkpoint_kept(of->db->data_dir, names->checkpoint, serial, older, sizeof older))
             break;
         status = aei_checkpoint_open(&of->checkpoint, older, error);
         if (status != AERO_OK)

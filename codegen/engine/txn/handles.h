@@ -54,7 +54,7 @@ struct aero_db {
     ae_a64 lock_timeout_ms;     /* longest wait for a locked row */
     struct ae_durable *durable; /* the files' side (floor 7) */
     /* See that what is in memory only gets to the disk, and that a due checkpoint is taken: called
-     * when settings->keeper_due_ns has passed.  NULL: nobody does that here. */
+     * when settings->look_due_ns has passed.  NULL: nobody does that here. */
     void (*keep)(aero_session *session);
     ae_sweep *sweep; /* NULL: nobody does that here */
 };

@@ -10,6 +10,9 @@
 
 enum ae_profile { AE_PROFILE_SHARED, AE_PROFILE_EMBEDDED, AE_PROFILE_LOGICAL, AE_PROFILES };
 
+/* look_due_ns never lies further ahead than this: two of the longest flush intervals and some. */
+#define AE_LOOK_AHEAD_NS 130000000000u
+
 typedef struct ae_settings {
     uint32_t profile; /* constant: enum ae_profile */
     uint32_t _pad0;
@@ -36,7 +39,8 @@ typedef struct ae_settings {
     uint64_t recovered_commits;
     uint64_t recovered_cut_bytes;
     uint64_t recovered_us;
-    uint64_t _pad2[4];
+    ae_a64 look_due_ns; /* monotonic: who comes later sees to what the keeper has left undone */
+    uint64_t _pad2[3];
 } ae_settings;
 _Static_assert(sizeof(ae_settings) == 192, "three cache lines");
 

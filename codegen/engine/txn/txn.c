@@ -29,6 +29,17 @@ aero_status ae_conflict(aero_session *session, int32_t reason, const char *table
     return AERO_CONFLICT;
 }
 
+/* What asynchronous commits leave in memory, and checkpoints that become due, need a keeper, or
+ * else whoever is at work. */
+static void keep_when_due(aero_session *session, uint64_t now)
+{
+    const aero_db *db = session->db;
+    /* Wraps where it has passed, and is large where another time namespace's clock set it. */
+    if (ae_load64(&db->settings->look_due_ns) - now - 1 >= AE_LOOK_AHEAD_NS && db->keep != NULL &&
+        ae_log_is_on(&db->log))
+        db->keep(session);
+}
+
 /* Dead owners hold the horizon back even if nobody meets their rows: somebody looks now and
  * then. */
 static void reap_when_due(aero_session *session)
@@ -46,15 +57,7 @@ static void reap_when_due(aero_session *session)
     ae_member_sweep(&session->db->proc, now / AE_REAP_INTERVAL_NS);
     ae_reclaim_idle(session, now / AE_REAP_INTERVAL_NS);
     ae_reclaim_pages(session);
-}
-
-/* What asynchronous commits leave in memory, and checkpoints that become due, need a keeper. */
-static void keep_when_due(aero_session *session)
-{
-    const aero_db *db = session->db;
-    if (ae_os_coarse_ns() >= ae_load64(&db->settings->keeper_due_ns) && db->keep != NULL &&
-        ae_log_is_on(&db->log))
-        db->keep(session);
+    keep_when_due(session, now);
 }
 
 aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit_)
@@ -342,7 +345,7 @@ aero_status ae_txn_commit(aero_session *session)
     ae_store64(&slot->commits, ae_load64(&slot->commits) + 1);
     txn_leave(session);
     status = ae_record_finish(session, txn->slot, position + 1);
-    keep_when_due(session);
+    keep_when_due(session, ae_os_coarse_ns());
     return status;
 }
 

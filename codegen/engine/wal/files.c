@@ -57,6 +57,18 @@ aero_status aei_file_fail(const ae_log *log, int failure, const char *what, aero
                          what, log->directory, log->name);
 }
 
+aero_status ae_log_directory_check(const ae_log *log, aero_error *error)
+{
+    const ae_segment_header *header = log->proc->heap->segment->header;
+    ae_os_file found;
+    const int failure = ae_os_stat_path(log->directory, &found);
+    if (failure == 0 && found.inode == header->data_inode && found.device == header->data_device)
+        return AERO_OK;
+    return ae_fail_errno(error, AERO_IO, failure != 0 ? failure : ESTALE,
+                         "the data directory %.500s was moved, removed or replaced while in use",
+                         log->directory);
+}
+
 /* Is the open file the one with this base? */
 static bool file_is(const ae_log *log, int fd, uint64_t base)
 {
@@ -80,6 +92,9 @@ aero_status aei_file_open(ae_log *log, ae_log_writer *writer, uint64_t base, aer
         return AERO_OK;
     ae_os_file_close(writer->fd);
     writer->fd = -1;
+    const aero_status status = ae_log_directory_check(log, error);
+    if (status != AERO_OK)
+        return status;
     for (int round = 0; round < OPEN_TRIES; round++) {
         const int bad = path_of(log, base, round % 2 != 0, path);
         if (bad != 0)
@@ -150,6 +165,9 @@ aero_status aei_file_make(ae_log *log, ae_log_writer *writer, uint64_t holder,
     char path[PATH_MAX];
     ae_log_position from = *position;
     int fd = -1;
+    const aero_status status = ae_log_directory_check(log, error);
+    if (status != AERO_OK)
+        return status;
     int failure = path_of(log, from.lsn, true, path);
     if (failure == 0)
         failure = ae_os_file_unnamed(path, &fd);

@@ -70,6 +70,13 @@ typedef struct ae_log {
     void *owner_context;
 } ae_log;
 
+/* What is known of another holder of the writer word by watching it. */
+typedef struct ae_log_watch {
+    uint64_t holder;
+    uint64_t since_ns;
+    uint64_t from_ns; /* own clock */
+} ae_log_watch;
+
 /* What one session needs to write: its descriptor of the current file and a buffer. */
 typedef struct ae_log_writer {
     int fd;
@@ -77,6 +84,7 @@ typedef struct ae_log_writer {
     uint8_t *buffer;
     size_t capacity;
     uint32_t member;
+    ae_log_watch watched; /* by AE_LOG_TRY_SYNC, from one call to the next */
 } ae_log_writer;
 
 /* ---- making and opening --------------------------------------------------------------------- */
@@ -96,6 +104,11 @@ bool ae_log_is_on(const ae_log *log);
 /* May a transaction commit?  IO when the log is poisoned, FULL while the disk is: it is tried
  * first. */
 aero_status ae_log_ready(ae_log *log, ae_log_writer *writer, aero_error *error);
+
+/* Does the path still lead to the data directory?  It may have been moved while it is used, and
+ * another one, even a copy, be in its place, whose files have the same identity: what was written
+ * there would be missing here.  Asked before a file is opened or made.  Errors: IO. */
+aero_status ae_log_directory_check(const ae_log *log, aero_error *error);
 
 void ae_log_writer_init(ae_log_writer *writer, uint32_t member);
 void ae_log_writer_free(ae_log_writer *writer);
@@ -160,7 +173,10 @@ bool ae_log_presses(const ae_log *log, uint32_t slot);
 enum ae_log_depth {
     AE_LOG_TRY,   /* write unless somebody else does so now */
     AE_LOG_WRITE, /* the operating system has it: it survives every process */
-    AE_LOG_SYNC   /* the disk has it */
+    AE_LOG_SYNC,  /* the disk has it */
+    /* The disk has it, unless somebody else is at it now; that one is not waited for, but replaced
+     * like any other when it is found dead, or stopped by two calls that are long enough apart. */
+    AE_LOG_TRY_SYNC
 };
 
 /* See that commits up to `number` (at most the clock) are written, or durable: by writing oneself,

@@ -42,13 +42,6 @@ typedef struct seat {
     ae_log_position position;
 } seat;
 
-/* What is known of another holder by watching it. */
-typedef struct watch {
-    uint64_t holder;
-    uint64_t since_ns;
-    uint64_t from_ns; /* own clock */
-} watch;
-
 static aero_status poison(ae_log *log, int failure, const char *what, aero_error *error)
 {
     AE_ALWAYS(failure != 0);
@@ -73,7 +66,7 @@ static aero_status poison_check(const ae_log *log, aero_error *error)
 /* ---- taking and leaving the seat ------------------------------------------------------------ */
 
 /* May the holder be replaced?  *living: it may go on some day. */
-static bool holder_gone(const ae_log *log, uint64_t holder, watch *watched, bool *living)
+static bool holder_gone(const ae_log *log, uint64_t holder, ae_log_watch *watched, bool *living)
 {
     const uint32_t member = aei_holder_member(holder);
     const uint64_t since = ae_load64(&log->shared->since_ns);
@@ -83,7 +76,7 @@ static bool holder_gone(const ae_log *log, uint64_t holder, watch *watched, bool
         return true;
     *living = true;
     if (watched->holder != holder || watched->since_ns != since) {
-        *watched = (watch){holder, since, now};
+        *watched = (ae_log_watch){holder, since, now};
         return false;
     }
     const uint64_t waited = now - watched->from_ns;
@@ -92,7 +85,7 @@ static bool holder_gone(const ae_log *log, uint64_t holder, watch *watched, bool
 }
 
 /* Try to take the writer word.  `look`: also from a holder that is gone. */
-static bool seat_take(seat *of, watch *watched, bool look)
+static bool seat_take(seat *of, ae_log_watch *watched, bool look)
 {
     AE_ALWAYS(of->writer->member < AE_MEMBERS);
     ae_log_shared *shared = of->log->shared;
@@ -326,12 +319,17 @@ static enum step decided_write(seat *of, aero_status *status, aero_error *error)
 
 /* ---- what others ask for -------------------------------------------------------------------- */
 
+static bool syncs(enum ae_log_depth depth)
+{
+    AE_ASSERT(depth <= AE_LOG_TRY_SYNC);
+    return depth >= AE_LOG_SYNC;
+}
+
 /* Is what is asked for so already? */
 static bool flush_done(const ae_log *log, uint64_t number, enum ae_log_depth depth)
 {
-    AE_ASSERT(depth <= AE_LOG_SYNC);
-    return depth == AE_LOG_SYNC ? ae_log_durable_number(log) >= number
-                                : ae_log_written(log).number >= number;
+    return syncs(depth) ? ae_log_durable_number(log) >= number
+                        : ae_log_written(log).number >= number;
 }
 
 /* Those whom the last sync woke are about to commit again, and who comes a little too late waits
@@ -360,7 +358,7 @@ static enum step seat_flush(seat *of, enum ae_log_depth depth, aero_status *stat
         group_wait(of);
     enum step done = decided_write(of, status, error);
     const uint64_t durable = ae_log_durable_lsn(of->log);
-    if (done != STEP_DONE || depth != AE_LOG_SYNC)
+    if (done != STEP_DONE || !syncs(depth))
         return done;
     if (of->position.base == AEI_NO_BASE || durable >= of->position.lsn) {
         /* Nothing but what was rolled back since the last sync. */
@@ -385,8 +383,9 @@ aero_status ae_log_flush(ae_log *log, ae_log_writer *writer, uint64_t number,
                          enum ae_log_depth depth, aero_error *error)
 {
     seat of = {.log = log, .writer = writer};
-    watch watched = {0};
-    for (bool look = false;; look = true) {
+    ae_log_watch watch = {0};
+    ae_log_watch *watched = depth == AE_LOG_TRY_SYNC ? &writer->watched : &watch;
+    for (bool look = depth == AE_LOG_TRY_SYNC;; look = true) {
         aero_status status = AERO_OK;
         const uint32_t event = ae_load32_acquire(&log->shared->event);
         if (flush_done(log, number, depth))
@@ -394,12 +393,12 @@ aero_status ae_log_flush(ae_log *log, ae_log_writer *writer, uint64_t number,
         status = poison_check(log, error);
         if (status != AERO_OK)
             return status;
-        if (seat_take(&of, &watched, look)) {
+        if (seat_take(&of, watched, look)) {
             const enum step done = seat_flush(&of, depth, &status, error);
             seat_leave(&of);
             if (done == STEP_FAILED)
                 return status;
-        } else if (depth == AE_LOG_TRY) {
+        } else if (depth == AE_LOG_TRY || depth == AE_LOG_TRY_SYNC) {
             return AERO_OK;
         } else {
             seat_wait(log, event);
@@ -424,7 +423,7 @@ aero_status ae_log_ready(ae_log *log, ae_log_writer *writer, aero_error *error)
 /* Take the seat, waiting for it. */
 static aero_status seat_wait_take(seat *of, aero_error *error)
 {
-    watch watched = {0};
+    ae_log_watch watched = {0};
     for (bool look = false;; look = true) {
         const uint32_t event = ae_load32_acquire(&of->log->shared->event);
         const aero_status status = poison_check(of->log, error);
