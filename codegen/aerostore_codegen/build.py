@@ -19,7 +19,8 @@ from .toolchain import BuildError, Unit, compile_units, link, link_program, run
 from .write import MANIFEST, refuse_foreign, write_file
 
 __all__ = [
-    "BuildError", "build_installed", "build_package", "daemon_dir", "engine_dir", "tcl_dir",
+    "BuildError", "build_installed", "build_package", "daemon_dir", "engine_dir", "engine_objects",
+    "tcl_dir",
 ]
 
 _HERE = Path(__file__).resolve().parent
@@ -48,7 +49,8 @@ def daemon_dir() -> Path:
 
 
 def build_package(generated: Path, out: Path | None = None, *, variant: str = "release",
-                  cache: Path | None = None, strict: bool | None = None) -> Path:
+                  cache: Path | None = None, engine_cache: Path | None = None,
+                  strict: bool | None = None) -> Path:
     """Compile a generated package: its library, and the daemon beside it.
 
     Args:
@@ -57,6 +59,8 @@ def build_package(generated: Path, out: Path | None = None, *, variant: str = "r
             `build/<variant>/<package>` for variants other than release.
         variant: release, debug, asan, tsan or coverage.
         cache: Folder for objects; `build/objects` in a checkout, else inside `out`.
+        engine_cache: Folder for those that all packages have in common: the engine's, the Tcl
+            door's and the daemon's.  By default `cache`.
         strict: Treat warnings as errors; in a checkout by default.
 
     Returns:
@@ -74,10 +78,10 @@ def build_package(generated: Path, out: Path | None = None, *, variant: str = "r
     if cache is None:
         cache = _CHECKOUT / "build" / "objects" if in_checkout() else out / ".objects"
     flags = tcl_flags()
-    units = _units(generated, package, flags)
-    objects = compile_units(
-        units, cache / variant, variant, in_checkout() if strict is None else strict
-    )
+    common, own = _units(generated, package, flags)
+    is_strict = in_checkout() if strict is None else strict
+    objects = compile_units(common, (engine_cache or cache) / variant, variant, is_strict)
+    objects[:-1] += compile_units(own, cache / variant, variant, is_strict)
     out.mkdir(parents=True, exist_ok=True)
     library = out / f"lib{package}.so"
     *objects, daemon = objects
@@ -90,6 +94,17 @@ def build_package(generated: Path, out: Path | None = None, *, variant: str = "r
         refuse_foreign(out / "pkgIndex.tcl")
         write_file(out / "pkgIndex.tcl", tcl_index(package, version))
     return library
+
+
+def engine_objects(generated: Path) -> list[Path]:
+    """Compile a checkout's engine and package as they are shipped; return the objects.
+
+    For programs that measure the engine's internals: what libraries hide, they can call.
+    """
+    package, _ = read_manifest(generated)
+    common, own = _units(generated, package, None)
+    return compile_units([*common[:-1], *own], _CHECKOUT / "build" / "objects" / "release",
+                         "release", strict=True)
 
 
 def build_installed(generated: Path, out: Path) -> Path:
@@ -150,32 +165,34 @@ def _tcl_configs() -> list[Path]:
 
 def _units(
     generated: Path, package: str, tcl: tuple[tuple[str, ...], tuple[str, ...]] | None
-) -> list[Unit]:
+) -> tuple[list[Unit], list[Unit]]:
+    """Return what all packages have in common, the daemon last, and what is this one's own."""
     engine, door = engine_dir(), tcl_dir() / "generic"
     # Assertions name their file; they should not tell where this machine keeps it.
     base = (
         f"-I{engine / 'include'}", f"-I{engine}",
         f"-fmacro-prefix-map={engine}=engine", f"-fmacro-prefix-map={door}=tcl",
     )
-    units = [
+    common = [
         Unit(source, f"engine/{source.relative_to(engine).with_suffix('')}", base)
         for source in sorted(engine.rglob("*.c"))
     ]
     # -iquote: a package may have the name of a system header, which must stay reachable.
-    own = (*base, f"-iquote{generated}")
+    beside = (*base, f"-iquote{generated}")
+    own: list[Unit] = []
     for source in sorted(generated.glob("*.c")):
         name = f"{package}/{source.stem}"
         if not source.name.endswith("_tcl.c"):
-            units.append(Unit(source, name, own))
+            own.append(Unit(source, name, beside))
         elif tcl is not None:
-            units.append(Unit(source, name, (*own, f"-I{door}", *tcl[0])))
+            own.append(Unit(source, name, (*beside, f"-I{door}", *tcl[0])))
     if tcl is not None:
         flags = (*base, f"-I{door}", *tcl[0])
-        units += [
+        common += [
             Unit(source, f"tcl/{source.stem}", flags) for source in sorted(door.glob("*.c"))
         ]
     source = daemon_dir() / f"{DAEMON}.c"
-    return [*units, Unit(source, f"daemon/{DAEMON}", base)]
+    return [*common, Unit(source, f"daemon/{DAEMON}", base)], own
 
 
 def tcl_index(package: str, version: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,6 +63,9 @@ def compile_schema(
 ) -> Path:
     """Compile a schema file into a folder.
 
+    $AEROSTORE_OBJECTS may name a folder for the objects that all packages have in common; who
+    compiles many schemas then compiles the engine once.
+
     Args:
         schema: The file with the declarations.
         output: Folder to write to; nothing is written elsewhere.
@@ -82,7 +86,9 @@ def compile_schema(
     if bundle:
         return write_bundle(output, model.package, model.version, files)
     write_files(output, files)
-    return build_package(output, output, variant=variant, cache=output / ".objects")
+    shared = os.environ.get("AEROSTORE_OBJECTS")
+    return build_package(output, output, variant=variant, cache=output / ".objects",
+                         engine_cache=Path(shared).absolute() if shared else None)
 
 
 def regenerate(check: bool = False) -> bool:

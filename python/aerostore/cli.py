@@ -357,7 +357,7 @@ def repair(data_dir: DataDir, package: Package = "aerostore") -> None:
 def restore(
     data_dir: DataDir,
     target: Annotated[Path, typer.Argument(help="New data directory: made, or empty.")],
-    number: Annotated[int | None, typer.Option(help="Last commit to take.")] = None,
+    number: Annotated[int | None, typer.Option(help="Last commit to take, or all.")] = None,
     time: Annotated[float | None, typer.Option(help="Unix seconds of the last commit.")] = None,
     package: Package = "aerostore",
 ) -> None:

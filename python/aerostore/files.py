@@ -93,7 +93,8 @@ def restore(
     """Make a new store of what another one held at some time.
 
     How far back that goes depends on what is kept: from the last checkpoint on, or, with the
-    setting aerostore.keep_log, from the time it was switched on.
+    setting aerostore.keep_log, from the time it was switched on.  What lies after the last commit
+    gives all there is: the report's `number` is the last commit taken.
 
     Args:
         path: data directory of the store to read.

@@ -7,6 +7,7 @@ and lists.  Counters count since the segment was made; sizes are in bytes, times
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -38,11 +39,13 @@ class Figures(Mapping[str, Any]):
     @classmethod
     def of(cls: type[_Figures], values: Mapping[str, Any]) -> _Figures:
         """Make one of figures by name; unknown names go to `other`."""
-        known = {each.name for each in dataclasses.fields(cls)} - {"other"}
-        return cls(
-            other={name: value for name, value in values.items() if name not in known},
-            **{name: value for name, value in values.items() if name in known},
-        )
+        known = cls.__dataclass_fields__
+        if values.keys() <= known.keys() and "other" not in values:
+            return cls(**values)
+        other = {name: value for name, value in values.items()
+                 if name not in known or name == "other"}
+        return cls(other=other, **{name: value for name, value in values.items()
+                                   if name not in other})
 
     def __getitem__(self, name: str) -> Any:
         if name != "other" and name in self.__dataclass_fields__:
@@ -219,40 +222,42 @@ _ELEMENTS: dict[str, type[Figures]] = {
 }
 
 
-class _Collected:
-    """Figures of the database or of a table, on their way into an object."""
+# Of a list: its figures by their names, element by element.
+_Lists = dict[str, list[dict[str, Any]]]
 
-    def __init__(self) -> None:
-        self.plain: dict[str, Any] = {}
-        self.lists: dict[str, list[dict[str, Any]]] = {}
 
-    def add(self, name: str, item: int, value: Any) -> None:
-        if item < 0:
-            self.plain[name] = value
-            return
-        of, _, field = name.partition(".")
-        elements = self.lists.setdefault(of, [])
-        if item == len(elements):
-            elements.append({})
-        elements[item][field] = value
+@functools.cache
+def _field(name: str) -> tuple[str, str]:
+    """Return list and field of a name such as "watches.lag"."""
+    of, _, field = name.partition(".")
+    return of, field
 
-    def values(self) -> dict[str, Any]:
-        lists = {
-            name: tuple(_ELEMENTS.get(name, Figures).of(each) for each in elements)
-            for name, elements in self.lists.items()
-        }
-        return {**self.plain, **lists}
+
+def _values(plain: dict[str, Any], lists: _Lists) -> dict[str, Any]:
+    for name, elements in lists.items():
+        kind = _ELEMENTS.get(name, Figures)
+        plain[name] = tuple(kind.of(each) for each in elements)
+    return plain
 
 
 def collect(entries: Iterable[tuple[str, int, int, Any]], tables: Iterable[str]) -> Statistics:
     """Make statistics of the library's list: (name, table or -1, element or -1, value)."""
-    whole = _Collected()
     names = tuple(tables)
-    parts = [_Collected() for _ in names]
+    # The last ones, to which index -1 leads, are those of the database.
+    plain: list[dict[str, Any]] = [{} for _ in (*names, "")]
+    lists: list[_Lists] = [{} for _ in (*names, "")]
     for name, table, item, value in entries:
-        (whole if table < 0 else parts[table]).add(name, item, value)
-    values = whole.values()
+        if item < 0:
+            plain[table][name] = value
+            continue
+        of, field = _field(name)
+        elements = lists[table].setdefault(of, [])
+        if item == len(elements):
+            elements.append({})
+        elements[item][field] = value
+    values = _values(plain[-1], lists[-1])
     values["tables"] = {
-        name: TableStatistics.of(part.values()) for name, part in zip(names, parts, strict=True)
+        name: TableStatistics.of(_values(plain[number], lists[number]))
+        for number, name in enumerate(names)
     }
     return Statistics.of(values)

@@ -186,20 +186,22 @@ class Work:
         return output
 
     def engine_driver(self, name: str) -> Path:
-        """Compile a C driver with -O2 together with the engine, whose internals it measures."""
+        """Link a C driver with the objects of the engine, whose internals it measures."""
+        from aerostore_codegen import build
+
         OUTPUT.mkdir(parents=True, exist_ok=True)
         source, output = DRIVERS / f"{name}.c", OUTPUT / name
         package = ROOT / "generated" / "aerostore"
-        engine = sorted(ENGINE.glob("*/*.c"))
-        rows = [path for path in sorted(package.glob("*.c")) if not path.stem.endswith("_tcl")]
-        read = (*engine, *ENGINE.rglob("*.h"), *rows, *DRIVERS.glob("*.h"), source)
+        try:
+            objects = build.engine_objects(package)
+        except build.BuildError as error:
+            raise BenchError(str(error)) from error
+        read = (*objects, *DRIVERS.glob("*.h"), source)
         if output.exists() and output.stat().st_mtime > max(path.stat().st_mtime for path in read):
             return output
-        self.say(f"compiling the engine into {name}")
-        command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fno-strict-aliasing", "-fPIC",
-                   f"-I{ENGINE / 'include'}", f"-I{ENGINE}", f"-I{package}",
-                   *map(str, (source, *engine, *rows)), "-o", str(output), "-lm", "-lpthread",
-                   "-ldl"]
+        command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", f"-I{ENGINE / 'include'}",
+                   f"-I{ENGINE}", f"-I{package}", str(source), *map(str, objects), "-o",
+                   str(output), "-lm", "-lpthread", "-ldl"]
         self.run(command)
         return output
 

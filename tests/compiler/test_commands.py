@@ -79,7 +79,14 @@ def test_bundle_leaves_a_foreign_makefile_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
 
 
-def test_compile_makes_everything_in_its_folder_and_again_costs_nothing(tmp_path):
+@pytest.fixture
+def hasty(monkeypatch):
+    """Compile quickly, into the output folder only: what is compiled is not run."""
+    monkeypatch.delenv("AEROSTORE_OBJECTS", raising=False)
+    monkeypatch.setitem(toolchain.VARIANTS, "release", ("-O0",))
+
+
+def test_compile_makes_everything_in_its_folder_and_again_costs_nothing(tmp_path, hasty):
     """Goal: one command, then reuse.  Method: compile twice; compare the library's time."""
     out = tmp_path / "out"
     library = compile_schema(FLEET, out, package="lorry")
@@ -93,7 +100,10 @@ def test_compile_makes_everything_in_its_folder_and_again_costs_nothing(tmp_path
 
 
 def test_without_tcl_the_library_serves_python_and_c(tmp_path, monkeypatch):
-    """Goal: Tcl's headers are no must.  Method: pretend they are missing; look at the symbols."""
+    """Goal: Tcl's headers are no must.  Method: pretend they are missing; look at the symbols.
+
+    The objects of the engine are those of the checkout's packages; the package's own are not.
+    """
     monkeypatch.setattr(build, "tcl_flags", lambda: None)
     library = compile_schema(FLEET, tmp_path / "out")
     symbols = subprocess.run(["nm", "-D", "--defined-only", str(library)], capture_output=True,
@@ -101,6 +111,8 @@ def test_without_tcl_the_library_serves_python_and_c(tmp_path, monkeypatch):
     assert " aero_schema" in symbols
     assert "_Init" not in symbols
     assert not (tmp_path / "out" / "pkgIndex.tcl").exists()
+    own = {path.parent.name for path in (tmp_path / "out" / ".objects").rglob("*.o")}
+    assert own == {"fleet"}
 
 
 def test_object_is_compiled_again_exactly_when_something_it_read_changed(tmp_path):

@@ -265,9 +265,45 @@ def test_an_earlier_time_is_restored(place, profile):
         assert aerostore.restore(place / "s", target, number=number).number <= number
         with history.open(target) as db:
             assert stores.contents(db) == history.states[state]
+    # After the last commit there is nothing more to take, and the report says where it ended.
+    everything = aerostore.restore(place / "s", place / "all")
+    beyond = aerostore.restore(place / "s", place / "beyond", number=2**40)
+    assert beyond.number == everything.number < 2**40
+    for name in ("all", "beyond"):
+        with history.open(place / name) as db:
+            assert stores.contents(db) == history.states[-1]
     aerostore.restore(place / "s", place / "then", time=middle)
     with history.open(place / "then") as db:
         assert stores.contents(db) == history.states[18]
+
+
+def test_times_between_kept_checkpoints_and_before_all_of_them(place, profile):
+    """Goal: a time leads to the checkpoint before it; what is older than all kept ones is refused
+    and named.  Method: a time after each of three checkpoints, then a time and a number that lie
+    before the only checkpoint of a store that keeps no log."""
+    history = stores.History(place / "s", profile)
+    times = {}
+    with history.open() as db:
+        db.set_config("aerostore.keep_log", "on")
+        for _ in range(3):
+            history.write(db, 4)
+            db.checkpoint()
+            history.write(db, 2)
+            time.sleep(0.01)
+            times[time.time()] = len(history.states) - 1
+            time.sleep(0.01)
+    for moment, state in times.items():
+        target = place / f"at-{state}"
+        aerostore.restore(place / "s", target, time=moment)
+        with history.open(target) as db:
+            assert stores.contents(db) == history.states[state]
+    stores.make(place / "single", profile)
+    before = stores.snapshot(place / "single")
+    for goal in ({"time": 1.0}, {"number": 1}):
+        with pytest.raises(aerostore.RowNotFound, match="younger than what is asked"):
+            aerostore.restore(place / "single", place / "never", **goal)
+        assert not any((place / "never").iterdir())
+    assert stores.snapshot(place / "single") == before
 
 
 def test_an_earlier_time_is_restored_over_a_checkpoint_that_failed(place, profile):

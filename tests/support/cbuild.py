@@ -39,8 +39,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     # The test program brings ae_crash_point() along: base/atomics.h.  Few rows are several runs of
     # an index that is filled.
     "crash": ("gcc", *BASE, "-O1", "-DAE_CRASH_POINTS", "-DAE_BUILD_KEYS=64u"),
-    # ... and this one ae_file_hook(): base/os_file.h.
-    "faults": ("gcc", *BASE, "-O1", "-DAE_FILE_HOOK"),
     "tsan": (*CLANG, "-fsanitize=thread"),
     # Every atomic access asks the scheduler of tests/explore, and what bounds a protocol is small.
     "explore": ("gcc", *BASE, "-O1", "-DAE_EXPLORE", "-DAE_SLOTS=4u", "-DAE_QUEUE_MIN=8u",
@@ -51,6 +49,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 # Models of the ordered index itself split and join nodes of a few entries; in the others that would
 # only be more to explore.
 VARIANTS["explore_tree"] = (*VARIANTS["explore"], "-DAE_TREE_SMALL")
+# The test program brings ae_file_hook() along: base/os_file.h.
+VARIANTS["faults"] = (*VARIANTS["plain"], "-DAE_FILE_HOOK")
+# A variant that is another one and a definition: most sources know nothing of that, and are shared.
+DERIVED = {"explore_tree": ("explore", "AE_TREE_SMALL"), "faults": ("plain", "AE_FILE_HOOK")}
 LINKS: dict[str, tuple[str, ...]] = {
     "plain": ("gcc",),
     "asan": ("clang", "-fsanitize=address", UNDEFINED),
@@ -67,6 +69,9 @@ if coverage.FOLDER:  # the variants without a sanitizer, with counters
     VARIANTS = {name: ("clang", *VARIANTS[name][1:], "-Wno-error", "-w", *coverage.FLAGS)
                 for name in COUNTED}
     LINKS = dict.fromkeys(COUNTED, ("clang", "-fprofile-instr-generate"))
+
+# The engine knows no package and no test: its objects are the same for all of them.
+INCLUDES = (ENGINE / "include", ENGINE)
 
 # Tests may convert numbers, cut texts and reuse names freely, and name engine folders as `base/*`,
 # which looks like the start of a comment.
@@ -128,7 +133,12 @@ def make(output: Path, command: Sequence[str], inputs: Sequence[str] | None = No
 
 @functools.cache
 def object_file(source: Path, variant: str, includes: tuple[Path, ...]) -> Path:
-    """Compile one source for a variant."""
+    """Compile one source for a variant, or take its object of the variant that makes the same."""
+    if variant in DERIVED and includes == INCLUDES:
+        usual, definition = DERIVED[variant]
+        shared = object_file(source, usual, includes)
+        if not any(mentions(ROOT / file, definition) for file in dependencies(Path(f"{shared}.d"))):
+            return shared
     name = source.relative_to(ROOT) if source.is_relative_to(ROOT) else Path(*source.parts[1:])
     folders = hashlib.sha256(repr(includes).encode()).hexdigest()[:8]
     output = CACHE / variant / folders / f"{name}.o"
@@ -140,6 +150,12 @@ def object_file(source: Path, variant: str, includes: tuple[Path, ...]) -> Path:
     command = [*VARIANTS[variant], *lenient, *flags, "-MD", "-MF", f"{output}.d", "-c",
                str(source), "-o", str(output)]
     return make(output, command)
+
+
+@functools.cache
+def mentions(file: Path, word: str) -> bool:
+    """Tell whether a file has a word in it."""
+    return word in file.read_text(errors="replace")
 
 
 def engine_sources(words: Sequence[str]) -> list[Path]:
@@ -175,17 +191,16 @@ def program(test: Path, variant: str, links: Sequence[str],
     """
     words = links or ("*", "generated/aerostore")
     packages = [word for word in words if word.startswith("generated/")]
-    includes = (ENGINE / "include", ENGINE, ROOT / "tests" / "unit",
-                *(ROOT / word for word in packages))
+    includes = (*INCLUDES, ROOT / "tests" / "unit", *(ROOT / word for word in packages))
     objects = []
     for source in [test, *engine_sources(words)]:
-        chosen, folders = source, includes
+        chosen, folders = source, INCLUDES if source.is_relative_to(ENGINE) else includes
         if changed is not None and source.is_relative_to(ENGINE):
             other = changed / source.relative_to(ENGINE)
             chosen = other if other.exists() else source
         if changed is not None and (chosen != source or
                                     (source == test and any(changed.rglob("*.h")))):
-            folders = (changed, *includes)
+            folders = (changed, *folders)
         objects.append(str(object_file(chosen, variant, folders)))
     place = repr((test.parent, changed)) if changed is not None else str(test.parent)
     folder = hashlib.sha256(place.encode()).hexdigest()[:8]

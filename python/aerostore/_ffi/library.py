@@ -9,7 +9,7 @@ LayoutMismatch and both values.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cffi
@@ -26,12 +26,16 @@ _FLAG_KEY = 2
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A loaded package: cffi's two handles, what the package says, how to read its rows."""
+    """A loaded package: cffi's two handles, what the package says, how to read its rows.
+
+    `stat_names` are those of statistics by the address of the library's constant.
+    """
 
     ffi: Any
     lib: Any
     package: PackageInfo
     decoders: tuple[RowDecoder, ...]
+    stat_names: dict[int, str] = field(default_factory=dict)
 
     def text(self, pointer: Any) -> str:
         """Return the C string at a pointer, "" for NULL."""

@@ -13,18 +13,21 @@ from __future__ import annotations
 
 import itertools
 import os
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from aerostore._ffi.library import Library
-from aerostore._ffi.values import Unfit, ValueBuffer, decode_value
+from aerostore._ffi.values import INT, Unfit, ValueBuffer, decode_value
 from aerostore._model import Index, TableInfo
 from aerostore.errors import StaleHandle, TypeMismatch, UsageError, error_class
 
 # What a long recovery tells: "checkpoint", "log" or "indexes", bytes done, bytes in all.
 Recovering = Callable[[str, int, int], object]
+# An aero_stat: name, table, item; type, length and word of its value.
+_STAT = struct.Struct("=QiiiIq")
 _PHASES = {1: "checkpoint", 2: "log", 3: "indexes"}
 
 
@@ -532,17 +535,17 @@ class Session:
         out = ffi.new("aero_stat const **")
         count = ffi.new("uint32_t *")
         self.check(self.library.lib.aero_stats(self.handle, out, count))
-        entries = (out[0][i] for i in range(count[0]))
-        return [
-            (
-                self.library.text(each.name),
-                int(each.table),
-                int(each.item),
-                # The names of files need not be UTF-8.
-                decode_value(ffi, each.value, "replace"),
-            )
-            for each in entries
-        ]
+        names = self.library.stat_names
+        entries = []
+        data = ffi.buffer(out[0], count[0] * ffi.sizeof("aero_stat"))
+        for number, (at, table, item, kind, _, word) in enumerate(_STAT.iter_unpack(data)):
+            name = names.get(at)
+            if name is None:
+                name = names[at] = self.library.text(out[0][number].name)
+            # The names of files need not be UTF-8.
+            value = word if kind == INT else decode_value(ffi, out[0][number].value, "replace")
+            entries.append((name, table, item, value))
+        return entries
 
     def verify(self) -> tuple[int, int]:
         """Walk every structure; return the rows and blocks seen."""

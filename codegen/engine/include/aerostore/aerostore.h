@@ -188,7 +188,7 @@ const char *aero_config_key(uint32_t index);
  * third).  Each number is read in one piece, but not all of them at the same instant.  The
  * session's open transaction has no part in it: rows are those that are committed. */
 typedef struct aero_stat {
-    const char *name;
+    const char *name; /* a constant of the library */
     int32_t table;
     int32_t item;
     aero_value value;
@@ -239,7 +239,8 @@ aero_status aero_files_verify(const aero_open_options *options, aero_files_repor
 aero_status aero_files_repair(const aero_open_options *options, char *aside, size_t aside_size,
                               aero_files_report *report, aero_error *error);
 /* Make a store in `target` (made, or empty) as of a commit number (UINT64_MAX: the last) and a time
- * (microseconds since 1970, INT64_MAX: now).  NOT_FOUND when that is older than what is kept. */
+ * (microseconds since 1970, INT64_MAX: now); the report's number is the last commit taken, which is
+ * the store's last for what lies after it.  NOT_FOUND when that is older than what is kept. */
 aero_status aero_files_restore(const aero_open_options *options, const char *target,
                                uint64_t number, int64_t time_us, aero_files_report *report,
                                aero_error *error);
