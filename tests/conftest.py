@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import locales, tcl_items
+from support import locales, patience, tcl_items
 from support.libraries import library
 from support.paths import BUILD, ROOT, memory_folder, shared_data
 
@@ -72,6 +72,12 @@ def built_library() -> Callable[..., Path]:
     return library
 
 
+def removed(folder: Path) -> bool:
+    """Remove a store's folder.  False: its keeper has put one more file there meanwhile."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """Give a test a store of its own, its segment on tmpfs."""
@@ -80,7 +86,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     folder = shm_path.with_name(f"{shm_path.name}-files")
     folder.mkdir()
     yield Store(folder / "data", shm_path)
-    shutil.rmtree(folder)
+    patience.until(lambda: removed(folder))
     for leftover in shm_path.parent.glob(f"{shm_path.name}*"):
         leftover.unlink()
 
