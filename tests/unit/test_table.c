@@ -328,8 +328,8 @@ static void test_rows_that_come_and_go_need_no_memory(void **state)
         if (turn == CHURN / 5)
             used = stat_value(s, "segment_used");
     }
-    /* Nodes of the indexes may still need one page more. */
-    assert_in_range(stat_value(s, "segment_used"), used, used + (64 << 10));
+    /* Nodes of the indexes, and what is on its way back, may still need two pages more. */
+    assert_in_range(stat_value(s, "segment_used"), used, used + (128 << 10));
     assert_int_equal(row_count(s, TRADE), 100);
     store_close(&store);
 }
