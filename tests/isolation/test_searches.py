@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -215,6 +217,33 @@ def test_searches_of_killed_and_stopped_processes_are_strictly_serializable(
         print("committed", committed, "others", others)
         assert committed > 300
         db.verify()
+
+
+def test_a_value_found_free_in_a_block_that_was_undone_has_been_read(
+    market_library: Path, store: Any
+) -> None:
+    """Goal: what a write told stays read when it is undone.  Method: another takes the value."""
+    with aerostore.open(
+        store.data_dir, shm_path=store.shm_path, size="64MiB", package="market"
+    ) as db:
+        table = db["Instrument"]
+
+        def others(symbol: str, isin: str) -> None:
+            thread = threading.Thread(target=table.insert, args=({"symbol": symbol, "isin": isin},))
+            thread.start()
+            thread.join()
+
+        for isin, fails in (("ISIN00000001", True), ("ISIN00000002", False)):
+            with contextlib.ExitStack() as stack:
+                if fails:
+                    stack.enter_context(pytest.raises(aerostore.SerializationFailure))
+                with db.transaction():
+                    with contextlib.suppress(KeyError), db.transaction():
+                        table.insert({"symbol": "mine", "isin": "ISIN00000001"})
+                        raise KeyError
+                    others(f"other{isin[-1]}", isin)
+                    table.upsert({"symbol": "last"})
+            table.clear()
 
 
 def _volume(logs: list[Path]) -> int:

@@ -158,6 +158,40 @@ static aero_status unique_error(const claim *mine, const ae_version *version)
     return AERO_EXISTS;
 }
 
+/* Words of a unique index that no other row had. */
+typedef struct free_words {
+    const aero_table *of;
+    ae_key_shape shape;
+    uint64_t words[AE_KEY_WORDS_MAX];
+} free_words;
+
+static bool free_words_match(void *context, const void *row, const char *base)
+{
+    const free_words *noted = context;
+    uint64_t words[AE_KEY_WORDS_MAX];
+    ae_key_words(noted->of, &noted->shape, row, base, words);
+    return ae_key_words_equal(words, noted->words);
+}
+
+/* That a value was free is a read, too: the write's success told it.  While the write stands nobody
+ * else can take the value; inside a savepoint it may be undone, and what it told remains. */
+static void free_words_note(const claim *mine)
+{
+    ae_txn *txn = &mine->session->txn;
+    if (!txn->tracks || txn->savepoint_count == 0)
+        return;
+    free_words *noted = malloc(sizeof *noted);
+    if (noted == NULL) {
+        ae_reads_table(&txn->reads, mine->table);
+        return;
+    }
+    *noted = (free_words){.of = mine->of, .shape = *mine->shape};
+    memcpy(noted->words, mine->words, sizeof noted->words);
+    const ae_predicate predicate = {
+        .table = mine->table, .match = free_words_match, .release = free, .context = noted};
+    ae_reads_predicate(&txn->reads, &predicate);
+}
+
 /* The key has been entered: is the row alone with its value? */
 static aero_status unique_check(const claim *mine, const ae_tree *tree, ae_ref anchor)
 {
@@ -183,9 +217,11 @@ static aero_status unique_check(const claim *mine, const ae_tree *tree, ae_ref a
             if (found == RIVAL_MAY_HAVE)
                 return ae_conflict(mine->session, AERO_CONFLICT_WRITE, mine->of->name);
         }
-    return cursor.fail == AERO_OK ? AERO_OK
-                                  : ae_fail(&mine->session->error, cursor.fail,
-                                            "an index of %s is damaged", mine->of->name);
+    if (cursor.fail != AERO_OK)
+        return ae_fail(&mine->session->error, cursor.fail, "an index of %s is damaged",
+                       mine->of->name);
+    free_words_note(mine);
+    return AERO_OK;
 }
 
 /* ---- one by one ----------------------------------------------------------------------------- */
