@@ -132,7 +132,10 @@ def c_string(ffi: Any, text: str | None) -> Any:
     """Return a path or a name as the engine takes it; None is a NULL pointer."""
     if text is None:
         return ffi.NULL
-    data = os.fsencode(text)
+    try:
+        data = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise UsageError(f"half a surrogate pair in {text!r}") from None
     if b"\0" in data:
         raise UsageError(f"a NUL byte in {text!r}")
     return ffi.new("char[]", data)
