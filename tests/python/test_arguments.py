@@ -71,14 +71,16 @@ def test_odd_values_are_errors_of_their_own(one, call, name):
     """
     function, _ = CALLS[call]
     for value in ODD:
+        told = name
         if value is len and name == "progress":
             continue  # what a callback raises is its own
         try:
             function(one, **{name: value})
         except aerostore.UsageError as error:
-            assert name in str(error) or name in TOLD_OTHERWISE, str(error)
+            told = str(error)
         except aerostore.Error:
             pass
+        assert name in told or name in TOLD_OTHERWISE, told
 
 
 def test_wrong_types_name_the_argument(one):
