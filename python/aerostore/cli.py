@@ -364,6 +364,11 @@ def restore(
     """Make a new store of what another one held at some time."""
     report = aerostore.restore(data_dir, target, number=number, time=time, package=package)
     _print_files("restored", report)
+    if number is not None and report.number != number:
+        typer.echo(
+            f"no commit kept has the number {number}: the last one taken is {report.number}",
+            err=True,
+        )
 
 
 def backup(

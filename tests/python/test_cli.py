@@ -51,6 +51,18 @@ def test_ingest_from_stdin_and_gz(cli, loaded, tmp_path):
     assert status == 0 and out.startswith("rows_seen=20 ")
 
 
+def test_restore_tells_when_it_reached_another_commit(cli, loaded, tmp_path):
+    """Goal: the number is the one reached, and a word says that it is another.  Method: beyond."""
+    status, out, err = cli("restore", loaded, tmp_path / "all")
+    assert status == 0 and not err
+    last = out.split("number=")[1].split()[0]
+    status, out, err = cli("restore", loaded, tmp_path / "same", "--number", last)
+    assert status == 0 and f"number={last} " in out and not err
+    status, out, err = cli("restore", loaded, tmp_path / "beyond", "--number", int(last) + 1000)
+    assert status == 0 and f"number={last} " in out
+    assert f"number {int(last) + 1000}: the last one taken is {last}" in err
+
+
 def test_query_forms(cli, loaded):
     """Goal: table, JSON, TSV, counts and plans show the same rows."""
     where = ("-c", "> altitude 15000", "--sort", "-altitude", "--fields", "ident,alt")
