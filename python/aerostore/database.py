@@ -61,6 +61,7 @@ def open(  # noqa: A001 - the name is the contract: aerostore.open
     memory: str | None = None,
     shm_path: str | os.PathLike[str] | None = None,
     progress: Callable[[str, int, int], object] | None = None,
+    create: bool | None = True,
 ) -> Database:
     """Open a database, making it if it is not there.
 
@@ -78,8 +79,10 @@ def open(  # noqa: A001 - the name is the contract: aerostore.open
         progress: called during a recovery with what is read ("checkpoint", "log", "indexes"), bytes
             done and bytes in all: at the beginning, at the end, and some times a second between.
             What it raises ends the opening, with all files as they were.
+        create: False: where there is no database, none is made.
 
     Raises:
+        RowNotFound: there is no database, and create is False.
         UsageError: an argument is wrong.
         SchemaError: there is no such package.
         LayoutMismatch: package, segment or data directory were made by something else.
@@ -99,6 +102,7 @@ def open(  # noqa: A001 - the name is the contract: aerostore.open
         memory=None if memory is None else _arguments.text("memory", memory, ""),
         shm_path=None if shm_path is None else _arguments.path("shm_path", shm_path),
         size=parse_size(_SIZE_DEFAULT if size is None else size),
+        create=create is None or bool(create),
         progress=progress,
     )
     database = Database(store)

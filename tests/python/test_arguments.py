@@ -2,6 +2,7 @@
 
 import io
 import math
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,34 @@ def test_odd_values_are_errors_of_their_own(one, call, name):
         except aerostore.Error:
             pass
         assert name in told or name in TOLD_OTHERWISE, told
+
+
+@pytest.mark.parametrize("profile", ["shared", "embedded", "logical"])
+def test_no_database_is_made_without_create(one, tmp_path, profile):
+    """Goal: RowNotFound and nothing made; one that is there is opened, also from its files alone.
+
+    Method: no directory, an empty one, one that was opened, one that was written.
+    """
+    def open_it(**more):
+        return aerostore.open(tmp_path / "db", profile, "64MiB", shm_path=segment, **more)
+
+    segment = one._database.path + "-created"
+    for _ in range(2):
+        with pytest.raises(aerostore.RowNotFound, match="there is no database at"):
+            open_it(create=False)
+        assert not (tmp_path / "db").exists() or not list((tmp_path / "db").iterdir())
+        (tmp_path / "db").mkdir(exist_ok=True)
+        assert not Path(segment).exists()
+    with open_it() as db:
+        db["FlightState"].upsert(dict(one["A"]))
+    with open_it(create=False) as db:
+        assert len(db["FlightState"]) == 1
+    Path(segment).unlink(missing_ok=True)
+    with open_it(create=False) as db:
+        assert db.boot == "cold" and len(db["FlightState"]) == 1
+    with pytest.raises(aerostore.LayoutMismatch):
+        aerostore.open(tmp_path / "db", "logical" if profile == "shared" else "shared",
+                       "64MiB", shm_path=segment + "2", create=False)
 
 
 def test_wrong_types_name_the_argument(one):

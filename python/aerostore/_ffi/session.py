@@ -43,6 +43,7 @@ class Store:
         memory: str | None,
         shm_path: str | None,
         size: int,
+        create: bool,
         progress: Recovering | None = None,
     ) -> None:
         self.library = library
@@ -53,6 +54,7 @@ class Store:
         ffi = library.ffi
         texts = [c_string(ffi, text) for text in (data_dir, profile, memory, shm_path)]
         options = ffi.new("aero_open_options *", (*texts, size))
+        options.must_exist = not create
         raised: list[BaseException] = []
 
         def recovering(_context: Any, phase: int, done: int, total: int) -> int:

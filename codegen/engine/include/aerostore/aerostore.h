@@ -66,6 +66,7 @@ typedef struct aero_error {
      * name is their names with commas between; `field` is the first of them. */
     uint32_t column_count;
     uint32_t columns[AERO_INDEX_COLUMNS];
+    int32_t _reserved;
 } aero_error;
 
 /* Why a transaction was aborted; each is counted in the statistics. */
@@ -155,9 +156,11 @@ typedef struct aero_open_options {
     uint64_t size; /* most bytes the segment may grow to; 0: 1 GiB, or what the segment has */
     aero_recovering progress; /* may be NULL */
     void *progress_context;
+    int32_t must_exist; /* 1: where there is no database none is made, and NOT_FOUND the answer */
+    int32_t _reserved;
 } aero_open_options;
 
-/* Create or attach.  Errors: USAGE, IO, PERMISSION, MISMATCH, CORRUPT, FULL, NO_MEMORY,
+/* Create or attach.  Errors: USAGE, NOT_FOUND, IO, PERMISSION, MISMATCH, CORRUPT, FULL, NO_MEMORY,
  * INTERRUPTED. */
 aero_status aero_open(const aero_open_options *options, aero_db **db, aero_error *error);
 /* Close: USAGE while sessions are open.  The segment stays for others. */
