@@ -11,11 +11,13 @@ from collections.abc import Iterable
 
 from aerostore.errors import UsageError
 
-_COUNT_MAX = 2**63 - 1
+COUNT_MAX = 2**63 - 1
 
 
-def count(name: str, value: object, default: int, least: int = 0) -> int:
-    """Return a whole number, at least `least`; what exceeds 63 bits is as good as for ever."""
+def count(
+    name: str, value: object, default: int, least: int = 0, most: int | None = None
+) -> int:
+    """Return a whole number from `least` to `most`; without `most`, all too large ones are one."""
     if value is None:
         return default
     try:
@@ -25,7 +27,9 @@ def count(name: str, value: object, default: int, least: int = 0) -> int:
     if number < least:
         bound = "cannot be negative" if least == 0 else f"is at least {least}"
         raise UsageError(f"{name} {bound}: {number}")
-    return min(number, _COUNT_MAX)
+    if most is not None and number > most:
+        raise UsageError(f"{name} is at most {most}: {number}")
+    return min(number, COUNT_MAX)
 
 
 def text(name: str, value: object, default: str) -> str:

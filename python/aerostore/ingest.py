@@ -75,7 +75,9 @@ def ingest(
         null_text=null,
         separator=_arguments.text("separator", separator, "\t"),
         header=bool(header),
-        batch_size=_arguments.count("batch_size", batch_size, BATCH_SIZE, 1),
+        batch_size=_arguments.count(
+            "batch_size", batch_size, BATCH_SIZE, 1, _arguments.COUNT_MAX
+        ),
         progress=_adapt(progress),
     )
     try:
