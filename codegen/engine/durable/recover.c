@@ -457,9 +457,9 @@ aero_status aei_recover(aero_db *db, const ae_recovery_goal *goal, ae_recovery_r
         status = recover_run(&of, error);
     if (status == AERO_OK) {
         const uint64_t clock = ae_load64(&db->proc.shared->clock);
+        report->number = of.end.number; /* of the files: recovery's own commits moved the clock */
         of.end.number = of.end.number > clock ? of.end.number : clock;
         of.end.base = UINT64_MAX;
-        report->number = of.end.number;
         report->lsn = of.end.lsn;
         ae_store64(&db->settings->checkpoint_serial, of.checkpoint.serial);
         ae_store64(&db->settings->checkpoint_lsn, of.checkpoint.head.replay_lsn);
