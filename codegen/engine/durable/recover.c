@@ -295,7 +295,7 @@ static aero_status judge_end(recovery *of)
     uint64_t durable = reader->durable;
     if (of->checkpoint.fd >= 0 && of->checkpoint.head.durable > durable)
         durable = of->checkpoint.head.durable;
-    /* So is a stream that ends before the last file: that one says that it was durable up to there. */
+    /* So is a stream that ends before the last file, which says that it was durable up to there. */
     const bool damaged = durable > reader->lsn;
     AE_ASSERT(damaged || reader->file + 1 == of->files.count);
     if (damaged && of->goal->lenient)
