@@ -49,7 +49,8 @@ ShmPath = Annotated[
 
 
 def _open(
-    data_dir: Path, profile: str, size: str = "4GiB", *, package: str, shm_path: Path | None
+    data_dir: Path, profile: str, size: str = "4GiB", *, package: str, shm_path: Path | None,
+    create: bool = False,
 ) -> aerostore.Database:
     """Open; on a terminal, a recovery of more than a second shows how far it is."""
     console = Console(stderr=True)
@@ -65,7 +66,7 @@ def _open(
 
     try:
         return aerostore.open(
-            data_dir, profile, size, package=package, shm_path=shm_path,
+            data_dir, profile, size, package=package, shm_path=shm_path, create=create,
             progress=show if console.is_terminal else None,
         )
     finally:
@@ -75,9 +76,6 @@ def _open(
 
 @contextlib.contextmanager
 def _existing(data_dir: Path, package: str, shm_path: Path | None) -> Iterator[aerostore.Database]:
-    # Opening makes what is missing; a command that only looks should not.
-    if not data_dir.is_dir():
-        raise aerostore.UsageError(f"there is no database at {data_dir}")
     profile = _profile_of(data_dir)
     with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
         yield db
@@ -107,7 +105,7 @@ def ingest(
     shm_path: ShmPath = None,
 ) -> None:
     """Read a TSV file into a table: new keys are inserted, known ones replaced."""
-    opened = _open(data_dir, profile, size, package=package, shm_path=shm_path)
+    opened = _open(data_dir, profile, size, package=package, shm_path=shm_path, create=True)
     with opened as db, _progress() as progress, _source(file) as source:
         report = db.table(table).ingest_tsv(
             source,
@@ -364,6 +362,11 @@ def restore(
     """Make a new store of what another one held at some time."""
     report = aerostore.restore(data_dir, target, number=number, time=time, package=package)
     _print_files("restored", report)
+    if number is not None and report.number != number:
+        typer.echo(
+            f"no commit kept has the number {number}: the last one taken is {report.number}",
+            err=True,
+        )
 
 
 def backup(
@@ -374,8 +377,6 @@ def backup(
     shm_path: ShmPath = None,
 ) -> None:
     """Copy a database into a new store, while it is used."""
-    if not data_dir.is_dir():
-        raise aerostore.UsageError(f"there is no database at {data_dir}")
     with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
         report = db.backup(target)
     typer.echo(f"backup rows={report.rows} bytes={report.bytes} number={report.number}")
@@ -388,8 +389,6 @@ def checkpoint(
     shm_path: ShmPath = None,
 ) -> None:
     """Write a checkpoint and cut the log."""
-    if not data_dir.is_dir():
-        raise aerostore.UsageError(f"there is no database at {data_dir}")
     with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
         report = db.checkpoint()
     typer.echo(f"checkpoint rows={report.rows} bytes={report.bytes} number={report.number}")
