@@ -30,8 +30,8 @@ typedef struct ae_checkpoint_manner {
 } ae_checkpoint_manner;
 
 /* Write a checkpoint and cut the log; `manner` is NULL when somebody waits: then it rests only
- * while others commit.  The session has no transaction open.  Errors: USAGE, IO, FULL (disk), TIMEOUT when another process is at it for too
- * long. */
+ * while others commit.  The session has no transaction open.  Errors: USAGE, IO, FULL (disk),
+ * TIMEOUT when another process is at it for too long. */
 aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *manner,
                           ae_checkpoint_report *report);
 
