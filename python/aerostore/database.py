@@ -290,7 +290,7 @@ class Database:
             StorageError, StorageFull: a file could not be written.
 
         Example:
-            >>> db.backup("backups/monday").rows
+            >>> db.backup("monday").rows
         """
         rows, size, number, elapsed_ms = self._session().backup(os.fspath(target))
         return CheckpointReport(rows, size, number, elapsed_ms / 1000)
