@@ -261,7 +261,9 @@ class Database:
         Meant for a quiet database: concurrent writers are waited out.
 
         Raises:
-            CorruptionError: the first contradiction found.
+            CorruptionError: the first contradiction found that lasts.
+            LockTimeout: too much is written for every block to be accounted for; nothing is known
+                to be wrong.
         """
         return VerifyReport(*self._session().verify())
 

@@ -6,8 +6,9 @@
  * reached from somewhere: a cached one from its slot's magazine, a dead version from a limbo, a
  * block from its version, directory, slot or limbo, an anchor from the hash.
  *
- * On a database in use the accounts may be off by what is in flight; then the walk is done again, a
- * few times, and only a lasting contradiction is reported.
+ * On a database in use the accounts may be off by what is in flight; then the walk is done again,
+ * and only a lasting contradiction is damage: one that is there while nothing moves, or the same
+ * time and again.  When writers never leave a moment's peace, that is what is said.
  */
 #include "table/verify.h"
 
@@ -16,8 +17,12 @@
 #include "base/os.h"
 #include "table/table_private.h"
 
+/* Beside writers: so many rounds at least, and for two seconds, a hundred rounds of a small one. */
 #define VERIFY_ROUNDS 20u
+#define VERIFY_LEAST_NS 2000000000u
 #define VERIFY_PAUSE_NS 5000000u
+/* What is in flight differs from one round to the next. */
+#define VERIFY_SAME 5u
 
 /* What was counted, against what was reached. */
 typedef struct verify_state {
@@ -443,35 +448,52 @@ static aero_status counts_check(verify_state *state, uint64_t clock)
     return AERO_OK;
 }
 
+/* One walk.  `*moved`: somebody committed meanwhile. */
+static aero_status verify_once(aero_session *session, uint64_t *rows, uint64_t *blocks, bool *moved)
+{
+    verify_state state;
+    memset(&state, 0, sizeof state);
+    state.session = session;
+    state.db = session->db;
+    state.error = &session->error;
+    const uint64_t began = ae_load64_acquire(&session->db->proc.shared->clock);
+    aero_status status = proc_check(&state);
+    /* What the dead had in hand is in no account until it has been cleared away. */
+    if (status == AERO_OK)
+        (void)ae_reap_all(session->db, session->member);
+    const uint64_t before = ae_load64_acquire(&session->db->proc.shared->clock);
+    if (status == AERO_OK)
+        status = accounts_check_pinned(&state);
+    if (status == AERO_OK)
+        status = counts_check(&state, before);
+    if (rows != NULL)
+        *rows = state.live_rows;
+    if (blocks != NULL)
+        *blocks = state.objects;
+    *moved = ae_load64_acquire(&session->db->proc.shared->clock) != began;
+    return status;
+}
+
 aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
 {
-    aero_status status = AERO_OK;
-    for (uint32_t round = 0; round < VERIFY_ROUNDS; round++) {
-        verify_state state;
-        memset(&state, 0, sizeof state);
-        state.session = session;
-        state.db = session->db;
-        state.error = &session->error;
+    const uint64_t began = ae_os_monotonic_ns();
+    char last[sizeof session->error.text] = "";
+    uint32_t same = 0;
+    for (uint32_t round = 0;
+         round < VERIFY_ROUNDS || ae_os_monotonic_ns() - began < VERIFY_LEAST_NS; round++) {
+        bool moved;
         if (round > 0)
             ae_os_sleep_ns(VERIFY_PAUSE_NS);
-        status = proc_check(&state);
-        /* What the dead had in hand is in no account until it has been cleared away. */
-        if (status == AERO_OK)
-            (void)ae_reap_all(session->db, session->member);
-        const uint64_t before = ae_load64_acquire(&session->db->proc.shared->clock);
-        if (status == AERO_OK)
-            status = accounts_check_pinned(&state);
-        if (status == AERO_OK)
-            status = counts_check(&state, before);
-        if (rows != NULL)
-            *rows = state.live_rows;
-        if (blocks != NULL)
-            *blocks = state.objects;
-        if (status == AERO_OK)
-            break;
-        /* Nothing moved while we looked: looking again shows the same. */
-        if (round > 2 && ae_load64_acquire(&session->db->proc.shared->clock) == before)
-            break;
+        const aero_status status = verify_once(session, rows, blocks, &moved);
+        if (status == AERO_OK || (round > 2 && !moved))
+            return status; /* nothing moved while we looked: looking again shows the same */
+        same = strcmp(last, session->error.text) == 0 ? same + 1 : 1;
+        if (same == VERIFY_SAME)
+            return status;
+        memcpy(last, session->error.text, sizeof last);
     }
-    return status;
+    return ae_fail(&session->error, AERO_TIMEOUT,
+                   "too much is written for every block to be accounted for, and nothing that is "
+                   "wrong has lasted; the last to be odd was: %.600s",
+                   last);
 }
