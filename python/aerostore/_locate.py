@@ -32,14 +32,15 @@ class PackageFiles:
     stamp: tuple[int, int]
 
 
-def find_package(package: str | os.PathLike[str]) -> PackageFiles:
+def find_package(package: str | os.PathLike[str] | None) -> PackageFiles:
     """Find a package by its name (installed, or built in a checkout) or its directory.
 
     Raises:
         SchemaError: there is none, with the places looked at.
         UsageError: the argument is neither a name nor a path.
     """
-    text = os.fspath(package)
+    package = "aerostore" if package is None else package
+    text = os.fspath(package) if isinstance(package, str | os.PathLike) else None
     if not isinstance(text, str) or not text or "\0" in text:
         raise UsageError(f"package is a name or a directory, not {package!r}")
     folders = []

@@ -53,7 +53,8 @@ ShmPath = Annotated[
 
 
 def _open(
-    data_dir: Path, profile: str, size: str = "4GiB", *, package: str, shm_path: Path | None
+    data_dir: Path, profile: str, size: str = "4GiB", *, package: str, shm_path: Path | None,
+    create: bool = False,
 ) -> aerostore.Database:
     """Open; on a terminal, a recovery of more than a second shows how far it is."""
     console = Console(stderr=True)
@@ -69,7 +70,7 @@ def _open(
 
     try:
         return aerostore.open(
-            data_dir, profile, size, package=package, shm_path=shm_path,
+            data_dir, profile, size, package=package, shm_path=shm_path, create=create,
             progress=show if console.is_terminal else None,
         )
     finally:
@@ -81,9 +82,6 @@ def _open(
 def _existing(
     data_dir: Path, package: str, shm_path: Path | None, profile: str | None = None
 ) -> Iterator[aerostore.Database]:
-    # Opening makes what is missing; a command that only looks should not.
-    if not data_dir.is_dir():
-        raise aerostore.UsageError(f"there is no database at {data_dir}")
     profile = profile or _profile_of(data_dir)
     with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
         yield db
@@ -113,7 +111,7 @@ def ingest(
     shm_path: ShmPath = None,
 ) -> None:
     """Read a TSV file into a table: new keys are inserted, known ones replaced."""
-    opened = _open(data_dir, profile, size, package=package, shm_path=shm_path)
+    opened = _open(data_dir, profile, size, package=package, shm_path=shm_path, create=True)
     with opened as db, _progress() as progress, _source(file) as source:
         report = db.table(table).ingest_tsv(
             source,
@@ -370,6 +368,11 @@ def restore(
     """Make a new store of what another one held at some time."""
     report = aerostore.restore(data_dir, target, number=number, time=time, package=package)
     _print_files("restored", report)
+    if number is not None and report.number != number:
+        typer.echo(
+            f"no commit kept has the number {number}: the last one taken is {report.number}",
+            err=True,
+        )
 
 
 def backup(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
+from aerostore import _arguments
 from aerostore._ffi.library import load
 from aerostore._ffi.session import Session, Store
 from aerostore._locate import find_package
@@ -21,6 +22,7 @@ from aerostore.transaction import Transaction, run
 _Result = TypeVar("_Result")
 
 _SIZE = re.compile(r"([0-9]+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE_DEFAULT = "4GiB"
 _SYNCHRONOUS_COMMIT = "aerostore.synchronous_commit"
 
 
@@ -51,14 +53,15 @@ class CheckpointReport:
 
 def open(  # noqa: A001 - the name is the contract: aerostore.open
     path: str | os.PathLike[str],
-    profile: str = "shared",
-    size: int | str = "4GiB",
-    synchronous_commit: bool = True,
-    package: str | os.PathLike[str] = "aerostore",
+    profile: str | None = "shared",
+    size: int | str | None = "4GiB",
+    synchronous_commit: bool | None = True,
+    package: str | os.PathLike[str] | None = "aerostore",
     *,
     memory: str | None = None,
     shm_path: str | os.PathLike[str] | None = None,
     progress: Callable[[str, int, int], object] | None = None,
+    create: bool | None = True,
 ) -> Database:
     """Open a database, making it if it is not there.
 
@@ -76,8 +79,10 @@ def open(  # noqa: A001 - the name is the contract: aerostore.open
         progress: called during a recovery with what is read ("checkpoint", "log", "indexes"), bytes
             done and bytes in all: at the beginning, at the end, and some times a second between.
             What it raises ends the opening, with all files as they were.
+        create: False: where there is no database, none is made.
 
     Raises:
+        RowNotFound: there is no database, and create is False.
         UsageError: an argument is wrong.
         SchemaError: there is no such package.
         LayoutMismatch: package, segment or data directory were made by something else.
@@ -88,18 +93,22 @@ def open(  # noqa: A001 - the name is the contract: aerostore.open
         ...     db.table("FlightState").ingest_tsv("positions.tsv")
     """
     library = load(find_package(package))
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress is a function of a text and two numbers, not {progress!r}")
     store = Store(
         library,
-        data_dir=os.fspath(path),
-        profile=profile,
-        memory=memory,
-        shm_path=None if shm_path is None else os.fspath(shm_path),
-        size=parse_size(size),
+        data_dir=_arguments.path("path", path),
+        profile=_arguments.text("profile", profile, "shared"),
+        memory=None if memory is None else _arguments.text("memory", memory, ""),
+        shm_path=None if shm_path is None else _arguments.path("shm_path", shm_path),
+        size=parse_size(_SIZE_DEFAULT if size is None else size),
+        create=create is None or bool(create),
         progress=progress,
     )
     database = Database(store)
     try:
-        database.set_config(_SYNCHRONOUS_COMMIT, "on" if synchronous_commit else "off")
+        wanted = synchronous_commit is None or synchronous_commit
+        database.set_config(_SYNCHRONOUS_COMMIT, "on" if wanted else "off")
     except Error:
         database.close()
         raise
@@ -192,7 +201,7 @@ class Database:
     def __iter__(self) -> Iterator[str]:
         return iter(self.tables)
 
-    def transaction(self, isolation: str = "serializable") -> Transaction:
+    def transaction(self, isolation: str | None = "serializable") -> Transaction:
         """Begin a transaction as a context manager; inside another one, a savepoint.
 
         The block's end commits, an exception rolls back.
@@ -213,7 +222,7 @@ class Database:
         """
         return Transaction(self, isolation)
 
-    def run(self, fn: Callable[..., _Result], retries: int = 16) -> _Result:
+    def run(self, fn: Callable[..., _Result], retries: int | None = 16) -> _Result:
         """Run a function in a transaction, again when it fails with a retryable error.
 
         Pauses between attempts grow, with jitter.  Inside an open transaction the function runs
@@ -294,7 +303,7 @@ class Database:
         Example:
             >>> db.backup("monday").rows
         """
-        rows, size, number, elapsed_ms = self._session().backup(os.fspath(target))
+        rows, size, number, elapsed_ms = self._session().backup(_arguments.path("target", target))
         return CheckpointReport(rows, size, number, elapsed_ms / 1000)
 
     def set_config(self, key: str, value: str | bool | int) -> None:
@@ -323,6 +332,8 @@ class Database:
         Raises:
             UnknownName: there is no such setting.
         """
+        if not isinstance(key, str):
+            raise TypeMismatch(f"a setting's name is a text, not {key!r}")
         return self._session().config_get(key)
 
     def close(self) -> None:

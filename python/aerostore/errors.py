@@ -53,6 +53,8 @@ class Error(Exception):
         line: 1-based line of a TSV input, 0-based byte position in a query text, or None.
         column: 1-based column of a TSV line, or None.
         aborted: True when the open transaction can only be rolled back now.
+        columns: names of the columns whose values must be unique together (of a UniqueViolation;
+            `field` is the first of them), else ().
         reason: why a transaction conflicted ("write", "read", …), or None.
         report: what an ingest had committed (in a transaction: written) before the error, or None.
     """
@@ -71,6 +73,7 @@ class Error(Exception):
         column: int | None = None,
         aborted: bool = False,
         reason: str | None = None,
+        columns: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.table = table
@@ -79,6 +82,7 @@ class Error(Exception):
         self.column = column
         self.aborted = aborted
         self.reason = reason
+        self.columns = columns
         self.report: IngestReport | None = None
 
 

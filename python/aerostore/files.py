@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from aerostore import _arguments
 from aerostore._ffi.files import Files
 from aerostore._ffi.library import load
 from aerostore._locate import find_package
@@ -43,7 +44,7 @@ class FilesReport:
 
 
 def verify_files(
-    path: str | os.PathLike[str], *, package: str | os.PathLike[str] = "aerostore"
+    path: str | os.PathLike[str], *, package: str | os.PathLike[str] | None = "aerostore"
 ) -> FilesReport:
     """Check a store's files as recovery would read them; nothing is changed.
 
@@ -58,11 +59,11 @@ def verify_files(
     Example:
         >>> aerostore.verify_files("var/flights").commits
     """
-    return FilesReport(*Files(load(find_package(package))).verify(os.fspath(path)))
+    return FilesReport(*Files(load(find_package(package))).verify(_arguments.path("path", path)))
 
 
 def repair(
-    path: str | os.PathLike[str], *, package: str | os.PathLike[str] = "aerostore"
+    path: str | os.PathLike[str], *, package: str | os.PathLike[str] | None = "aerostore"
 ) -> FilesReport:
     """Make a damaged store usable with what is good of it.
 
@@ -79,7 +80,7 @@ def repair(
     Example:
         >>> aerostore.repair("var/flights").aside
     """
-    return FilesReport(*Files(load(find_package(package))).repair(os.fspath(path)))
+    return FilesReport(*Files(load(find_package(package))).repair(_arguments.path("path", path)))
 
 
 def restore(
@@ -88,7 +89,7 @@ def restore(
     *,
     number: int | None = None,
     time: float | None = None,
-    package: str | os.PathLike[str] = "aerostore",
+    package: str | os.PathLike[str] | None = "aerostore",
 ) -> FilesReport:
     """Make a new store of what another one held at some time.
 
@@ -110,9 +111,12 @@ def restore(
     Example:
         >>> aerostore.restore("var/flights", "var/before", number=1200).number
     """
-    if number is not None and not 0 <= number < _LAST:
+    if number is not None and _arguments.count("number", number, 0) != number:
         raise UsageError(f"number is a commit's, not {number!r}")
-    microseconds = _NOW if time is None else round(time * 1_000_000)
+    microseconds = _NOW
+    if time is not None:
+        microseconds = min(_NOW, round(min(_arguments.seconds("time", time), 1e12) * 1_000_000))
     files = Files(load(find_package(package)))
     last = _LAST if number is None else number
-    return FilesReport(*files.restore(os.fspath(path), os.fspath(target), last, microseconds))
+    source, place = _arguments.path("path", path), _arguments.path("target", target)
+    return FilesReport(*files.restore(source, place, last, microseconds))

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from aerostore import _arguments
 from aerostore._ffi.query import Report, TsvInput
 from aerostore._ffi.session import Session
 from aerostore._model import TableInfo
 from aerostore.errors import Error, UsageError
 
+BATCH_SIZE = 1024  # rows in a transaction when the caller does not say
 _PIECE_SIZE = 1 << 20  # bytes read from a file object at a time
 
 
@@ -52,27 +54,30 @@ def ingest(
     table: TableInfo,
     source: Source,
     *,
-    batch_size: int,
+    batch_size: int | None,
     columns: Sequence[str] | None,
     header: bool,
-    separator: str,
+    separator: str | None,
     null: str | None,
     progress: Progress | None,
 ) -> IngestReport:
     """Ingest from whatever `source` is; see Table.ingest_tsv."""
-    if not isinstance(batch_size, int) or not 0 < batch_size < 2**63:
-        raise UsageError(f"batch_size is an integer above 0, not {batch_size!r}")
     for name, text in (("separator", separator), ("null", null)):
-        if text is not None and "\0" in text:
+        if "\0" in _arguments.text(name, text, ""):
             raise UsageError(f"{name} cannot hold a NUL character")
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress is a function of a report and a size, not {progress!r}")
+    wanted = () if columns is None else _arguments.names("columns", columns, '["lat", "lon"]')
     tsv = TsvInput(
         session,
         table,
-        columns=[table.column_index(name) for name in columns or ()],
+        columns=[table.column_index(name) for name in wanted],
         null_text=null,
-        separator=separator,
-        header=header,
-        batch_size=batch_size,
+        separator=_arguments.text("separator", separator, "\t"),
+        header=bool(header),
+        batch_size=_arguments.count(
+            "batch_size", batch_size, BATCH_SIZE, 1, _arguments.COUNT_MAX
+        ),
         progress=_adapt(progress),
     )
     try:
@@ -90,8 +95,8 @@ def _adapt(progress: Progress | None) -> Callable[[Report, int], object] | None:
 
 def _run(tsv: TsvInput, source: Any) -> Report:
     if isinstance(source, str | os.PathLike):
-        path = os.fspath(source)
-        looks_like_data = isinstance(path, str) and ("\t" in path or "\n" in path)
+        path = _arguments.path("source", source)
+        looks_like_data = "\t" in path or "\n" in path
         if looks_like_data and not os.path.exists(path):  # noqa: PTH110 - it may be no valid path
             raise UsageError("a str is taken as the path of a file; pass TSV text as bytes")
         return tsv.file(path)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from aerostore import _arguments
 from aerostore._ffi.query import Clause, Plan, Query
 from aerostore._ffi.session import Session
 from aerostore._model import Parameter, TableInfo
@@ -25,7 +25,6 @@ _Item = TypeVar("_Item")
 
 # Rows a foreign call brings: enough to make its cost vanish, few enough to stay in the cache.
 _BATCH = 2048
-_COUNT_MAX = 2**63 - 1
 
 _VALUE_COUNTS = {"range": 2, "null": 0, "notnull": 0, "true": 0, "false": 0}
 _OPERATORS = {
@@ -77,23 +76,20 @@ Condition = Sequence[Any] | str
 
 def make_plan(
     table: TableInfo,
-    clauses: Iterable[Condition] | str,
-    sort: Sequence[str] | str,
+    clauses: Iterable[Condition] | str | None,
+    sort: Sequence[str] | str | None,
     limit: int | None,
-    offset: int,
+    offset: int | None,
     fields: Sequence[str] | None,
-    using: str = "",
+    using: str | None = None,
 ) -> Plan:
     """Resolve names and check shapes; values are checked by the engine, with their columns."""
-    if isinstance(sort, str):
-        sort = [sort]
-    if isinstance(fields, str):
-        raise UsageError('fields is a list of column names, as in fields=["lat", "lon"]')
-    columns = (
-        range(len(table.columns))
-        if fields is None
-        else [table.column_index(name) for name in fields]
-    )
+    sort = () if sort is None else sort
+    order = [sort] if isinstance(sort, str) else _arguments.names("sort", sort, '["-lat"]')
+    columns: Sequence[int] = range(len(table.columns))
+    if fields is not None:
+        wanted = _arguments.names("fields", fields, '["lat", "lon"]')
+        columns = [table.column_index(name) for name in wanted]
     if not columns:
         raise UsageError("fields names no column; leave it out to have all", table=table.name)
     if len(set(columns)) != len(columns):
@@ -102,26 +98,18 @@ def make_plan(
         table=table,
         clauses=tuple(_clause(table, clause) for clause in _clause_list(table, clauses)),
         sort=tuple(
-            (table.column_index(name.removeprefix("-")), name.startswith("-")) for name in sort
+            (table.column_index(name.removeprefix("-")), name.startswith("-")) for name in order
         ),
-        limit=-1 if limit is None else _natural("limit", limit),
-        offset=_natural("offset", offset),
+        limit=_arguments.count("limit", limit, -1),
+        offset=_arguments.count("offset", offset, 0),
         columns=tuple(columns),
-        using=using,
+        using=_arguments.text("using", using, ""),
     )
 
 
-def _natural(name: str, value: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise UsageError(f"{name} is an integer, not {value!r}") from None
-    if number < 0:
-        raise UsageError(f"{name} cannot be negative: {number}")
-    return min(number, _COUNT_MAX)
-
-
 def _clause_list(table: TableInfo, clauses: object) -> Iterable[Any]:
+    if clauses is None:
+        return ()
     if isinstance(clauses, str):
         return [clauses]
     if not isinstance(clauses, Iterable):
@@ -268,7 +256,7 @@ class SearchResult(Iterable[Row]):
         file: IO[bytes] | str | os.PathLike[str],
         *,
         header: bool = False,
-        separator: str = "\t",
+        separator: str | None = "\t",
         null: str | None = None,
     ) -> int:
         """Write the rows as TSV lines that `Table.ingest_tsv` reads back to the same values.
@@ -286,15 +274,17 @@ class SearchResult(Iterable[Row]):
             >>> with open("out.tsv", "wb") as file:
             ...     flights.search(sort=["flight_id"]).write_tsv(file)
         """
+        separator = _arguments.text("separator", separator, "\t")
+        null = None if null is None else _arguments.text("null", null, "")
         if isinstance(file, str | os.PathLike):
-            with Path(file).open("wb") as opened:
+            with Path(_arguments.path("file", file)).open("wb") as opened:
                 return self.write_tsv(opened, header=header, separator=separator, null=null)
         anything: object = file
         if isinstance(anything, io.TextIOBase) or not hasattr(anything, "write"):
             raise UsageError(f"write_tsv takes a path or a binary file, not {anything!r}")
         cursor = self._query().open()
         try:
-            return cursor.write_tsv(file.write, header, separator, null)
+            return cursor.write_tsv(file.write, bool(header), separator, null)
         finally:
             cursor.close()
 
@@ -315,7 +305,7 @@ class SearchResult(Iterable[Row]):
         Args:
             execute: also run it, and tell how many rows were met and the time taken.
         """
-        return self._query().explain(execute)
+        return self._query().explain(bool(execute))
 
     def __repr__(self) -> str:
         return f"<search of {self._plan.table.name}: {len(self._plan.clauses)} clauses>"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from aerostore import _arguments
 from aerostore._model import Column, Index, TableInfo
 from aerostore.errors import Error, RowNotFound, UsageError
-from aerostore.ingest import IngestReport, Progress, Source, ingest
+from aerostore.ingest import BATCH_SIZE, IngestReport, Progress, Source, ingest
 from aerostore.query import Condition, PreparedSearch, SearchResult, make_plan
 from aerostore.rows import Row, row_class
 from aerostore.ttl import Ttl, microseconds
@@ -97,13 +99,13 @@ class Table:
 
     def search(
         self,
-        clauses: Iterable[Condition] | str = (),
+        clauses: Iterable[Condition] | str | None = (),
         *,
-        sort: Sequence[str] | str = (),
+        sort: Sequence[str] | str | None = (),
         limit: int | None = None,
-        offset: int = 0,
+        offset: int | None = 0,
         fields: Sequence[str] | None = None,
-        using: str = "",
+        using: str | None = "",
     ) -> SearchResult:
         """Search for rows that meet every clause.
 
@@ -139,9 +141,9 @@ class Table:
 
     def watch(
         self,
-        clauses: Iterable[Condition] | str = (),
+        clauses: Iterable[Condition] | str | None = (),
         *,
-        start: str | int = "now",
+        start: str | int | None = "now",
         timeout: float | None = None,
     ) -> Watch:
         """Watch rows change, in commit order, whichever process writes them.
@@ -170,17 +172,17 @@ class Table:
             ...     print(event.kind, event.key)
         """
         plan = make_plan(self._info, clauses, (), None, 0, None, "")
-        return Watch(self._session, plan, start, timeout)
+        return Watch(self._session, plan, "now" if start is None else start, timeout)
 
     def prepare(
         self,
         clauses: Iterable[Condition],
         *,
-        sort: Sequence[str] | str = (),
+        sort: Sequence[str] | str | None = (),
         limit: int | None = None,
-        offset: int = 0,
+        offset: int | None = 0,
         fields: Sequence[str] | None = None,
-        using: str = "",
+        using: str | None = "",
     ) -> PreparedSearch:
         """Prepare a search that is run many times: parsed and planned once, bound at each run.
 
@@ -226,7 +228,7 @@ class Table:
         Example:
             >>> flights.create_index("dest", "altitude")
         """
-        self._session().index_create(self._info, self._column_numbers(columns), unique)
+        self._session().index_create(self._info, self._column_numbers(columns), bool(unique))
 
     def drop_index(self, *columns: str) -> None:
         """Take the index over these columns down.
@@ -313,7 +315,7 @@ class Table:
         return session.write(how, self._info, tuple(row), tuple(row.values()))
 
     def upsert_many(
-        self, rows: Iterable[Mapping[str, object]], *, batch_size: int = 1024
+        self, rows: Iterable[Mapping[str, object]], *, batch_size: int | None = 1024
     ) -> IngestReport:
         """Upsert rows in batches: one transaction each, or all in the open one.
 
@@ -325,8 +327,9 @@ class Table:
             As upsert.  Nothing of the failing batch is applied outside a transaction; the error's
             `report` tells what was, and its `line` is the 1-based place of the row.
         """
-        if batch_size < 1:
-            raise UsageError(f"batch_size is at least 1, not {batch_size}")
+        batch_size = _arguments.count("batch_size", batch_size, BATCH_SIZE, 1)
+        if not isinstance(rows, Iterable):
+            raise UsageError(f"rows are a list of mappings, not {rows!r}", table=self.name)
         started = time.perf_counter()
         seen = inserted = batches = 0
 
@@ -335,7 +338,7 @@ class Table:
             return IngestReport(seen, inserted, seen - inserted, batches, elapsed)
 
         source = iter(rows)
-        while batch := list(itertools.islice(source, batch_size)):
+        while batch := list(itertools.islice(source, min(batch_size, sys.maxsize))):
             try:
                 inserted += self._database.run(self._batch_writer(batch, seen))
             except Error as error:
@@ -454,11 +457,11 @@ class Table:
     def ingest_tsv(
         self,
         source: Source,
-        batch_size: int = 1024,
+        batch_size: int | None = 1024,
         *,
         columns: Sequence[str] | None = None,
         header: bool = False,
-        separator: str = "\t",
+        separator: str | None = "\t",
         null: str | None = None,
         progress: Progress | None = None,
     ) -> IngestReport:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from aerostore import _arguments
 from aerostore._ffi.session import Session
 from aerostore.errors import Error, StaleHandle, UsageError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from aerostore.database import Database
 
 _ISOLATIONS = {"serializable": 0, "snapshot": 1, "read_only": 2}
+
+_RETRIES = 16
 
 # The first pause is about one short transaction; the longest is what a person does not notice.
 _PAUSE_FIRST = 0.0005
@@ -38,8 +41,9 @@ class Transaction:
 
     __slots__ = ("_database", "_depth", "_isolation", "_owner", "_savepoint", "_session")
 
-    def __init__(self, database: Database, isolation: str) -> None:
+    def __init__(self, database: Database, isolation: str | None) -> None:
         self._session: Session | None = None  # set while it may be open
+        isolation = _arguments.text("isolation", isolation, "serializable")
         if isolation not in _ISOLATIONS:
             raise UsageError(f"unknown isolation {isolation!r}; there are {', '.join(_ISOLATIONS)}")
         self._database = database
@@ -141,10 +145,11 @@ class Transaction:
         session.release(self._savepoint)
 
 
-def run(database: Database, function: Callable[..., Any], retries: int) -> Any:
+def run(database: Database, function: Callable[..., Any], retries: int | None) -> Any:
     """Run a function in a transaction until it commits; see Database.run."""
-    if retries < 0:
-        raise UsageError(f"retries cannot be negative: {retries}")
+    retries = _arguments.count("retries", retries, _RETRIES)
+    if not callable(function):
+        raise UsageError(f"run takes a function, not {function!r}")
     arguments = (database,) if _wants_argument(function) else ()
     nested = database._session().depth() > 0
     attempt = 0

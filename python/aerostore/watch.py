@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from aerostore import _arguments
 from aerostore._ffi.query import Plan, Query
 from aerostore._ffi.watch import NOW, POSITION, SNAPSHOT, WatchHandle
 from aerostore.errors import UsageError
@@ -82,8 +83,7 @@ class Watch:
             raise UsageError(f'start is "now", "snapshot" or a position, not {start!r}')
         if isinstance(start, int) and not 0 <= start < 2**64:
             raise UsageError(f"no commit has the number {start}")
-        if timeout is not None and not timeout >= 0:
-            raise UsageError(f"the timeout is a number of seconds, not {timeout!r}")
+        timeout = None if timeout is None else _arguments.seconds("timeout", timeout)
         how = words.get(start, POSITION) if isinstance(start, str) else POSITION
         self._handle = WatchHandle(Query(session(), plan), how, start)
         self._table = plan.table

@@ -48,6 +48,7 @@ struct request {
     const char *profile, *memory, *shm_path;
     uint64_t size;
     Tcl_Obj *progress; /* a command prefix */
+    bool must_exist;
 };
 
 /* ---- names ---------------------------------------------------------------------------------- */
@@ -225,6 +226,7 @@ static int open_database(aetcl_state *state, const struct request *request)
         .memory = request->memory,
         .shm_path = request->shm_path,
         .size = request->size,
+        .must_exist = request->must_exist,
     };
     if (open_unlocked(state, &options, request->progress) != TCL_OK)
         return TCL_ERROR;
@@ -395,6 +397,12 @@ static int init_option(aetcl_state *state, int option, Tcl_Obj *object, aetcl_po
         request->progress = object;
         return TCL_OK;
     }
+    if (option == 5) {
+        bool create = true;
+        const int code = aetcl_boolean_of(state->interp, object, "-create", &create);
+        request->must_exist = !create;
+        return code;
+    }
     if (aetcl_name_of(state->interp, object, option == 0 ? "-profile" : "-memory", pool, &text) !=
         TCL_OK)
         return TCL_ERROR;
@@ -408,8 +416,8 @@ static int init_option(aetcl_state *state, int option, Tcl_Obj *object, aetcl_po
 static int read_request(aetcl_state *state, int count, Tcl_Obj *const arguments[], aetcl_pool *pool,
                         struct request *request)
 {
-    static const char *const options[] = {"-profile",  "-memory",   "-size",
-                                          "-shm_path", "-progress", NULL};
+    static const char *const options[] = {"-profile",  "-memory", "-size", "-shm_path",
+                                          "-progress", "-create", NULL};
     for (int i = 1; i < count; i++) {
         int option;
         if (Tcl_GetString(arguments[i])[0] != '-') {
@@ -430,10 +438,10 @@ static int read_request(aetcl_state *state, int count, Tcl_Obj *const arguments[
     return TCL_OK;
 }
 
-/* init ?data_dir? ?-profile p? ?-memory m? ?-size n? ?-shm_path p? ?-progress cmd? */
+/* init ?data_dir? ?-profile p? ?-memory m? ?-size n? ?-shm_path p? ?-progress cmd? ?-create b? */
 int aetcl_init(aetcl_state *state, int count, Tcl_Obj *const arguments[])
 {
-    struct request request = {NULL, NULL, NULL, NULL, NULL, 0, NULL};
+    struct request request = {NULL, NULL, NULL, NULL, NULL, 0, NULL, false};
     aetcl_pool pool = {NULL};
     int code = TCL_ERROR;
     if (state->safe && count > 1) {
@@ -461,7 +469,7 @@ int aetcl_init(aetcl_state *state, int count, Tcl_Obj *const arguments[])
     aetcl_pool_free(&pool);
     if (code == TCL_CONTINUE) {
         Tcl_Obj *usage = Tcl_ObjPrintf("usage: %s::init ?data_dir? ?-profile p? ?-memory m? "
-                                       "?-size n? ?-shm_path p? ?-progress cmd?",
+                                       "?-size n? ?-shm_path p? ?-progress cmd? ?-create b?",
                                        state->schema->package);
         return aetcl_fail(state->interp, AERO_USAGE, usage);
     }

@@ -4,6 +4,7 @@
  * errorCode is AEROSTORE CLASS ?table? ?field? ?line? ?column?, where CLASS is a name of
  * errors.def, so that scripts can `try … trap {AEROSTORE CONFLICT}`.  A place that is known makes
  * those before it present, as empty elements if need be.  CONFLICT is followed by table and reason.
+ * EXISTS of an index over several fields has all of them as a list, last, after line and column.
  */
 #include <string.h>
 
@@ -55,6 +56,21 @@ int aetcl_fail_at(const aetcl_table *table, const char *field, int32_t code, Tcl
     return leave(table->state->interp, text, detail);
 }
 
+/* The fields that must be unique together, after line and column. */
+static void add_fields(Tcl_Obj *detail, const aero_error *error)
+{
+    const aero_schema_info *schema = aero_schema();
+    Tcl_Obj *fields = Tcl_NewListObj(0, NULL);
+    for (uint32_t table = 0; table < schema->table_count; table++)
+        for (uint32_t i = 0; i < error->column_count; i++)
+            if (strcmp(schema->tables[table].name, error->table) == 0)
+                add_word(fields, schema->tables[table].columns[error->columns[i]].name);
+    Tcl_Size count;
+    for (Tcl_ListObjLength(NULL, detail, &count); count < 6; count++)
+        Tcl_ListObjAppendElement(NULL, detail, Tcl_NewObj());
+    Tcl_ListObjAppendElement(NULL, detail, fields);
+}
+
 int aetcl_fail_engine(Tcl_Interp *interp, const aero_error *error, Tcl_Obj *more)
 {
     Tcl_Obj *detail = detail_of(error->code);
@@ -71,6 +87,8 @@ int aetcl_fail_engine(Tcl_Interp *interp, const aero_error *error, Tcl_Obj *more
         if (error->column >= 0)
             Tcl_ListObjAppendElement(NULL, detail, Tcl_NewWideIntObj(error->column));
     }
+    if (error->column_count > 1)
+        add_fields(detail, error);
     Tcl_Obj *text = aetcl_string(error->text, strnlen(error->text, sizeof error->text));
     if (more != NULL) {
         Tcl_IncrRefCount(more);

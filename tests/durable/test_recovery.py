@@ -277,6 +277,25 @@ def test_an_earlier_time_is_restored(place, profile):
         assert stores.contents(db) == history.states[18]
 
 
+def test_a_restore_tells_the_last_commit_taken(place, profile):
+    """Goal: numbers between commits, before the first and after the last are told as what was
+    reached, though a recovery commits for itself.  Method: each number."""
+    history = stores.History(place / "s", profile)
+    taken = [0]
+    with history.open() as db:
+        db.set_config("aerostore.keep_log", "on")
+        table = db[db.tables[0]]
+        for number in range(8):
+            table.upsert(stores.row(f"F{number}", number))
+            taken.append(db.stats()["commit_clock"])
+            table.create_index("gs")
+            table.drop_index("gs")  # both move the clock
+    for number in range(taken[-1] + 5):
+        report = aerostore.restore(place / "s", place / f"at-{number}", number=number)
+        assert report.number == max(each for each in taken if each <= number)
+        assert report.commits == sum(0 < each <= number for each in taken)
+
+
 def test_times_between_kept_checkpoints_and_before_all_of_them(place, profile):
     """Goal: a time leads to the checkpoint before it; what is older than all kept ones is refused
     and named.  Method: a time after each of three checkpoints, then a time and a number that lie

@@ -51,6 +51,43 @@ def test_ingest_from_stdin_and_gz(cli, loaded, tmp_path):
     assert status == 0 and out.startswith("rows_seen=20 ")
 
 
+def test_restore_tells_when_it_reached_another_commit(cli, loaded, tmp_path):
+    """Goal: the number is the one reached, and a word says that it is another.  Method: beyond."""
+    status, out, err = cli("restore", loaded, tmp_path / "all")
+    assert status == 0 and not err
+    last = out.split("number=")[1].split()[0]
+    status, out, err = cli("restore", loaded, tmp_path / "same", "--number", last)
+    assert status == 0 and f"number={last} " in out and not err
+    status, out, err = cli("restore", loaded, tmp_path / "beyond", "--number", int(last) + 1000)
+    assert status == 0 and f"number={last} " in out
+    assert f"number {int(last) + 1000}: the last one taken is {last}" in err
+
+
+@pytest.mark.parametrize("place", ["missing", "empty", "file"])
+@pytest.mark.parametrize("command", [
+    "stats", "query {} FlightState", "watch {} FlightState --timeout 0", "top {} --once",
+    "metrics {} --once", "verify", "verify {} --live", "checkpoint", "backup {} new",
+    "restore {} new", "repair",
+])
+def test_a_mistyped_path_leaves_nothing(cli, store, tmp_path, monkeypatch, command, place):
+    """Goal: what only looks says that there is no database and makes none.  Method: each command
+    that does not create, on what is not there, an empty directory and a file; list all before and
+    after, the segment too."""
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / "here"
+    if place == "empty":
+        target.mkdir()
+    elif place == "file":
+        target.write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    words = (command if "{}" in command else command + " {}").split()
+    status, out, err = cli(*(target if word == "{}" else word for word in words))
+    assert status == 1 and not out
+    assert err.startswith("error: there is no ") and err.count("\n") == 1, err
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not store.shm_path.exists()
+
+
 def test_query_forms(cli, loaded):
     """Goal: table, JSON, TSV, counts and plans show the same rows."""
     where = ("-c", "> altitude 15000", "--sort", "-altitude", "--fields", "ident,alt")

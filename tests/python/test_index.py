@@ -46,6 +46,38 @@ def test_indexes_are_listed_made_and_dropped(fs):
         fs.create_index("lat")
 
 
+def test_a_unique_violation_names_the_whole_index(fs):
+    """Goal: all columns are told, by every way to break it.  Method: each; and key and single."""
+    row = {"flight_id": "A", "lat": 1.0, "lon": 2.0, "updated_at": 1, "dest": "KSFO"}
+    fs.insert(row)
+    fs.create_index("dest", "lat", "lon", unique=True)
+    fs.create_index("updated_at", "gs", unique=True)
+    fs.insert({**row, "flight_id": "B", "lat": 7.0})
+    violations = {
+        "insert": lambda: fs.insert({**row, "flight_id": "C"}),
+        "update": lambda: fs.update("B", lat=1.0),
+        "upsert_many": lambda: fs.upsert_many({**row, "flight_id": f"D{i}"} for i in range(100)),
+        "tsv": lambda: fs.ingest_tsv(b"E\t1\t2\t\t\t1\t\tKSFO\n"),
+        "made again": lambda: fs.create_index("dest", "lat", "lon"),
+    }
+    for what, call in violations.items():
+        with pytest.raises(aerostore.UniqueViolation, match="dest,lat,lon") as caught:
+            call()
+        assert caught.value.columns == ("dest", "lat", "lon"), what
+        assert (caught.value.table, caught.value.field) == ("FlightState", "dest")
+    with pytest.raises(aerostore.UniqueViolation) as caught:
+        fs.insert(row)
+    assert caught.value.columns == ("flight_id",)
+    fs.drop_index("dest", "lat", "lon")
+    fs.insert({**row, "flight_id": "C"})
+    with pytest.raises(aerostore.UniqueViolation, match="dest,lat,lon") as caught:
+        fs.create_index("dest", "lat", "lon", unique=True)
+    assert caught.value.columns == ("dest", "lat", "lon")
+    with pytest.raises(aerostore.UnknownName) as other:
+        fs.search(sort=["bogus"])
+    assert other.value.columns == ()
+
+
 def test_span_is_least_and_greatest(full):
     """Goal: as min and max of the rows.  Method: compare; and an empty column."""
     altitudes = [row.altitude for row in full if row.altitude is not None]

@@ -367,6 +367,8 @@ static void test_unique_values_stay_unique(void **state)
     assert_ok(one, instrument_put(one, "A", "DE0000000001"));
     assert_status(one, AERO_EXISTS, instrument_put(one, "B", "DE0000000001"));
     assert_string_equal(aero_session_error(one)->field, "isin");
+    assert_int_equal(aero_session_error(one)->column_count, 1);
+    assert_int_equal(aero_session_error(one)->columns[0], ISIN);
     assert_int_equal(row_count(one, INSTRUMENT), 1);
     assert_ok(one, instrument_put(one, "A", "DE0000000001")); /* itself */
     assert_ok(one, instrument_put(one, "B", NULL));

@@ -66,9 +66,10 @@ static aero_status index_find(aero_session *session, uint32_t table, uint32_t co
             *info = infos[index];
             return AERO_OK;
         }
-    const bool named = count > 0 && columns[0] < of->column_count;
-    return ae_fail(&session->error, AERO_NOT_FOUND, "%s has no index over these columns (%s%s)",
-                   of->name, named ? of->columns[columns[0]].name : "?", count > 1 ? ", …" : "");
+    char name[AE_KEY_NAME_SIZE];
+    ae_key_name(of, count, columns, name);
+    return ae_fail(&session->error, AERO_NOT_FOUND, "%s has no index over these columns (%s)",
+                   of->name, name);
 }
 
 aero_status aero_index_span(aero_session *session, uint32_t table, uint32_t count,

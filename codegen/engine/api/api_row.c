@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "index/key.h"
 #include "row/convert.h"
 #include "table/table.h"
 #include "txn/handles.h"
@@ -255,7 +256,7 @@ static aero_status values_apply(void *context, void *row, bool is_new)
     const aero_table *of = values->of;
     if (!is_new && values->must_be_new) {
         ae_fail(&session->error, AERO_EXISTS, "%s has a row with this key already", of->name);
-        ae_error_place(&session->error, of->name, of->columns[of->key_column].name);
+        ae_key_error_place(&session->error, of, 1, &of->key_column);
         return AERO_EXISTS;
     }
     if (is_new || values->replace) {

@@ -46,6 +46,7 @@ void ae_error_clear(aero_error *error)
     error->table[0] = '\0';
     error->field[0] = '\0';
     error->text[0] = '\0';
+    error->column_count = 0;
 }
 
 static void error_fill(aero_error *error, int32_t code, const char *format, va_list arguments)

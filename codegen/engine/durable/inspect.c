@@ -30,18 +30,11 @@ static aero_status inspect_fill(void *context, aero_db *db, bool *exists, aero_e
     return aei_recover(db, &of->goal, of->report, error);
 }
 
-/* The store's files as a database in private memory that writes nothing. */
-static aero_status inspect_open(const aero_open_options *options, inspection *of, aero_db **out,
-                                aero_error *error)
+/* Is there a store, and of which profile? */
+static aero_status store_find(const aero_open_options *options, enum ae_profile *found,
+                              aero_error *error)
 {
-    static const char *const profiles[AE_PROFILES] = {"shared", "embedded", "logical"};
-    aero_db *db = NULL;
     int fd = -1;
-    enum ae_profile found = AE_PROFILES;
-    *out = NULL;
-    of->teller = (ae_recovery_teller){.call = options->progress,
-                                      .context = options->progress_context};
-    of->goal.teller = &of->teller;
     if (options->data_dir == NULL)
         return ae_fail(error, AERO_USAGE, "a data directory is needed");
     const int failure = ae_os_directory_open(options->data_dir, &fd);
@@ -49,12 +42,27 @@ static aero_status inspect_open(const aero_open_options *options, inspection *of
         return ae_fail_errno(error, failure == ENOENT ? AERO_NOT_FOUND : AERO_IO, failure,
                              "there is no database at %.500s", options->data_dir);
     ae_os_close(fd);
-    aero_status status = aei_durable_profile(options->data_dir, &found, error);
+    aero_status status = aei_durable_profile(options->data_dir, found, error);
     if (status == AERO_OK)
         status = aei_repair_pending(options->data_dir, error);
-    if (status == AERO_OK && found == AE_PROFILES)
+    if (status == AERO_OK && *found == AE_PROFILES)
         status = ae_fail(error, AERO_NOT_FOUND, "there is no database at %.500s",
                          options->data_dir);
+    return status;
+}
+
+/* The store's files as a database in private memory that writes nothing. */
+static aero_status inspect_open(const aero_open_options *options, inspection *of, aero_db **out,
+                                aero_error *error)
+{
+    static const char *const profiles[AE_PROFILES] = {"shared", "embedded", "logical"};
+    aero_db *db = NULL;
+    enum ae_profile found = AE_PROFILES;
+    *out = NULL;
+    of->teller = (ae_recovery_teller){.call = options->progress,
+                                      .context = options->progress_context};
+    of->goal.teller = &of->teller;
+    aero_status status = store_find(options, &found, error);
     if (status != AERO_OK)
         return status;
     const aero_open_options private = {.data_dir = options->data_dir,
@@ -203,8 +211,11 @@ aero_status ae_durable_restore(const aero_open_options *options, const char *tar
                                aero_error *error)
 {
     inspection of = {.goal = {.number = goal->number, .time_us = goal->time_us}, .report = report};
+    enum ae_profile found = AE_PROFILES;
     aero_db *db = NULL;
-    aero_status status = target_make(target, error);
+    aero_status status = store_find(options, &found, error); /* before anything is made */
+    if (status == AERO_OK)
+        status = target_make(target, error);
     if (status == AERO_OK)
         status = inspect_open(options, &of, &db, error);
     if (status != AERO_OK)

@@ -30,6 +30,7 @@
 
 typedef struct opening {
     int lock_fd; /* -1: not taken */
+    bool must_exist;
     ae_recovery_teller teller;
 } opening;
 
@@ -243,6 +244,8 @@ static aero_status opening_fill(void *context, aero_db *db, bool *exists, aero_e
         status = aei_durable_profile(db->data_dir, &found, error);
     if (status != AERO_OK || *exists)
         return status;
+    if (found == AE_PROFILES && of->must_exist)
+        return ae_fail(error, AERO_NOT_FOUND, "there is no database at %.500s", db->data_dir);
     /* Those who find the directory taken see by this that they have only to wait. */
     if (found != AE_PROFILES && !db->durable->private && of->lock_fd < 0)
         (void)aei_lock_take(db->data_dir, AE_LOCK_OPENING, 0, &of->lock_fd);
@@ -293,6 +296,7 @@ aero_status ae_durable_open(const aero_open_options *options, ae_sweep *sweep, a
         return status;
     db->sweep = sweep;
     opening of = {.lock_fd = -1,
+                  .must_exist = options->must_exist != 0,
                   .teller = {.call = options->progress, .context = options->progress_context}};
     const ae_db_boot boot = {.context = &of,
                              .log_name = aei_durable_names(db->profile_kind)->log,

@@ -157,13 +157,14 @@ static aero_status rival_find(const ae_catalog *catalog, uint32_t table, uint32_
         if (number == own || phase == AE_INDEX_ABSENT || phase > AE_INDEX_READY ||
             !place_is_over(place, shape))
             continue;
-        const char *column = of->columns[shape->columns[0]].name;
+        char name[AE_KEY_NAME_SIZE];
+        ae_key_name(of, shape->column_count, shape->columns, name);
         if (phase == AE_INDEX_CLAIMED)
-            return ae_fail(error, AERO_CONFLICT, "somebody is making the same index on %s.%s",
-                           of->name, column);
-        ae_fail(error, AERO_EXISTS, "%s has an index over these columns (%s%s) already", of->name,
-                column, shape->column_count > 1 ? ", …" : "");
-        ae_error_place(error, of->name, column);
+            return ae_fail(error, AERO_CONFLICT, "somebody is making the same index of %s (%s)",
+                           of->name, name);
+        ae_fail(error, AERO_EXISTS, "%s has an index over these columns (%s) already", of->name,
+                name);
+        ae_key_error_place(error, of, shape->column_count, shape->columns);
         return AERO_EXISTS;
     }
     return AERO_OK;

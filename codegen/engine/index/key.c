@@ -1,6 +1,7 @@
 /* key.c — making words of rows, and sorting them (see key.h). */
 #include "index/key.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Rows may change under the eyes of ae_key_words_racy; the thread sanitizer must not see it. */
@@ -286,6 +287,31 @@ bool ae_key_values_equal(const aero_table *of, const ae_key_shape *shape, const 
             return false;
     }
     return true;
+}
+
+void ae_key_name(const aero_table *of, uint32_t count, const uint32_t *columns,
+                 char text[AE_KEY_NAME_SIZE])
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t index = 0; index < count && used < AE_KEY_NAME_SIZE; index++) {
+        const uint32_t column = columns[index];
+        const int more = snprintf(text + used, AE_KEY_NAME_SIZE - used, "%s%s",
+                                  index > 0 ? "," : "",
+                                  column < of->column_count ? of->columns[column].name : "?");
+        AE_ASSERT(more >= 0);
+        used += (size_t)more;
+    }
+}
+
+void ae_key_error_place(aero_error *error, const aero_table *of, uint32_t count,
+                        const uint32_t *columns)
+{
+    AE_ASSERT(count > 0 && count <= AE_KEY_COLUMNS_MAX && columns[0] < of->column_count);
+    _Static_assert(AE_KEY_COLUMNS_MAX <= AERO_INDEX_COLUMNS, "an index fits into an error");
+    ae_error_place(error, of->name, of->columns[columns[0]].name);
+    error->column_count = count;
+    memcpy(error->columns, columns, count * sizeof *columns);
 }
 
 /* ---- sorting -------------------------------------------------------------------------------- */

@@ -54,6 +54,15 @@ bool ae_key_has_null(const aero_table *of, const ae_key_shape *shape, const void
 bool ae_key_values_equal(const aero_table *of, const ae_key_shape *shape, const void *left,
                          const char *left_base, const void *right, const char *right_base);
 
+/* The names of an index's columns with commas between, which is its name, in `text`; cut where it
+ * ends.  A column that the table has not is "?". */
+#define AE_KEY_NAME_SIZE 512u
+void ae_key_name(const aero_table *of, uint32_t count, const uint32_t *columns,
+                 char text[AE_KEY_NAME_SIZE]);
+/* Say which columns the values of an error (already set) must be unique in. */
+void ae_key_error_place(aero_error *error, const aero_table *of, uint32_t count,
+                        const uint32_t *columns);
+
 /* ---- sorting -------------------------------------------------------------------------------- */
 
 /* Keys in hand are arrays of width + 1 words: the key's, and last the anchor with the caller's 32

@@ -147,14 +147,21 @@ static aero_status unique_error(const claim *mine, const ae_version *version)
 {
     AE_ASSERT(version != NULL && mine->shape->column_count > 0);
     aero_session *session = mine->session;
-    const aero_column *column = &mine->of->columns[mine->shape->columns[0]];
+    const ae_key_shape *shape = mine->shape;
+    char name[AE_KEY_NAME_SIZE];
     /* That the other row was there is a read: the error may decide what the caller does next. */
     if (session->txn.tracks)
         ae_reads_key(&session->txn.reads, mine->table,
                      mine->of->hash_key(version->row, version_base(session->db, version)));
-    ae_fail(&session->error, AERO_EXISTS, "%s has a row with this %s%s already", mine->of->name,
-            column->name, mine->shape->column_count > 1 ? ", …" : "");
-    ae_error_place(&session->error, mine->of->name, column->name);
+    ae_key_name(mine->of, shape->column_count, shape->columns, name);
+    if (shape->column_count == 1)
+        ae_fail(&session->error, AERO_EXISTS, "%s has a row with this %s already", mine->of->name,
+                name);
+    else
+        ae_fail(&session->error, AERO_EXISTS,
+                "%s has a row with these values of its unique index %s already", mine->of->name,
+                name);
+    ae_key_error_place(&session->error, mine->of, shape->column_count, shape->columns);
     return AERO_EXISTS;
 }
 

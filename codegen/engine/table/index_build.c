@@ -211,7 +211,6 @@ static const char *version_base(const aero_db *db, const ae_version *version)
 static aero_status group_check(const build *of, const group *equal)
 {
     aero_session *session = of->session;
-    const aero_column *column = &of->of->columns[of->shape.columns[0]];
     for (size_t left = 0; left + 1 < equal->count; left++)
         for (size_t right = left + 1; right < equal->count; right++) {
             const ae_version *one = NULL;
@@ -229,9 +228,11 @@ static aero_status group_check(const build *of, const group *equal)
             if (!ae_key_values_equal(of->of, &of->shape, one->row, version_base(of->db, one),
                                      other->row, version_base(of->db, other)))
                 continue;
-            ae_fail(&session->error, AERO_EXISTS, "two rows of %s have the same %s%s", of->of->name,
-                    column->name, of->shape.column_count > 1 ? ", …" : "");
-            ae_error_place(&session->error, of->of->name, column->name);
+            char name[AE_KEY_NAME_SIZE];
+            ae_key_name(of->of, of->shape.column_count, of->shape.columns, name);
+            ae_fail(&session->error, AERO_EXISTS, "two rows of %s have the same %s", of->of->name,
+                    name);
+            ae_key_error_place(&session->error, of->of, of->shape.column_count, of->shape.columns);
             return AERO_EXISTS;
         }
     return AERO_OK;

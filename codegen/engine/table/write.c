@@ -22,8 +22,7 @@ static aero_status exists_error(const row_write *write)
 {
     aero_session *session = write->session;
     ae_fail(&session->error, AERO_EXISTS, "%s has a row with this key already", write->of->name);
-    ae_error_place(&session->error, write->of->name,
-                   write->of->columns[write->of->key_column].name);
+    ae_key_error_place(&session->error, write->of, 1, &write->of->key_column);
     return AERO_EXISTS;
 }
 

@@ -77,36 +77,46 @@ static aero_status first_read(ae_log_file *file, aero_error *error)
     return AERO_OK;
 }
 
+/* One more file, its first frame judged. */
+static aero_status file_add(search *of, const char *name)
+{
+    ae_log_files *files = of->files;
+    char path[PATH_MAX];
+    const int length = snprintf(path, sizeof path, "%s/%s", of->directory, name);
+    if ((size_t)length >= sizeof path)
+        return ae_fail(of->error, AERO_IO, "the path of %.40s in %.400s is too long", name,
+                       of->directory);
+    if (files->count >= FILES_MAX)
+        return ae_fail(of->error, AERO_CORRUPT, "%.500s holds more than %u files of the log",
+                       of->directory, FILES_MAX);
+    ae_log_file *more = realloc(files->files, (files->count + 1) * sizeof *more);
+    if (more == NULL)
+        return ae_fail(of->error, AERO_NO_MEMORY, "no memory to look at %s", of->directory);
+    files->files = more;
+    ae_log_file *file = &more[files->count];
+    memset(file, 0, sizeof *file);
+    file->path = strdup(path);
+    if (file->path == NULL)
+        return ae_fail(of->error, AERO_NO_MEMORY, "no memory to look at %s", of->directory);
+    const int failure = ae_os_file_open(path, AE_FILE_READ, &file->fd);
+    if (failure == 0) {
+        files->count++;
+        return first_read(file, of->error);
+    }
+    free(file->path);
+    if (failure == ENOENT) /* a checkpoint has removed it since it was listed */
+        return AERO_OK;
+    const bool refused = failure == EACCES || failure == EPERM || failure == ELOOP;
+    return ae_fail_errno(of->error, refused ? AERO_PERMISSION : AERO_IO, failure, "cannot open %s",
+                         path);
+}
+
 static int file_found(void *context, const char *name)
 {
     search *of = context;
-    char path[PATH_MAX];
     if (!name_fits(of->name, name))
         return 0;
-    const int length = snprintf(path, sizeof path, "%s/%s", of->directory, name);
-    ae_log_file *more = realloc(of->files->files, (of->files->count + 1) * sizeof *more);
-    if (more != NULL)
-        of->files->files = more;
-    char *copy = strdup(path);
-    if (more == NULL || copy == NULL || of->files->count >= FILES_MAX || length >= PATH_MAX) {
-        free(copy);
-        of->status = ae_fail(of->error, AERO_NO_MEMORY, "no memory to look at %s", of->directory);
-        return ENOMEM;
-    }
-    ae_log_file *file = &more[of->files->count++];
-    memset(file, 0, sizeof *file);
-    file->path = copy;
-    const int failure = ae_os_file_open(path, AE_FILE_READ, &file->fd);
-    if (failure == ENOENT) { /* a checkpoint has removed it since it was listed */
-        free(copy);
-        of->files->count--;
-    } else if (failure != 0) {
-        const bool refused = failure == EACCES || failure == EPERM || failure == ELOOP;
-        of->status = ae_fail_errno(of->error, refused ? AERO_PERMISSION : AERO_IO, failure,
-                                   "cannot open %s", path);
-    } else {
-        of->status = first_read(file, of->error);
-    }
+    of->status = file_add(of, name);
     return of->status == AERO_OK ? 0 : EINVAL;
 }
 

@@ -46,14 +46,21 @@ class Library:
     def exception(self, error: Any) -> Error:
         """Make the exception that an aero_error describes."""
         code = int(error.code)
+        table = self.text(error.table) or None
         return error_class(code)(
             self.text(error.text) or f"the engine answered status {code} without a text",
-            table=self.text(error.table) or None,
+            table=table,
             field=self.text(error.field) or None,
             line=int(error.line) if error.line >= 0 else None,
             column=int(error.column) if error.column >= 0 else None,
             aborted=bool(error.aborted),
             reason=self.text(self.lib.aero_conflict_name(error.reason)) if error.reason else None,
+            columns=tuple(
+                each.columns[error.columns[i]].name
+                for each in self.package.tables
+                if each.name == table
+                for i in range(error.column_count)
+            ),
         )
 
 

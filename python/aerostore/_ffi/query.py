@@ -328,8 +328,6 @@ class TsvInput:
     def file(self, path: str) -> Report:
         """Ingest a file by its path."""
         encoded = os.fsencode(path)
-        if b"\0" in encoded:
-            raise UsageError(f"a NUL byte in the path {path!r}")
         with self._running() as handle:
             status = self._session.library.lib.aero_ingest_file(
                 handle, self._table.index, encoded, self._options, self._out

@@ -43,6 +43,7 @@ class Store:
         memory: str | None,
         shm_path: str | None,
         size: int,
+        create: bool,
         progress: Recovering | None = None,
     ) -> None:
         self.library = library
@@ -53,6 +54,7 @@ class Store:
         ffi = library.ffi
         texts = [c_string(ffi, text) for text in (data_dir, profile, memory, shm_path)]
         options = ffi.new("aero_open_options *", (*texts, size))
+        options.must_exist = not create
         raised: list[BaseException] = []
 
         def recovering(_context: Any, phase: int, done: int, total: int) -> int:
@@ -132,7 +134,10 @@ def c_string(ffi: Any, text: str | None) -> Any:
     """Return a path or a name as the engine takes it; None is a NULL pointer."""
     if text is None:
         return ffi.NULL
-    data = os.fsencode(text)
+    try:
+        data = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise UsageError(f"half a surrogate pair in {text!r}") from None
     if b"\0" in data:
         raise UsageError(f"a NUL byte in {text!r}")
     return ffi.new("char[]", data)

@@ -31,6 +31,7 @@
 #define AERO_OK 0
 #define AERO_ABI 1
 #define AERO_ERROR_TEXT_MAX 1024
+#define AERO_INDEX_COLUMNS 16
 
 typedef int32_t aero_status;
 
@@ -61,6 +62,11 @@ typedef struct aero_error {
     char table[64];  /* table and column concerned, or "" */
     char field[64];
     char text[1024]; /* a sentence, UTF-8, always NUL-terminated */
+    /* Of EXISTS, those whose values must be unique together: the key's, or a unique index's, whose
+     * name is their names with commas between; `field` is the first of them. */
+    uint32_t column_count;
+    uint32_t columns[AERO_INDEX_COLUMNS];
+    int32_t _reserved;
 } aero_error;
 
 /* Why a transaction was aborted; each is counted in the statistics. */
@@ -150,9 +156,11 @@ typedef struct aero_open_options {
     uint64_t size; /* most bytes the segment may grow to; 0: 1 GiB, or what the segment has */
     aero_recovering progress; /* may be NULL */
     void *progress_context;
+    int32_t must_exist; /* 1: where there is no database none is made, and NOT_FOUND the answer */
+    int32_t _reserved;
 } aero_open_options;
 
-/* Create or attach.  Errors: USAGE, IO, PERMISSION, MISMATCH, CORRUPT, FULL, NO_MEMORY,
+/* Create or attach.  Errors: USAGE, NOT_FOUND, IO, PERMISSION, MISMATCH, CORRUPT, FULL, NO_MEMORY,
  * INTERRUPTED. */
 aero_status aero_open(const aero_open_options *options, aero_db **db, aero_error *error);
 /* Close: USAGE while sessions are open.  The segment stays for others. */
@@ -350,8 +358,6 @@ aero_status aero_format(aero_session *session, uint32_t table, uint32_t column,
 /* Searches use them by themselves.  Those that the schema declares are there from the beginning;
  * others are made and dropped while the table is in use by any number of processes.  They are not
  * kept when the segment is made anew. */
-
-#define AERO_INDEX_COLUMNS 16
 
 typedef struct aero_index_info {
     const char *name; /* its columns' names, with commas between; lives as long as the handle */
