@@ -6,23 +6,14 @@
  * reached from somewhere: a cached one from its slot's magazine, a dead version from a limbo, a
  * block from its version, directory, slot or limbo, an anchor from the hash.
  *
- * On a database in use the accounts may be off by what is in flight; then the walk is done again,
- * and only a lasting contradiction is damage: one that is there while nothing moves, or the same
- * time and again.  When writers never leave a moment's peace, that is what is said.
+ * On a database in use the accounts may be off by what is in flight: verify_rounds.c tells that
+ * from damage.
  */
 #include "table/verify.h"
 
 #include <string.h>
 
-#include "base/os.h"
 #include "table/table_private.h"
-
-/* Beside writers: so many rounds at least, and for two seconds, a hundred rounds of a small one. */
-#define VERIFY_ROUNDS 20u
-#define VERIFY_LEAST_NS 2000000000u
-#define VERIFY_PAUSE_NS 5000000u
-/* What is in flight differs from one round to the next. */
-#define VERIFY_SAME 5u
 
 /* What was counted, against what was reached. */
 typedef struct verify_state {
@@ -40,6 +31,7 @@ typedef struct verify_state {
     uint64_t objects;
     uint64_t marks; /* versions that a transaction is at */
     uint64_t pages; /* in slabs, in service or not */
+    bool accounts;  /* shapes are right so far; what is compared now changes with each write */
 } verify_state;
 
 static aero_status broken(verify_state *state, const char *what, uint64_t where, uint64_t found)
@@ -313,13 +305,15 @@ static aero_status proc_check(verify_state *state)
         const ae_ref block = ae_load32(&slot->write_block);
         /* The claim is set before the generation, and both only move on (a racy reading may be one
          * behind). */
-        const uint64_t claims = (owner >> 33) - (ae_load64(&slot->generation) & (UINT32_MAX >> 1));
+        const uint64_t generation = ae_load64_acquire(&slot->generation);
+        const uint64_t claims = (owner >> 33) - (generation & (UINT32_MAX >> 1));
         if ((uint32_t)owner > AE_MEMBERS || (owner != 0 && (uint32_t)owner == 0) ||
             (owner != 0 && claims + 1 > 2 && ae_load64_acquire(&slot->owner) == owner) ||
             (owner == 0 && ae_load64(&slot->snapshot) != 0 && ae_load64_acquire(&slot->owner) == 0))
             return broken(state, "owner of slot", index, owner);
         if (owner == 0 && !ae_heap_cache_check(&db->heap, &slot->cache, index) &&
-            ae_load64_acquire(&slot->owner) == 0)
+            ae_load64_acquire(&slot->owner) == 0 &&
+            ae_load64_acquire(&slot->generation) == generation)
             return broken(state, "magazines of slot", index, 0);
         if ((chunk != 0 && slab_in(state, chunk, chunks) == NULL) ||
             (block != 0 && ae_heap_slab(&db->heap, block) == NULL))
@@ -342,6 +336,7 @@ static aero_status slots_check(verify_state *state)
             status = limbo_count(state, index, &slot->block_head, false, &retired);
         if (status != AERO_OK)
             return status;
+        state->accounts = true;
         const uint64_t stock = ae_heap_stock(&db->heap, &slot->cache);
         if (stock != state->cached[index])
             return broken(state, "stock of slot", index, state->cached[index]);
@@ -448,15 +443,13 @@ static aero_status counts_check(verify_state *state, uint64_t clock)
     return AERO_OK;
 }
 
-/* One walk.  `*moved`: somebody committed meanwhile. */
-static aero_status verify_once(aero_session *session, uint64_t *rows, uint64_t *blocks, bool *moved)
+aero_status aei_verify_walk(aero_session *session, uint64_t *rows, uint64_t *blocks, bool *accounts)
 {
     verify_state state;
     memset(&state, 0, sizeof state);
     state.session = session;
     state.db = session->db;
     state.error = &session->error;
-    const uint64_t began = ae_load64_acquire(&session->db->proc.shared->clock);
     aero_status status = proc_check(&state);
     /* What the dead had in hand is in no account until it has been cleared away. */
     if (status == AERO_OK)
@@ -470,30 +463,6 @@ static aero_status verify_once(aero_session *session, uint64_t *rows, uint64_t *
         *rows = state.live_rows;
     if (blocks != NULL)
         *blocks = state.objects;
-    *moved = ae_load64_acquire(&session->db->proc.shared->clock) != began;
+    *accounts = state.accounts;
     return status;
-}
-
-aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
-{
-    const uint64_t began = ae_os_monotonic_ns();
-    char last[sizeof session->error.text] = "";
-    uint32_t same = 0;
-    for (uint32_t round = 0;
-         round < VERIFY_ROUNDS || ae_os_monotonic_ns() - began < VERIFY_LEAST_NS; round++) {
-        bool moved;
-        if (round > 0)
-            ae_os_sleep_ns(VERIFY_PAUSE_NS);
-        const aero_status status = verify_once(session, rows, blocks, &moved);
-        if (status == AERO_OK || (round > 2 && !moved))
-            return status; /* nothing moved while we looked: looking again shows the same */
-        same = strcmp(last, session->error.text) == 0 ? same + 1 : 1;
-        if (same == VERIFY_SAME)
-            return status;
-        memcpy(last, session->error.text, sizeof last);
-    }
-    return ae_fail(&session->error, AERO_TIMEOUT,
-                   "too much is written for every block to be accounted for, and nothing that is "
-                   "wrong has lasted; the last to be odd was: %.600s",
-                   last);
 }
