@@ -13,6 +13,7 @@ import pytest
 
 import aerostore
 from durable import stores
+from durable import test_goals as goals
 from support.paths import ROOT
 
 WORKER = """
@@ -216,6 +217,40 @@ def test_a_restored_backup_is_shared_before_its_first_commit(place):
         two["FlightState"].upsert(stores.row("new", 2))
         with connect(place) as three:
             assert three["FlightState"]["new"].lat == 2.0
+
+
+def test_a_segment_of_a_backup_that_was_damaged_since_is_not_used(place):
+    """Goal: where there is no log yet, the checkpoint says whose files these are."""
+    history = stores.make(place / "first", "shared")
+    with history.open() as db:
+        db.backup(place / "s")
+    with connect(place) as db:
+        assert db.boot == "cold"
+    checkpoint = place / "s" / stores.FILES["shared"][1]
+    data = bytearray(checkpoint.read_bytes())
+    data[20] ^= 1
+    checkpoint.write_bytes(data)
+    with pytest.raises(aerostore.CorruptionError, match=checkpoint.name):
+        connect(place)
+    assert checkpoint.read_bytes() == data
+    data[20] ^= 1
+    checkpoint.write_bytes(data)
+    with connect(place) as db:
+        assert stores.contents(db) == history.states[-1]
+
+
+def test_a_directory_that_was_moved_to_where_its_files_have_no_path(place):
+    """Goal: a segment goes with its directory wherever that is; what cannot be written is told."""
+    with connect(place) as db:
+        assert db.boot == "cold"
+    with goals.deep(place, goals.PATH_MAX - len("/aerostore.wal") - 2) as path:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        os.rename(place / "s", "s", dst_dir_fd=fd)
+        os.close(fd)
+        with aerostore.open(f"{path}/s", shm_path=place / "segment", size="64MiB") as db:
+            assert db.boot == "warm" and len(db["FlightState"]) == 0
+            with pytest.raises(aerostore.NotDurable, match="cannot make a file of the log"):
+                db["FlightState"].upsert(stores.row("A", 1))
 
 
 def test_a_segment_removed_under_its_users_is_not_replaced(place):

@@ -118,7 +118,9 @@ static aero_status version_check(verify_state *state, uint32_t table, const ae_v
         return AERO_OK; /* a transaction is at it */
     }
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
-    const bool leaving = begin == AE_STAMP_TAKEN || begin == AE_STAMP_DEAD;
+    /* What leaves a row's chain has been replaced. */
+    const bool leaving = (begin == AE_STAMP_TAKEN || begin == AE_STAMP_DEAD) &&
+                         end != AE_STAMP_INFINITY;
     if ((begin > clock && !leaving) ||
         (end != AE_STAMP_INFINITY && (end > clock || (end < begin && !leaving))))
         return broken(state, "stamps", at, begin);
