@@ -238,8 +238,14 @@ static aei_state *position_of(aero_db *db)
 
 static void end_before_the_file(aero_db *db)
 {
-    ae_store64(&position_of(db)->lsn, 0);
-    ae_store64(&position_of(db)->base, 8);
+    aei_state *state = position_of(db);
+    ae_store64(&state->lsn, ae_load64(&state->base) - 8);
+}
+
+static void file_of_no_name(aero_db *db)
+{
+    aei_state *state = position_of(db);
+    ae_store64(&state->base, ae_load64(&state->base) + 8);
 }
 
 static void end_behind_the_file(aero_db *db)
@@ -249,7 +255,8 @@ static void end_behind_the_file(aero_db *db)
 
 static void last_frame_nowhere(aero_db *db)
 {
-    ae_store64(&position_of(db)->previous, 4);
+    aei_state *state = position_of(db);
+    ae_store64(&state->previous, ae_load64(&state->base) - 8);
 }
 
 static void last_frame_at_the_end(aero_db *db)
@@ -278,6 +285,7 @@ static void test_a_segment_of_no_use_is_replaced_when_all_have_left(void **state
     static void (*const changes[])(aero_db *) = {poison,
                                                  log_off,
                                                  end_before_the_file,
+                                                 file_of_no_name,
                                                  end_behind_the_file,
                                                  last_frame_nowhere,
                                                  last_frame_at_the_end,
@@ -285,7 +293,9 @@ static void test_a_segment_of_no_use_is_replaced_when_all_have_left(void **state
                                                  end_elsewhere};
     for (size_t index = 0; index < sizeof changes / sizeof changes[0]; index++) {
         store_attach(&store, SIZE);
-        /* What it has written is in a file that it knows. */
+        /* What it has written is in a file that it knows, and that is not the first one. */
+        aero_checkpoint_report report;
+        assert_ok(store.session, aero_checkpoint(store.session, &report));
         assert_ok(store.session, flight_put(store.session, "f0000002", 2));
         changes[index](store.db);
         printf("change %zu\n", index);
@@ -336,6 +346,32 @@ static void test_a_refusal_without_a_place_for_its_text(void **state)
     byte ^= 1;
     assert_int_equal(pwrite(fd, &byte, 1, place), 1);
     close(fd);
+}
+
+static uint32_t told;
+
+static int32_t tell(void *context, int32_t phase, uint64_t done, uint64_t all)
+{
+    (void)context;
+    assert_true(done <= all && phase <= AERO_RECOVERY_INDEXES);
+    told++;
+    slept_ns += 1000000000u; /* it was long ago when the next one is due */
+    return 0;
+}
+
+/* Goal: a recovery that takes long tells so again and again, at each frame at most. */
+static void test_a_long_recovery_tells_how_far_it_is(void **state)
+{
+    (void)state;
+    aero_open_options of = *options(NULL);
+    aero_db *db = NULL;
+    aero_error error;
+    segment_unlink();
+    told = 0;
+    of.progress = tell;
+    assert_int_equal(aero_open(&of, &db, &error), AERO_OK);
+    assert_int_equal(aero_close(db, &error), AERO_OK);
+    assert_true(told > ROWS);
 }
 
 /* ---- what happens meanwhile ----------------------------------------------------------------- */
@@ -527,6 +563,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_a_log_that_has_failed_is_left_alone, store_make,
                                     store_drop),
     cmocka_unit_test_setup_teardown(test_a_refusal_without_a_place_for_its_text, store_make,
+                                    store_drop),
+    cmocka_unit_test_setup_teardown(test_a_long_recovery_tells_how_far_it_is, store_make,
                                     store_drop),
     cmocka_unit_test_setup_teardown(test_a_segment_that_is_removed_meanwhile, store_make,
                                     store_drop),
