@@ -355,7 +355,7 @@ aero_status ae_durable_repair(const aero_open_options *options, char *aside,
     int failure = 0;
     if (ae_os_directory_lock(fd, true) != 0)
         status = ae_fail(error, AERO_USAGE, "the store in %.500s is in use", options->data_dir);
-    else if ((failure = ae_os_directory(options->data_dir, &directory, &info)) != 0)
+    else if ((failure = ae_os_directory(options->data_dir, false, &directory, &info)) != 0)
         status = ae_fail_errno(error, AERO_IO, failure, "cannot use %.500s", options->data_dir);
     if (status == AERO_OK)
         status = repair_run(options, directory, aside, report, error);
