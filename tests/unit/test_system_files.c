@@ -135,15 +135,34 @@ static void test_an_empty_variable_is_none(void **state)
     unsetenv("AEROSTORE_TEST_WORD");
 }
 
-static int directory(const char *of)
+static int directory_found(const char *of, bool make)
 {
     char *absolute = NULL;
     ae_os_file info;
-    const int failure = ae_os_directory(of, &absolute, &info);
+    const int failure = ae_os_directory(of, make, &absolute, &info);
     assert_true((failure == 0) == (absolute != NULL));
     assert_true(failure != 0 || (info.directory && !info.regular));
     free(absolute);
     return failure;
+}
+
+static int directory(const char *of)
+{
+    return directory_found(of, true);
+}
+
+/* Goal: who must not make a directory makes none of those above it either. */
+static void test_a_directory_is_left_unmade(void **state)
+{
+    (void)state;
+    char deep[256];
+    struct stat info;
+    snprintf(deep, sizeof deep, "%s/none/below", place);
+    assert_int_equal(directory_found(deep, false), ENOENT);
+    snprintf(deep, sizeof deep, "%s/none", place);
+    assert_int_equal(directory_found(deep, false), ENOENT);
+    assert_true(stat(deep, &info) != 0 && errno == ENOENT);
+    assert_int_equal(directory_found(place, false), 0);
 }
 
 /* Goal: a directory is made with all above it, or the error says why not. */
@@ -498,6 +517,7 @@ static void test_a_lock_is_taken_by_one(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_an_empty_variable_is_none, place_make, place_drop),
+    cmocka_unit_test_setup_teardown(test_a_directory_is_left_unmade, place_make, place_drop),
     cmocka_unit_test_setup_teardown(test_a_directory_is_made_or_refused, place_make, place_drop),
     cmocka_unit_test_setup_teardown(test_a_file_without_a_name, place_make, place_drop),
     cmocka_unit_test_setup_teardown(test_the_segments_calls, place_make, place_drop),

@@ -101,13 +101,11 @@ static aero_status indexes_fill(const recovery *of)
  * one was some time before. */
 static aero_status time_mark(recovery *of, int64_t wall_us, bool last)
 {
-    aero_status status = AERO_OK;
     of->youngest_us = wall_us > of->youngest_us ? wall_us : of->youngest_us;
     if (!last && (!ae_ttl_active(of->db) || of->youngest_us - of->marked_us < AE_AGE_LEAST_US))
         return AERO_OK;
-    if (!last)
-        status = ae_sink_commit(&of->sink);
-    if (status == AERO_OK && of->youngest_us > 0)
+    const aero_status status = last ? AERO_OK : ae_sink_commit(&of->sink);
+    if (of->youngest_us > 0)
         ae_age_mark_at(of->db, of->youngest_us);
     of->marked_us = of->youngest_us;
     return status;

@@ -12,6 +12,8 @@
 #define PART_DIGITS 20u
 /* Far more than a log ever has: each is ended at a gigabyte or by a checkpoint. */
 #define FILES_MAX 100000u
+/* A checkpoint removes files once; another one seconds later. */
+#define LIST_ROUNDS 5u
 
 typedef struct search {
     ae_log_files *files;
@@ -19,6 +21,8 @@ typedef struct search {
     const char *name;
     aero_error *error;
     aero_status status;
+    bool gone; /* a name that was listed leads nowhere */
+    bool last; /* ... which is not taken for a removal again */
 } search;
 
 /* Is it the log's plain name, or that of a part? */
@@ -104,8 +108,10 @@ static aero_status file_add(search *of, const char *name)
         return first_read(file, of->error);
     }
     free(file->path);
-    if (failure == ENOENT) /* a checkpoint has removed it since it was listed */
+    if (failure == ENOENT && !of->last) { /* a checkpoint may have removed it since it was listed */
+        of->gone = true;
         return AERO_OK;
+    }
     const bool refused = failure == EACCES || failure == EPERM || failure == ELOOP;
     return ae_fail_errno(of->error, refused ? AERO_PERMISSION : AERO_IO, failure, "cannot open %s",
                          path);
@@ -153,16 +159,24 @@ aero_status ae_log_files_open(ae_log_files *files, const char *directory, const 
                               aero_error *error)
 {
     *files = (ae_log_files){NULL, 0};
-    search of = {files, directory, name, error, AERO_OK};
-    const int failure = ae_os_directory_list(directory, file_found, &of);
-    aero_status status = of.status;
-    if (failure != 0 && status == AERO_OK)
-        status = ae_fail_errno(error, AERO_IO, failure, "cannot list %s", directory);
-    if (status == AERO_OK && files->count > 0)
-        status = files_order(files, error);
-    if (status != AERO_OK)
+    search of = {.files = files, .directory = directory, .name = name, .error = error};
+    /* What was removed is not listed again; what is listed still, and cannot be found, is no
+     * removal. */
+    for (uint32_t round = 1; round == 1 || of.gone; round++) {
         ae_log_files_close(files);
-    return status;
+        of.gone = false;
+        of.last = round == LIST_ROUNDS;
+        const int failure = ae_os_directory_list(directory, file_found, &of);
+        if (failure != 0 && of.status == AERO_OK)
+            of.status = ae_fail_errno(error, AERO_IO, failure, "cannot list %s", directory);
+        if (of.status != AERO_OK)
+            break;
+    }
+    if (of.status == AERO_OK && files->count > 0)
+        of.status = files_order(files, error);
+    if (of.status != AERO_OK)
+        ae_log_files_close(files);
+    return of.status;
 }
 
 void ae_log_files_close(ae_log_files *files)
