@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from aerostore._ffi.callback import Callback
 from aerostore._ffi.library import Library
 from aerostore._ffi.values import INT, Unfit, ValueBuffer, decode_value
 from aerostore._model import Index, TableInfo
@@ -55,28 +56,24 @@ class Store:
         texts = [c_string(ffi, text) for text in (data_dir, profile, memory, shm_path)]
         options = ffi.new("aero_open_options *", (*texts, size))
         options.must_exist = not create
-        raised: list[BaseException] = []
 
         def recovering(_context: Any, phase: int, done: int, total: int) -> int:
-            try:
-                if progress is not None:
-                    progress(_PHASES[phase], int(done), int(total))
-            except BaseException as problem:  # raised again below
-                raised.append(problem)
-                return 1
+            if progress is not None:
+                progress(_PHASES[phase], int(done), int(total))
             return 0
 
         # It is always there: it is also where Python handles Ctrl-C in a long recovery.
-        callback = ffi.callback("aero_recovering", recovering)
-        options.progress = callback
+        callback = Callback(ffi, "aero_recovering", recovering)
+        options.progress = callback.pointer
         out = ffi.new("aero_db **")
         error = ffi.new("aero_error *")
         failed = library.lib.aero_open(options, out, error)
-        if raised:
-            problem = raised.pop()
+        try:
+            callback.check()
+        except BaseException:
             if not failed:
                 library.lib.aero_close(out[0], ffi.new("aero_error *"))
-            raise problem
+            raise
         if failed:
             raise library.exception(error)
         self._handle = out[0]
