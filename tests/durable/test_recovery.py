@@ -280,8 +280,8 @@ def test_an_earlier_time_is_restored(place, profile):
 
 
 def test_interrupt_key_ends_a_recovery(place):
-    """Goal: Ctrl-C during a recovery is not lost, and changes nothing.  Method: another thread sends
-    it once the recovery has begun; then it is opened after all."""
+    """Goal: Ctrl-C during a recovery is not lost, and changes nothing.  Method: another thread
+    sends it once the recovery has begun; then it is opened after all."""
     begun = threading.Event()
     with aerostore.open(place / "s", "embedded", "256MiB", synchronous_commit=False) as db:
         db["FlightState"].ingest_tsv(
