@@ -15,11 +15,12 @@ class Callback:
 
     Attributes:
         pointer: to be handed to the engine, and kept alive while it may be called.
+        raised: what the function raised and `check` has not raised again.
     """
 
     def __init__(self, ffi: Any, kind: str, function: Callable[..., int]) -> None:
-        self._raised: list[BaseException] = []
-        raised = self._raised  # no reference to this object: it shall go at once when it is dropped
+        self.raised: list[BaseException] = []
+        raised = self.raised  # no reference to this object: it shall go at once when it is dropped
 
         def failed(_kind: object, error: BaseException, _trace: object) -> None:
             raised.append(error)
@@ -28,7 +29,7 @@ class Callback:
 
     def check(self) -> None:
         """Raise what the function raised, if it did."""
-        if self._raised:
-            first = self._raised[0]
-            self._raised.clear()
+        if self.raised:
+            first = self.raised[0]
+            self.raised.clear()
             raise first

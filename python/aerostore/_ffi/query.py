@@ -96,7 +96,7 @@ class _Handle:
             owned = self.session.owned.pop(self._number, None)
             if owned is None or self._pid != os.getpid():
                 return
-            if threading.get_ident() == self.session.thread and not self.session.busy:
+            if threading.get_ident() == self.session.thread and self.session.idle:
                 owned[1](owned[0])
             else:
                 self.session.parked.append(owned)

@@ -166,6 +166,12 @@ class Session:
             store.leave(id(self))
             raise library.exception(error)
         self._handle = out[0]
+        # Where Python handles Ctrl-C while a call waits for other transactions.
+        self._waiting = Callback(ffi, "aero_waiting", lambda _context: 0)
+        self._raised = self._waiting.raised
+        waits = ffi.new("int32_t const **")
+        self.check(lib.aero_session_waiting(self._handle, self._waiting.pointer, ffi.NULL, waits))
+        self._waits = waits[0]
         # What every call needs is made once: a get then allocates nothing but its result.
         most = max(len(table.columns) for table in library.package.tables)
         self._key = ValueBuffer(ffi, 1)
@@ -193,17 +199,28 @@ class Session:
             raise UsageError(
                 "this thread is in the middle of an ingest; its callback cannot do this"
             )
+        if self._waits[0]:
+            raise UsageError(
+                "this thread waits for another transaction in a call; a signal's handler cannot "
+                "use the database meanwhile"
+            )
         if self.parked:
             self.close_parked()
         return self._handle
 
+    @property
+    def idle(self) -> bool:
+        """Whether no C call of the session is under way: the caller is of its own thread."""
+        return not self.busy and not self._waits[0]
+
     def check(self, status: int) -> None:
         """Raise the session's error if status is not 0: the one place where codes become errors."""
-        if status:
+        if status or self._raised:
             self.fail(status)
 
     def fail(self, status: int) -> NoReturn:
-        """Raise what aero_session_error describes."""
+        """Raise what aero_session_error describes, or what interrupted the call."""
+        self._waiting.check()
         library = self.library
         error = library.lib.aero_session_error(self._handle)
         if error and error.code == status:
@@ -251,9 +268,9 @@ class Session:
         """Roll back, close queries and cursors, then the session.  Its own thread only."""
         if self._handle is None:
             return
-        if self.busy:
+        if not self.idle:
             raise UsageError(
-                "this thread is in the middle of an ingest; its callback cannot close it"
+                "this thread is in the middle of a call; what runs meanwhile cannot close it"
             )
         while self.owned:
             handle, close = self.owned.popitem()[1]  # the youngest first: cursors before queries
@@ -276,7 +293,7 @@ class Session:
         if handle is None or self.store.closed or self.busy or self.parked:
             handle = self.handle
         status = self._begin(handle, isolation)  # which checks the thread, too
-        if status:
+        if status or self._raised:
             self.fail(status)
 
     def commit(self) -> None:
