@@ -56,7 +56,8 @@ def tcl_page() -> str:
     text = re.sub(r"(?s)<h1 .*?</h1>", "", text, count=1)
     text = re.sub(r"(?s)<h2[^>]*>Table Of Contents</h2>.*?</ul>\s*(?=</div>|<div)", "", text,
                   count=1)
-    return ("# Tcl\n\n`package require aerostore`. The same text is the man page `aerostore(n)`."
+    return ("# Tcl\n\n`package require aerostore`. The same text is the man page, "
+            "`man -l tcl/doc/aerostore.n`."
             f"\n\n```{{raw}} html\n{text}\n```\n")
 
 

@@ -9,6 +9,8 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "Aerostore"
 html_copy_source = False
+# Quotes of shells and languages are to be copied as they are.
+smartquotes = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -33,19 +33,20 @@ def compile_command(
         "release"
     ),
 ) -> None:
-    """Turn a schema file into a package for Tcl and Python.
+    """Turn a schema file into a package for Tcl and Python; prints the library it made.
 
     The folder then holds the library, pkgIndex.tcl for `package require`, and what
     `aerostore.open(dir, package=folder)` reads.
     """
     try:
-        compile_schema(schema, output, package=package, bundle=bundle, variant=variant)
+        made = compile_schema(schema, output, package=package, bundle=bundle, variant=variant)
     except (SchemaProblems, BuildError, ForeignFileError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     except OSError as error:
         typer.echo(f"{error.filename or output}: {error.strerror}", err=True)
         raise typer.Exit(1) from error
+    typer.echo(made)
     if not bundle and tcl_flags() is None:
         typer.echo(
             "note: Tcl's headers were not found (Debian: tcl-dev); the package serves Python and C",

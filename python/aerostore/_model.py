@@ -45,6 +45,10 @@ class Column:
         nullable: True when it may be None.
         is_key: True for the table's primary key.
         max_length: most bytes of a text or bytes value, 0 for other kinds.
+        index: its place in the declaration, from 0.
+        offset: bytes from the beginning of the row's struct.
+        size: bytes it takes there.
+        null_index: its bit among the null bits, below 0 when it is not nullable.
     """
 
     name: str

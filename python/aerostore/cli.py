@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 import aerostore
+from aerostore._locate import find_package
 from aerostore.ingest import IngestReport, Readable
 from aerostore.query import SearchResult
 from aerostore.rows import Row
@@ -42,6 +43,9 @@ Package = Annotated[
     str, typer.Option("--package", help="Schema package: a name, or a compiled directory.")
 ]
 Profile = Annotated[str, typer.Option("--profile", help="shared, embedded or logical.")]
+KnownProfile = Annotated[
+    str | None, typer.Option("--profile", help="shared, embedded or logical; else as its files.")
+]
 Size = Annotated[str, typer.Option("--size", help="Most memory a new database may grow to.")]
 ShmPath = Annotated[
     Path | None, typer.Option("--shm-path", help="File of the shared segment, if not derived.")
@@ -75,8 +79,10 @@ def _open(
 
 
 @contextlib.contextmanager
-def _existing(data_dir: Path, package: str, shm_path: Path | None) -> Iterator[aerostore.Database]:
-    profile = _profile_of(data_dir)
+def _existing(
+    data_dir: Path, package: str, shm_path: Path | None, profile: str | None = None
+) -> Iterator[aerostore.Database]:
+    profile = profile or _profile_of(data_dir)
     with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
         yield db
 
@@ -373,11 +379,11 @@ def backup(
     data_dir: DataDir,
     target: Annotated[Path, typer.Argument(help="New data directory: made, or empty.")],
     package: Package = "aerostore",
-    profile: Profile = "shared",
+    profile: KnownProfile = None,
     shm_path: ShmPath = None,
 ) -> None:
     """Copy a database into a new store, while it is used."""
-    with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
+    with _existing(data_dir, package, shm_path, profile) as db:
         report = db.backup(target)
     typer.echo(f"backup rows={report.rows} bytes={report.bytes} number={report.number}")
 
@@ -385,13 +391,18 @@ def backup(
 def checkpoint(
     data_dir: DataDir,
     package: Package = "aerostore",
-    profile: Profile = "shared",
+    profile: KnownProfile = None,
     shm_path: ShmPath = None,
 ) -> None:
     """Write a checkpoint and cut the log."""
-    with _open(data_dir, profile, package=package, shm_path=shm_path) as db:
+    with _existing(data_dir, package, shm_path, profile) as db:
         report = db.checkpoint()
     typer.echo(f"checkpoint rows={report.rows} bytes={report.bytes} number={report.number}")
+
+
+def where(package: Package = "aerostore") -> None:
+    """Print the folder of a compiled package, as Tcl's auto_path needs it."""
+    typer.echo(find_package(package).library.parent)
 
 
 def bench(
@@ -456,6 +467,7 @@ def make_app() -> typer.Typer:
         backup,
         restore,
         repair,
+        where,
         bench,
         demo,
     )

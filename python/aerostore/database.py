@@ -270,7 +270,9 @@ class Database:
         Meant for a quiet database: concurrent writers are waited out.
 
         Raises:
-            CorruptionError: the first contradiction found.
+            CorruptionError: the first contradiction found that lasts.
+            LockTimeout: too much is written for every block to be accounted for; nothing is known
+                to be wrong.
         """
         return VerifyReport(*self._session().verify())
 
@@ -299,7 +301,7 @@ class Database:
             StorageError, StorageFull: a file could not be written.
 
         Example:
-            >>> db.backup("backups/monday").rows
+            >>> db.backup("monday").rows
         """
         rows, size, number, elapsed_ms = self._session().backup(_arguments.path("target", target))
         return CheckpointReport(rows, size, number, elapsed_ms / 1000)

@@ -109,7 +109,7 @@ def restore(
         CorruptionError: the files are damaged.
 
     Example:
-        >>> aerostore.restore("var/flights", "var/yesterday", time=1_700_000_000)
+        >>> aerostore.restore("var/flights", "var/before", number=1200).number
     """
     if number is not None and _arguments.count("number", number, 0) != number:
         raise UsageError(f"number is a commit's, not {number!r}")

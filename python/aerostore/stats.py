@@ -137,7 +137,7 @@ class FlushStatistics(Figures):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Statistics(Figures):
-    """A database's statistics.
+    """A database's statistics; the page about statistics explains each figure.
 
     Example:
         >>> stats = db.stats()

@@ -213,7 +213,8 @@ class Table:
     def create_index(self, *columns: str, unique: bool = False) -> None:
         """Make an ordered index while the table is in use; searches use it by themselves.
 
-        Indexes declared in the schema are there from the beginning.
+        Indexes declared in the schema are there from the beginning; one that is made lasts until
+        the memory is made anew from the files.
 
         Args:
             columns: its columns, in order.

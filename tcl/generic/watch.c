@@ -231,7 +231,7 @@ static int watch_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj
     int verb;
     if (count != 2 ||
         Tcl_GetIndexFromObj(NULL, arguments[1], verbs, "verb", TCL_EXACT, &verb) != TCL_OK)
-        return aetcl_usage(interp, "usage: watch close|position|resync");
+        return aetcl_usage(interp, "$watch close|position|resync");
     if (verb == 0) {
         Tcl_DeleteCommandFromToken(interp, watch->command);
         return TCL_OK;

@@ -74,7 +74,7 @@ def as_json(outcomes: list[Outcome], work: Work, core: int) -> dict[str, object]
 
 def show(outcomes: list[Outcome], to: Console) -> None:
     """Print the measurements and the bars."""
-    table = Table(title="medians per row or operation", title_justify="left")
+    table = Table(title="medians of the rounds, per row or operation", title_justify="left")
     for name in ("what", "peer"):
         table.add_column(name)
     for name in ("median", "least", "most", "a second"):
@@ -89,7 +89,8 @@ def show(outcomes: list[Outcome], to: Console) -> None:
         for peer in outcome.missing:
             table.add_row(outcome.name, peer, "missing", "", "", "", style="yellow")
     to.print(table)
-    bars = Table(title="bars", title_justify="left")
+    bars = Table(title="bars: medians of the rounds' ratios, or of what is named",
+                 title_justify="left")
     bars.add_column("claim")
     bars.add_column("measured", justify="right")
     bars.add_column("")
@@ -100,6 +101,15 @@ def show(outcomes: list[Outcome], to: Console) -> None:
             bars.add_row(verdict.bar.text, measured, "met" if verdict.passed else "not met",
                          style=style)
     to.print(bars)
+    passed = [verdict.passed for outcome in outcomes for verdict in outcome.verdicts()]
+    to.print(f"{sum(passed)} of {len(passed)} bars are met.")
+    if not all(passed):
+        to.print("tests/bench/README.md and the modules' READMEs tell what stands in the way.")
+
+
+def wide(to: Console) -> Console:
+    """Give a file the width that a terminal would have: claims then fit on a line."""
+    return to if to.is_terminal else Console(file=to.file, width=120)
 
 
 def main(
@@ -152,7 +162,10 @@ def main(
     if as_text:
         print(json.dumps(report, indent=1))
     else:
-        show(outcomes, Console())
+        to = wide(Console())
+        to.print(f"{processor()}, {os.cpu_count()} cores, {report['date']}: {rows:,} rows, "
+                 f"{rounds} rounds, {os.environ['BENCH_CLOCK']} time", highlight=False)
+        show(outcomes, to)
     missed = any(not verdict.passed for outcome in outcomes for verdict in outcome.verdicts())
     if failed or (check and missed):
         raise typer.Exit(1)

@@ -1,14 +1,17 @@
 """The benchmarks themselves: their arithmetic, and that each runs and finds its peers agreeing."""
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench.areas import AREAS
 from bench.core import Bar, Outcome
+from bench.run import show, wide
 from support.paths import BUILD
 
 RUN = Path(__file__).with_name("run.py")
@@ -39,6 +42,15 @@ def test_a_bar_without_its_peer_is_not_met():
     verdict, = result.verdicts()
     assert verdict.ratio is None
     assert not verdict.passed
+
+
+def test_what_is_printed_says_how_many_bars_are_met_and_where_the_reasons_are():
+    """Goal: a stranger can read it.  Method: one bar met and one not, on 120 columns."""
+    said = io.StringIO()
+    show([outcome(3.0, True), outcome(3.1, True)], wide(Console(file=said)))
+    assert "1 of 2 bars are met" in said.getvalue()
+    assert "tests/bench/README.md" in said.getvalue()
+    assert max(map(len, said.getvalue().splitlines())) <= 120
 
 
 @pytest.mark.slow

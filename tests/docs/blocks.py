@@ -2,7 +2,8 @@
 
 Blocks in `python`, `tcl` and `sh` go to one Python, one tclsh and one shell, which stay until the
 end of the page.  A `text` block behind one of them is what it must have printed; an ellipsis stands
-for anything.
+for anything.  So is what stands behind an arrow in a comment: `print(1)  # → 1`.  A block that
+begins with `# name.py` is a file of that name.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+ARROW = re.compile(r"#\s*→\s*(.+?)\s*$", re.MULTILINE)
+NAMED = re.compile(r"# (\w+\.py)\n")
 END = "--- end of block ---"
 
 PYTHON = r"""
@@ -90,6 +93,9 @@ class Reader:
 
     def type(self, block: Block) -> str:
         """Run a block; return what it printed."""
+        if named := NAMED.match(block.text):
+            (self.folder / named[1]).write_text(block.text, encoding="utf-8")
+            return ""
         program = self.programs.get(block.language) or self.start(block.language)
         self.programs[block.language] = program
         assert program.stdin is not None
@@ -105,6 +111,11 @@ class Reader:
             printed.append(line)
         errors = (self.folder / f"{block.language}.errors").read_text()
         raise AssertionError(f"line {block.line}:\n{''.join(printed)}{errors}")
+
+
+def arrows(block: Block) -> list[str]:
+    """Return what the comments of a block promise."""
+    return ARROW.findall(block.text)
 
 
 def agrees(printed: str, promised: str) -> bool:

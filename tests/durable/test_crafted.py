@@ -94,8 +94,10 @@ CHECKPOINT: dict[str, tuple[int, Edit, str]] = {
     "a package without an end": (0, put(head(56), "24B", *[97] * 24), "package's name"),
     "another package": (0, put(head(56), "4B", *b"fool"), "is of package"),
     "records of another stack": (0, put(head(4), "I", 9), "another profile"),
+    "another schema": (0, add(head(8), "Q", 1), "was written with schema"),
     "durable further than the log": (0, put(head(32), "Q", 1 << 40), "was durable up to"),
     "replay begins beyond the log": (0, put(head(16), "Q", 1 << 40), "where replay begins"),
+    "replay begins before the log": (0, put(head(16), "Q", 8), "no file of the log holds 8"),
     "a block of another store": (1, flip(16), "block's checkpoint"),
     "a block of another checkpoint": (1, add(32, "Q", 1), "block's checkpoint"),
     "a block out of its place": (1, put(40, "I", 7), "block's number"),
@@ -121,6 +123,7 @@ FIRST: dict[str, tuple[Edit, str]] = {
     "after what follows": (put(HEADER + 32, "Q", 1 << 50), "contradict each other"),
     "between two places": (both(add(32, "Q", 4), add(HEADER + 24, "Q", 4)), "contradict"),
     "of another stack": (put(HEADER + 4, "I", 9), "another profile"),
+    "of another schema": (add(HEADER + 8, "Q", 1), "was written with schema"),
     "of another package": (put(HEADER + 40, "4B", *b"fool"), "is of package"),
 }
 # The last frame's commits: what stands behind the numbers of the commits before and in it.
@@ -280,6 +283,83 @@ def test_a_repair_takes_what_is_good(store):
             assert stores.contents(db) in store.states
         repaired += 1
     assert repaired > 10
+
+
+def test_a_repair_without_the_log_keeps_the_checkpoint(store):
+    """Goal: a checkpoint whose log is gone is refused, and what it has can be had by a repair."""
+    file_of(store, False).unlink()
+    refused(store, "is missing")
+    assert aerostore.repair(store.directory).rows == len(store.states[12])
+    with store.open() as db:
+        assert stores.contents(db) == store.states[12]
+
+
+def test_bytes_behind_the_end_of_a_checkpoint_are_refused(store):
+    """Goal: nothing follows the end block, whatever size it says the file has."""
+    with edited(store, True) as parts:
+        add(BLOCK + 8, "Q", 5)(parts[-1])
+    path = file_of(store, True)
+    path.write_bytes(path.read_bytes() + b"xxxxx")
+    refused(store, "file's size")
+
+
+def test_commits_that_the_checkpoint_has_are_not_made_again(place):
+    """Goal: replay begins at a file of the log, and leaves out what the checkpoint's number covers.
+    Method: one that says it has the first two commits of its log, and has not."""
+    store = stores.History(place / "s", "embedded")
+    with store.open() as db:
+        db.checkpoint()
+        for key in "ABCD":
+            db["FlightState"].upsert(stores.row(key, 1))
+    with edited(store, True) as parts:
+        add(head(24), "Q", 2)(parts[0])
+    with store.open() as db:
+        assert set(stores.contents(db)) == {"C", "D"}
+        db["FlightState"].upsert(stores.row("E", 1))
+    with store.open() as db:
+        assert set(stores.contents(db)) == {"C", "D", "E"}
+
+
+def test_a_block_in_the_middle_stops_all_who_load(place):
+    """Goal: with several threads, too, what one finds wrong is the answer, and nothing is kept."""
+    store = stores.History(place / "s", "embedded")
+    with store.open() as db:
+        with db.transaction():
+            for number in range(60_000):
+                db["FlightState"].upsert(stores.row(f"K{number}", number))
+        db.checkpoint()
+    path = store.directory / "checkpoint.dat"
+    data = bytearray(path.read_bytes())
+    at = 0
+    for _ in range(3):
+        at += struct.unpack_from("<I", data, at + 8)[0]
+    length = struct.unpack_from("<I", data, at + 8)[0]
+    assert len(data) > at + 10 * length
+    add(at + 44, "I", -1)(data)
+    struct.pack_into("<I", data, at + 4, stores.crc32c(bytes(data[at + 8:at + length])))
+    path.write_bytes(data)
+    refused(store, "rows, expected")
+
+
+@pytest.mark.parametrize(("profile", "error"), [
+    ("shared", aerostore.CorruptionError), ("logical", aerostore.LayoutMismatch)])
+def test_rows_that_do_not_fit_a_unique_index_are_refused(place, market_library, profile, error):
+    """Goal: indexes that are made at the end are judged, and the index's table is named."""
+    def opened() -> aerostore.Database:
+        return aerostore.open(place / "s", profile, memory="private", package="market")
+
+    with opened() as db:
+        for number in (1, 2):
+            db["Instrument"].upsert({"symbol": f"S{number}", "isin": f"XX000000000{number}"})
+    [log] = stores.snapshot(place / "s")
+    parts = Parts(place / "s" / log, 8)
+    for part in parts.parts:
+        part[:] = part.replace(b"XX0000000002", b"XX0000000001")
+    parts.save()
+    before = stores.snapshot(place / "s")
+    with pytest.raises(error, match="does not fit a unique index"):
+        opened()
+    assert stores.snapshot(place / "s") == before
 
 
 def test_files_of_two_stores_or_of_one_base_are_refused(store):

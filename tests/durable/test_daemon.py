@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -205,6 +206,29 @@ def test_it_never_makes_a_database(place, aerostore_library):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1 and "no database in memory" in done.stderr
     assert list(place.iterdir()) == [place / "s"]
+
+
+def test_what_was_taken_away_while_it_started_does_not_come_back(place):
+    """Goal: a directory that is removed right after its last user has left stays removed, though a
+    daemon was just starting.  Method: commit, close, remove, many times; then wait for all."""
+    for number in range(60):
+        folder = place / f"s{number}"
+        with aerostore.open(folder, shm_path=place / f"segment{number}", size="16MiB",
+                            synchronous_commit=False) as db:
+            write(db, number)
+        shutil.rmtree(folder, ignore_errors=True)
+    wanted = str(place).encode()
+
+    def keepers() -> list[bytes]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                found.append(entry.read_bytes())
+        return [line for line in found if b"aerostored" in line and wanted in line]
+
+    until(lambda: not keepers())
+    left = [path.name for path in place.iterdir() if path.is_dir() and not any(path.iterdir())]
+    assert not left, left
 
 
 def test_it_ends_when_its_files_are_taken_away(opened, place):

@@ -230,6 +230,19 @@ def test_too_small_a_segment_says_so(place):
         aerostore.open(place / "s", memory="private", size="8MiB")
 
 
+def test_too_small_a_segment_for_commits_says_so(place):
+    """Goal: the same where rows of many small commits are put in frame by frame."""
+    text = "x" * 3000
+    with aerostore.open(place / "s", memory="private", size="64MiB",
+                        synchronous_commit=False) as db:
+        for number in range(4_000):
+            db["FlightState"].upsert({**stores.row(f"K{number}", number), "dest": text})
+    before = stores.snapshot(place / "s")
+    with pytest.raises(aerostore.StorageFull, match=r"too small for what .*aerostore\.wal"):
+        aerostore.open(place / "s", memory="private", size="8MiB")
+    assert stores.snapshot(place / "s") == before
+
+
 def test_a_backup_is_a_store_of_its_own(place, profile):
     """Goal: made while the database is open; takes commits; never mixes with the first."""
     history = stores.make(place / "s", profile)

@@ -13,6 +13,7 @@ import pytest
 
 import aerostore
 from durable import stores
+from durable import test_goals as goals
 from support.paths import ROOT
 
 WORKER = """
@@ -56,6 +57,67 @@ def test_after_the_death_of_all_nothing_is_replayed(place):
     with connect(place) as db:
         assert (db.boot, db.stats()["recovered_commits"]) == ("cold", 1)
         assert stores.contents(db) == warm
+
+
+RESTARTS = 20
+CYCLE = """
+import os, sys
+import aerostore
+db = aerostore.open(sys.argv[1], shm_path=sys.argv[2], size="64MiB")
+number = int(sys.argv[3])
+table = db["FlightState"]
+assert db.boot == "warm", db.boot
+assert {row.altitude for row in table.search()} == {number - 1} and len(table) == 500
+with db.transaction():
+    for key in table.search(fields=["flight_id"]).tuples():
+        table.update(key[0], altitude=number, dest="D" * (number % 24))
+print(db.stats()["segment_used"], flush=True)
+if number % 2:
+    os._exit(9)
+db.close()
+"""
+
+
+def test_many_restarts_keep_the_rows_and_the_memory(place):
+    """Goal: a segment outlives any number of generations of processes and does not grow by it.
+    Method: twenty processes one after the other, every other without a good-bye; each finds what
+    the one before has written, and writes all rows anew."""
+    with connect(place) as db:
+        db["FlightState"].upsert_many({**stores.row(f"F{number}", number), "altitude": 0}
+                                      for number in range(500))
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("python", "codegen"))
+    used = []
+    for number in range(1, RESTARTS + 1):
+        done = subprocess.run([sys.executable, "-c", CYCLE, place / "s", place / "segment",
+                               str(number)], capture_output=True, text=True, check=False,
+                              env={**os.environ, "PYTHONPATH": path})
+        assert done.returncode == (9 if number % 2 else 0), done.stderr
+        used.append(int(done.stdout))
+    assert max(used[5:]) <= 1.1 * used[4], used
+    with connect(place) as db:
+        assert (db.boot, len(db["FlightState"])) == ("warm", 500)
+        db.verify()
+
+
+def test_attaching_touches_no_file(place):
+    """Goal: a warm start neither reads the log nor changes it.  Method: its bytes and times, and
+    those of the checkpoint, before and after ten openings that write nothing."""
+    with connect(place) as db:
+        db["FlightState"].upsert(stores.row("A", 1))
+        db.checkpoint()
+        db["FlightState"].upsert(stores.row("B", 2))
+
+    def files() -> list[tuple[str, bytes, int, int]]:
+        return [(path.name, path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino)
+                for path in sorted((place / "s").iterdir()) if path.stat().st_size > 0]
+
+    before = files()
+    assert len(before) > 1
+    for _ in range(10):
+        with connect(place) as db:
+            assert (db.boot, set(stores.contents(db))) == ("warm", {"A", "B"})
+            assert db.stats()["recovered_commits"] == 0
+    assert files() == before
 
 
 def test_a_segment_of_other_files_is_not_used(place):
@@ -155,6 +217,40 @@ def test_a_restored_backup_is_shared_before_its_first_commit(place):
         two["FlightState"].upsert(stores.row("new", 2))
         with connect(place) as three:
             assert three["FlightState"]["new"].lat == 2.0
+
+
+def test_a_segment_of_a_backup_that_was_damaged_since_is_not_used(place):
+    """Goal: where there is no log yet, the checkpoint says whose files these are."""
+    history = stores.make(place / "first", "shared")
+    with history.open() as db:
+        db.backup(place / "s")
+    with connect(place) as db:
+        assert db.boot == "cold"
+    checkpoint = place / "s" / stores.FILES["shared"][1]
+    data = bytearray(checkpoint.read_bytes())
+    data[20] ^= 1
+    checkpoint.write_bytes(data)
+    with pytest.raises(aerostore.CorruptionError, match=checkpoint.name):
+        connect(place)
+    assert checkpoint.read_bytes() == data
+    data[20] ^= 1
+    checkpoint.write_bytes(data)
+    with connect(place) as db:
+        assert stores.contents(db) == history.states[-1]
+
+
+def test_a_directory_that_was_moved_to_where_its_files_have_no_path(place):
+    """Goal: a segment goes with its directory wherever that is; what cannot be written is told."""
+    with connect(place) as db:
+        assert db.boot == "cold"
+    with goals.deep(place, goals.PATH_MAX - len("/aerostore.wal") - 2) as path:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        os.rename(place / "s", "s", dst_dir_fd=fd)
+        os.close(fd)
+        with aerostore.open(f"{path}/s", shm_path=place / "segment", size="64MiB") as db:
+            assert db.boot == "warm" and len(db["FlightState"]) == 0
+            with pytest.raises(aerostore.NotDurable, match="cannot make a file of the log"):
+                db["FlightState"].upsert(stores.row("A", 1))
 
 
 def test_a_segment_removed_under_its_users_is_not_replaced(place):

@@ -168,10 +168,35 @@ def test_the_version_is_the_packages(cli):
     assert cli("--version")[:2] == (0, f"aerostore {aerostore.__version__}\n")
 
 
+def test_where_is_what_tcl_needs(cli, aerostore_library):
+    """Goal: a stranger finds the Tcl package.  Method: pkgIndex.tcl lies in the folder it prints.
+    """
+    status, out, _ = cli("where")
+    assert status == 0 and Path(out.rstrip("\n")) == aerostore_library.parent
+    assert (Path(out.rstrip("\n")) / "pkgIndex.tcl").is_file()
+    assert cli("where", "--package", aerostore_library.parent)[1] == out
+    status, _, err = cli("where", "--package", "nowhere")
+    assert status == 1 and "nowhere" in err
+
+
+def test_the_profile_of_a_store_need_not_be_said(cli, store, tmp_path):
+    """Goal: commands about a store that is there open it as it is.  Method: a logical one."""
+    lines = tmp_path / "lines.tsv"
+    lines.write_text(LINES)
+    where = ("--shm-path", store.shm_path)
+    cli("ingest", store.data_dir, "FlightState", lines, "--profile", "logical", *where)
+    status, out, err = cli("checkpoint", store.data_dir, *where)
+    assert status == 0 and out.startswith("checkpoint rows=20 "), err
+    status, out, err = cli("backup", store.data_dir, tmp_path / "copy", *where)
+    assert status == 0 and out.startswith("backup rows=20 "), err
+    assert (tmp_path / "copy" / "snapshot.dat").is_file()
+    assert cli("checkpoint", store.data_dir, "--profile", "shared", *where)[0] == 1
+
+
 def test_help_lists_the_commands(cli):
     """Goal: every command of this release is there and has help."""
     out = cli("--help")[1]
     for command in ("compile", "ingest", "query", "stats", "verify", "checkpoint", "backup",
-                    "restore", "repair", "bench", "demo"):
+                    "restore", "repair", "where", "bench", "demo"):
         assert command in out
         assert cli(command, "--help")[0] == 0

@@ -1,8 +1,8 @@
 """The reliability matrix of docs/reliability.md: its rows, the tests they name, how to run them.
 
 A row is a line of a table: `| P1 | the guarantee | tests |`.  A test is named in code style, as
-`tests/unit/test_txn.c::test_the_first_updater_wins`, as `tests_tcl/rows.test: set-1.2`, or, where
-the proof is a figure, as `bench scan`.
+`tests/unit/test_txn.c::test_the_first_updater_wins`, as `tests_tcl/rows.test: set-1.2`, as
+`tests/explore/test_tree.c` for all of a file, or, where the proof is a figure, as `bench scan`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMED = re.compile(r"`([^`]+)`")
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One named test: a pytest item, one test of a Tcl file, or a benchmark."""
+    """One named test: a pytest item, one test of a Tcl file, a file (no name), or a benchmark."""
 
     text: str
     file: str
@@ -72,7 +72,7 @@ def names_of(path: Path) -> set[str]:
 def commands(row: Row, python: str) -> list[tuple[list[str], dict[str, str]]]:
     """Tell how the tests of a row are run alone: commands with what their environment needs."""
     pytest = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    plain = [f"{found.file}::{found.name}" for found in row.proofs
+    plain = [f"{found.file}::{found.name}" if found.name else found.file for found in row.proofs
              if found.file and not found.file.endswith(".test")]
     tcl: dict[str, list[str]] = {}
     for found in row.proofs:

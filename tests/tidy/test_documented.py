@@ -1,5 +1,6 @@
 """Everything public is documented: C functions, error codes, Tcl commands, Python names."""
 
+import dataclasses
 import inspect
 import re
 
@@ -61,6 +62,28 @@ def test_python_names_have_docstrings():
             bare += [f"{name}.{method}" for method, body in vars(value).items()
                      if not method.startswith("_") and callable(body) and not inspect.getdoc(body)]
     assert not bare, bare
+
+
+def test_python_fields_are_told():
+    """Each field of a public dataclass is named in its docstring, or explained where it stands."""
+    bare = []
+    for name in aerostore.__all__:
+        value = getattr(aerostore, name)
+        if inspect.isclass(value) and dataclasses.is_dataclass(value):
+            bare += [f"{name}.{field.name}" for field in dataclasses.fields(value)
+                     if not re.search(rf"\b{field.name}\b", inspect.getdoc(value) or "")
+                     and not field.metadata and field.name != "other"]
+    assert not bare, bare
+
+
+def test_python_names_are_on_their_page():
+    """The site's page has each public name; errors have a page of their own, from errors.def."""
+    page = (ROOT / "docs" / "python.md").read_text()
+    names = [name for name in aerostore.__all__
+             if not (inspect.isclass(value := getattr(aerostore, name))
+                     and issubclass(value, aerostore.Error))]
+    missing = [name for name in names if not re.search(rf"\baerostore\.(\w+\.)?{name}\b", page)]
+    assert not missing, missing
 
 
 def test_tcl_commands_are_in_the_man_page(tclsh):

@@ -19,10 +19,28 @@ def test_every_row_of_the_matrix_names_tests_that_exist():
                 path = ROOT / proof.file
                 if proof.file not in names:
                     names[proof.file] = matrix.names_of(path) if path.exists() else set()
-                known = names[proof.file]
+                known = names[proof.file] | ({""} if names[proof.file] else set())
             if proof.name not in known:
                 wrong.append(f"{row.number}: {proof.text}")
     assert not wrong, wrong
+
+
+# Folders whose tests are about guarantees and nothing else.
+GUARANTEES = ("concurrency", "crash", "durable", "explore", "isolation", "oracle", "processes")
+
+
+def test_no_proof_is_forgotten():
+    """Each test of the folders above is in a row, by its name or by its file's."""
+    proofs = [proof for row in matrix.rows() for proof in row.proofs]
+    by_name = {(proof.file, proof.name) for proof in proofs}
+    forgotten = []
+    for folder in GUARANTEES:
+        for path in sorted((ROOT / "tests" / folder).glob("test_*")):
+            file = str(path.relative_to(ROOT))
+            if (file, "") not in by_name:
+                forgotten += [f"{file}::{name}" for name in sorted(matrix.names_of(path))
+                              if (file, name) not in by_name]
+    assert not forgotten, "name them in docs/reliability.md:\n" + "\n".join(forgotten)
 
 
 def test_rows_of_the_matrix_are_numbered_once_and_in_order():

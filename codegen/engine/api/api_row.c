@@ -498,6 +498,8 @@ aero_status aero_incr(aero_session *session, uint32_t table, const aero_value *k
     if (column == of->key_column)
         return ae_fail(&session->error, AERO_USAGE, "%s: the key \"%s\" of a row cannot change",
                        of->name, of->columns[column].name);
+    if (delta == NULL)
+        return ae_fail(&session->error, AERO_USAGE, "what to add is missing");
     status = incr_delta(session, of, column, delta, &amount);
     if (status == AERO_OK)
         status = key_image(session, of, key);

@@ -82,8 +82,9 @@ typedef struct ae_os_file {
 } ae_os_file;
 
 uint32_t ae_os_user(void);
-/* Make the directory if missing (0700) and give its absolute path (caller frees) and identity. */
-int ae_os_directory(const char *path, char **absolute, ae_os_file *info);
+/* Give a directory's absolute path (caller frees) and identity; `make` it (0700) if it is
+ * missing. */
+int ae_os_directory(const char *path, bool make, char **absolute, ae_os_file *info);
 /* Open an existing file read-write without following links or blocking. */
 int ae_os_open_existing(const char *path, int *fd);
 /* A new unnamed file (0600) in the directory of `path`, of `size` bytes, sparse. */

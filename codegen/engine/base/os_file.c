@@ -74,7 +74,7 @@ static int part_create(const char *path, int *fd)
     ae_os_random(&random, sizeof random);
     const int length = snprintf(part, sizeof part, "%s" PART_MARK "%016llx", path,
                                 (unsigned long long)random);
-    if (length < 0 || length >= (int)sizeof part)
+    if ((size_t)length >= sizeof part)
         return ENAMETOOLONG;
     return ae_os_file_open(part, AE_FILE_CREATE, fd);
 }

@@ -62,12 +62,12 @@ static int directory_make(const char *path)
     return 0;
 }
 
-int ae_os_directory(const char *path, char **absolute, ae_os_file *info)
+int ae_os_directory(const char *path, bool make, char **absolute, ae_os_file *info)
 {
     struct stat found;
     *absolute = NULL;
     if (stat(path, &found) != 0) {
-        if (errno != ENOENT)
+        if (errno != ENOENT || !make)
             return errno;
         const int failure = directory_make(path);
         if (failure != 0)

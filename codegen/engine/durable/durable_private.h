@@ -28,7 +28,7 @@ bool aei_durable_path(const char *directory, const char *name, const char *endin
 
 /* What a repair has made, durable but not yet named as the checkpoint: the checkpoint's name with
  * this ending.  As long as it is there the other files mean nothing, and the store is not opened:
- * CORRUPT. */
+ * CORRUPT; IO when it cannot be found out. */
 #define AE_REPAIRED ".repaired"
 aero_status aei_repair_pending(const char *directory, aero_error *error);
 

@@ -87,8 +87,9 @@ aero_status aei_repair_pending(const char *directory, aero_error *error)
         const int failure = ae_os_file_open(path, AE_FILE_READ, &fd);
         if (failure == ENOENT)
             continue;
-        if (failure == 0)
-            ae_os_file_close(fd);
+        if (failure != 0) /* whether it is there is not known: nobody may act as if it were */
+            return ae_fail_errno(error, AERO_IO, failure, "cannot open %.500s", path);
+        ae_os_file_close(fd);
         return ae_fail(error, AERO_CORRUPT,
                        "a repair of %.400s was interrupted (%s%s is there): run it again",
                        directory, names[profile].checkpoint, AE_REPAIRED);

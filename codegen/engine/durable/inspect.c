@@ -321,8 +321,13 @@ static aero_status repair_run(const aero_open_options *options, const char *dire
     inspection of = {.goal = {.number = UINT64_MAX, .time_us = INT64_MAX, .lenient = true},
                      .report = report};
     aero_db *db = NULL;
-    const bool pending = aei_repair_pending(directory, NULL) != AERO_OK;
-    aero_status status = pending ? repair_finish(directory, aside, error) : AERO_OK;
+    aero_error looked;
+    aero_status status = aei_repair_pending(directory, &looked);
+    const bool pending = status == AERO_CORRUPT;
+    if (pending)
+        status = repair_finish(directory, aside, error);
+    else if (status != AERO_OK)
+        return ae_fail(error, status, "%.800s", looked.text);
     if (status == AERO_OK)
         status = inspect_open(options, &of, &db, error);
     if (status == AERO_OK && !pending)
@@ -350,7 +355,7 @@ aero_status ae_durable_repair(const aero_open_options *options, char *aside,
     int failure = 0;
     if (ae_os_directory_lock(fd, true) != 0)
         status = ae_fail(error, AERO_USAGE, "the store in %.500s is in use", options->data_dir);
-    else if ((failure = ae_os_directory(options->data_dir, &directory, &info)) != 0)
+    else if ((failure = ae_os_directory(options->data_dir, false, &directory, &info)) != 0)
         status = ae_fail_errno(error, AERO_IO, failure, "cannot use %.500s", options->data_dir);
     if (status == AERO_OK)
         status = repair_run(options, directory, aside, report, error);

@@ -244,12 +244,9 @@ static aero_status daemon_fill(void *context, aero_db *db, bool *exists, aero_er
 static aero_status daemon_attach(const aero_open_options *options, aero_db **out, aero_error *error)
 {
     aero_db *db = NULL;
-    int fd = -1;
-    int failure = ae_os_directory_open(options->data_dir == NULL ? "" : options->data_dir, &fd);
-    ae_os_close(fd);
-    if (failure != 0)
-        return ae_fail_errno(error, AERO_IO, failure, "cannot open the data directory");
-    aero_status status = ae_db_new(options, &db, error);
+    aero_open_options there = *options;
+    there.must_exist = 1; /* a directory that was taken away meanwhile does not come back */
+    aero_status status = ae_db_new(&there, &db, error);
     if (status != AERO_OK)
         return status;
     const ae_db_boot boot = {.log_name = aei_durable_names(db->profile_kind)->log,

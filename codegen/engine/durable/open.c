@@ -45,6 +45,14 @@ static bool recovery_goes_on(const aero_db *db)
     return failure == EAGAIN;
 }
 
+static aero_status in_use(const aero_db *db, bool exclusive, aero_error *error)
+{
+    return ae_fail(
+        error, AERO_USAGE,
+        "the database in %.500s is in use%s; one in private memory belongs to one process",
+        db->data_dir, exclusive ? "" : " by a process that has it in private memory");
+}
+
 static aero_status directory_lock(aero_db *db, bool exclusive, uint64_t wait_ms, aero_error *error)
 {
     AE_ALWAYS(db->durable->directory_fd >= 0);
@@ -59,13 +67,7 @@ static aero_status directory_lock(aero_db *db, bool exclusive, uint64_t wait_ms,
         const uint64_t waited_ms = (ae_os_monotonic_ns() - began) / 1000000u;
         if (waited_ms >= wait_ms &&
             (exclusive || waited_ms >= OPENING_WAIT_MS || !recovery_goes_on(db)))
-            return ae_fail(error, AERO_USAGE,
-                           "the database in %.500s is in use%s; one in private memory belongs to "
-                           "one process",
-                           db->data_dir,
-                           exclusive ? ""
-                                     : " by a process that has it in private "
-                                       "memory");
+            return in_use(db, exclusive, error);
         ae_os_sleep_ns(1000000);
     }
 }
@@ -185,7 +187,7 @@ static aero_status opening_attached(void *context, aero_db *db, bool *missing, a
     (void)context;
     if (ae_log_poisoned(&db->log) != 0)
         return segment_discard(db, "writing its log has failed", missing, error);
-    if (ae_load32(&db->segment.header->poisoned) != 0)
+    if (ae_load32(&db->segment.header->poisoned) != 0 || !ae_log_is_on(&db->log))
         return segment_discard(db, "it was found damaged", missing, error);
     if (!files_fit(db))
         return segment_discard(db, "the files in the data directory are not its own, or gone",
@@ -198,7 +200,8 @@ static aero_status opening_attached(void *context, aero_db *db, bool *missing, a
 static bool segment_exists(const aero_db *db)
 {
     int fd = -1;
-    if (db->shm_path == NULL || ae_os_open_existing(db->shm_path, &fd) != 0)
+    AE_ALWAYS(db->shm_path != NULL);
+    if (ae_os_open_existing(db->shm_path, &fd) != 0)
         return false;
     ae_os_close(fd);
     return true;
@@ -219,16 +222,18 @@ static aero_status opening_alone(aero_db *db, bool *exists, aero_error *error)
             return directory_lock(db, false, OPENING_WAIT_MS, error);
         if (failure == 0)
             return AERO_OK;
+        if (failure != EAGAIN)
+            return ae_fail_errno(error, AERO_IO, failure, "cannot lock the directory %.500s",
+                                 db->data_dir);
         const bool late = ae_os_monotonic_ns() >= until;
-        if (failure == EAGAIN && late && ae_os_directory_lock(fd, false) == 0)
+        if (late && ae_os_directory_lock(fd, false) == 0)
             return ae_fail(
                 error, AERO_MISMATCH,
                 "%.400s is in use, but not through the segment %.400s: that was removed, "
                 "or the others have another package or shm_path; end them first",
                 db->data_dir, db->shm_path);
-        if (failure != EAGAIN)
-            return ae_fail_errno(error, AERO_IO, failure, "cannot lock the directory %.500s",
-                                 db->data_dir);
+        if (late && !recovery_goes_on(db))
+            return in_use(db, false, error);
         ae_os_sleep_ns(1000000);
     }
 }

@@ -31,6 +31,7 @@ typedef struct recovery {
     ae_sink sink;
     ae_log_position end; /* where the log goes on */
     bool stopped;        /* the goal is reached */
+    bool passed;         /* a checkpoint was left out: the goal lies before it */
     int64_t marked_us;   /* the wall clock of the last mark of time, and of the youngest frame */
     int64_t youngest_us;
 } recovery;
@@ -42,7 +43,7 @@ typedef struct recovery {
 aero_status aei_recovery_tell(ae_recovery_teller *teller, enum aero_recovery_phase phase,
                               uint64_t done, bool now, aero_error *error)
 {
-    if (teller == NULL || teller->call == NULL)
+    if (teller->call == NULL)
         return AERO_OK;
     const uint64_t time_ns = ae_os_monotonic_ns();
     if (!now && time_ns - teller->told_ns < TELL_EVERY_NS)
@@ -62,8 +63,6 @@ aero_status aei_recovery_tell(ae_recovery_teller *teller, enum aero_recovery_pha
 static aero_status tell_first(const recovery *of)
 {
     const bool has_checkpoint = of->checkpoint.fd >= 0;
-    if (of->goal->teller == NULL)
-        return AERO_OK;
     of->goal->teller->all = has_checkpoint ? of->checkpoint.size : 0;
     for (uint32_t index = 0; index < of->files.count; index++)
         of->goal->teller->all += of->files.files[index].size;
@@ -86,7 +85,7 @@ static aero_status tell_replayed(const recovery *of)
 static aero_status indexes_fill(const recovery *of)
 {
     ae_recovery_teller *teller = of->goal->teller;
-    const uint64_t all = teller != NULL ? teller->all : 0;
+    const uint64_t all = teller->all;
     aero_error *error = &of->session->error;
     aero_status status = aei_recovery_tell(teller, AERO_RECOVERY_INDEXES, all, true, error);
     if (status == AERO_OK)
@@ -102,13 +101,11 @@ static aero_status indexes_fill(const recovery *of)
  * one was some time before. */
 static aero_status time_mark(recovery *of, int64_t wall_us, bool last)
 {
-    aero_status status = AERO_OK;
     of->youngest_us = wall_us > of->youngest_us ? wall_us : of->youngest_us;
     if (!last && (!ae_ttl_active(of->db) || of->youngest_us - of->marked_us < AE_AGE_LEAST_US))
         return AERO_OK;
-    if (!last)
-        status = ae_sink_commit(&of->sink);
-    if (status == AERO_OK && of->youngest_us > 0)
+    const aero_status status = last ? AERO_OK : ae_sink_commit(&of->sink);
+    if (of->youngest_us > 0)
         ae_age_mark_at(of->db, of->youngest_us);
     of->marked_us = of->youngest_us;
     return status;
@@ -186,7 +183,12 @@ static aero_status check_files(const recovery *of, aero_error *error)
         return ae_fail(error, AERO_MISMATCH,
                        "%.400s and %.400s are of different stores; nothing was changed",
                        behind->path, checkpoint->path);
-    if (!has_checkpoint && of->files.count > 0 && of->files.files[0].head.after != 0)
+    const bool from_start = of->files.count > 0 && of->files.files[0].head.after == 0;
+    if (!has_checkpoint && of->passed && !from_start)
+        return ae_fail(error, AERO_NOT_FOUND,
+                       "the oldest checkpoint that is kept, %.500s, is younger than what is asked",
+                       checkpoint->path);
+    if (!has_checkpoint && of->files.count > 0 && !from_start)
         return ae_fail(error, AERO_CORRUPT,
                        "the log begins at %llu with %.500s: the checkpoint before it is missing",
                        (unsigned long long)of->files.files[0].head.after, of->files.files[0].path);
@@ -291,7 +293,9 @@ static aero_status judge_end(recovery *of)
     uint64_t durable = reader->durable;
     if (of->checkpoint.fd >= 0 && of->checkpoint.head.durable > durable)
         durable = of->checkpoint.head.durable;
-    const bool damaged = durable > reader->lsn || reader->file + 1 < of->files.count;
+    /* So is a stream that ends before the last file, which says that it was durable up to there. */
+    const bool damaged = durable > reader->lsn;
+    AE_ASSERT(damaged || reader->file + 1 == of->files.count);
     if (damaged && of->goal->lenient)
         return spoilt(of);
     if (damaged)
@@ -314,14 +318,12 @@ static aero_status replay(recovery *of)
         return AERO_OK;
     }
     aero_status status = ae_log_reader_start(&of->reader, &of->files, from, error);
-    if (status == AERO_NOT_FOUND && of->goal->lenient)
+    if (status != AERO_OK && of->goal->lenient)
         return spoilt(of);
-    if (status == AERO_NOT_FOUND)
+    if (status != AERO_OK)
         return ae_fail(error, AERO_CORRUPT,
                        "no file of the log holds %llu, where replay after %.500s begins",
                        (unsigned long long)from, of->checkpoint.path);
-    if (status != AERO_OK)
-        return status;
     for (;;) {
         status = ae_log_reader_next(&of->reader, error);
         if (status != AERO_OK || of->reader.frame == NULL)
@@ -387,35 +389,40 @@ static aero_status recover_run(recovery *of, aero_error *error)
     return status;
 }
 
-/* The newest checkpoint that lies before the goal, of those that are kept. */
+/* Is the checkpoint younger than what is asked for? */
+static bool is_beyond(const recovery *of)
+{
+    const ae_checkpoint_file *file = &of->checkpoint;
+    return file->fd >= 0 &&
+           (file->head.number > of->goal->number || file->head.time_us > of->goal->time_us);
+}
+
+/* The newest checkpoint that lies before the goal, of those that are kept; none, if the log reaches
+ * back to the beginning. */
 static aero_status checkpoint_choose(recovery *of, const char *path, aero_error *error)
 {
     const ae_file_names *names = aei_durable_names(of->db->profile_kind);
+    ae_checkpoint_file *file = &of->checkpoint;
     char older[PATH_MAX];
-    aero_status status = aei_checkpoint_open(&of->checkpoint, path, error);
-    if (status != AERO_OK && (status != AERO_CORRUPT || !of->goal->lenient))
-        return status;
-    uint64_t serial = of->checkpoint.serial;
-    while (of->checkpoint.fd >= 0 && serial > 1 &&
-           (of->checkpoint.head.number > of->goal->number ||
-            of->checkpoint.head.time_us > of->goal->time_us)) {
-        aei_checkpoint_close(&of->checkpoint);
-        serial = aei_checkpoint_older(of->db->data_dir, names->checkpoint, serial);
-        if (serial == 0 ||
-            !aei_checkpoint_kept(of->db->data_dir, names->checkpoint, serial, older, sizeof older))
-            break;
-        status = aei_checkpoint_open(&of->checkpoint, older, error);
-        if (status != AERO_OK)
-            return status;
-    }
-    if (of->checkpoint.fd >= 0 && (of->checkpoint.head.number > of->goal->number ||
-                                   of->checkpoint.head.time_us > of->goal->time_us))
-        return ae_fail(error, AERO_NOT_FOUND,
-                       "the oldest checkpoint that is kept, %.500s, is younger than what is asked",
-                       of->checkpoint.path);
-    if (status != AERO_OK)
+    aero_status status = aei_checkpoint_open(file, path, error);
+    if (status == AERO_CORRUPT && of->goal->lenient) {
         of->report->damage = 1;
-    return AERO_OK;
+        return AERO_OK;
+    }
+    while (status == AERO_OK && is_beyond(of)) {
+        const uint64_t serial = aei_checkpoint_older(of->db->data_dir, names->checkpoint,
+                                                     file->serial);
+        aei_checkpoint_close(file); /* its path stays: it may be the oldest */
+        file->head = (ae_checkpoint_head){0};
+        file->serial = 0;
+        of->passed = true;
+        if (serial == 0)
+            return AERO_OK;
+        if (!aei_checkpoint_kept(of->db->data_dir, names->checkpoint, serial, older, sizeof older))
+            return ae_fail(error, AERO_IO, "the path of the checkpoint is too long");
+        status = aei_checkpoint_open(file, older, error);
+    }
+    return status;
 }
 
 aero_status aei_recover(aero_db *db, const ae_recovery_goal *goal, ae_recovery_report *report,

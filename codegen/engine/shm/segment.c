@@ -122,16 +122,13 @@ aero_status ae_segment_create(const ae_segment_spec *spec, ae_segment *segment, 
     header->data_device = spec->data_device;
     header->data_inode = spec->data_inode;
     ae_os_random(header->store_id, sizeof header->store_id);
-    ae_store64(&header->reserved, segment->fd >= 0 ? HEADER_BYTES : 0);
+    /* Private memory needs no reservation. */
+    ae_store64(&header->reserved, HEADER_BYTES);
     ae_store64(&header->used, HEADER_BYTES);
-    const aero_status status = aei_segment_reserve(segment, HEADER_BYTES, error);
-    const ae_ref map = status == AERO_OK
-                           ? ae_segment_carve(segment, (size >> AE_PAGE_SHIFT) * sizeof(ae_a32))
-                           : 0;
+    const ae_ref map = ae_segment_carve(segment, (size >> AE_PAGE_SHIFT) * sizeof(ae_a32));
     if (map == 0) {
         ae_segment_detach(segment);
-        return status != AERO_OK ? status
-                                 : ae_fail(error, AERO_FULL, "no room for the segment's page map");
+        return ae_fail(error, AERO_FULL, "no room for the segment's page map");
     }
     header->page_map = map;
     segment->page_map = ae_at(segment, map);

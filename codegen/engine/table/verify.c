@@ -6,18 +6,14 @@
  * reached from somewhere: a cached one from its slot's magazine, a dead version from a limbo, a
  * block from its version, directory, slot or limbo, an anchor from the hash.
  *
- * On a database in use the accounts may be off by what is in flight; then the walk is done again, a
- * few times, and only a lasting contradiction is reported.
+ * On a database in use the accounts may be off by what is in flight: verify_rounds.c tells that
+ * from damage.
  */
 #include "table/verify.h"
 
 #include <string.h>
 
-#include "base/os.h"
 #include "table/table_private.h"
-
-#define VERIFY_ROUNDS 20u
-#define VERIFY_PAUSE_NS 5000000u
 
 /* What was counted, against what was reached. */
 typedef struct verify_state {
@@ -35,6 +31,7 @@ typedef struct verify_state {
     uint64_t objects;
     uint64_t marks; /* versions that a transaction is at */
     uint64_t pages; /* in slabs, in service or not */
+    bool accounts;  /* shapes are right so far; what is compared now changes with each write */
 } verify_state;
 
 static aero_status broken(verify_state *state, const char *what, uint64_t where, uint64_t found)
@@ -121,7 +118,9 @@ static aero_status version_check(verify_state *state, uint32_t table, const ae_v
         return AERO_OK; /* a transaction is at it */
     }
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
-    const bool leaving = begin == AE_STAMP_TAKEN || begin == AE_STAMP_DEAD;
+    /* What leaves a row's chain has been replaced. */
+    const bool leaving = (begin == AE_STAMP_TAKEN || begin == AE_STAMP_DEAD) &&
+                         end != AE_STAMP_INFINITY;
     if ((begin > clock && !leaving) ||
         (end != AE_STAMP_INFINITY && (end > clock || (end < begin && !leaving))))
         return broken(state, "stamps", at, begin);
@@ -308,13 +307,15 @@ static aero_status proc_check(verify_state *state)
         const ae_ref block = ae_load32(&slot->write_block);
         /* The claim is set before the generation, and both only move on (a racy reading may be one
          * behind). */
-        const uint64_t claims = (owner >> 33) - (ae_load64(&slot->generation) & (UINT32_MAX >> 1));
+        const uint64_t generation = ae_load64_acquire(&slot->generation);
+        const uint64_t claims = (owner >> 33) - (generation & (UINT32_MAX >> 1));
         if ((uint32_t)owner > AE_MEMBERS || (owner != 0 && (uint32_t)owner == 0) ||
             (owner != 0 && claims + 1 > 2 && ae_load64_acquire(&slot->owner) == owner) ||
             (owner == 0 && ae_load64(&slot->snapshot) != 0 && ae_load64_acquire(&slot->owner) == 0))
             return broken(state, "owner of slot", index, owner);
         if (owner == 0 && !ae_heap_cache_check(&db->heap, &slot->cache, index) &&
-            ae_load64_acquire(&slot->owner) == 0)
+            ae_load64_acquire(&slot->owner) == 0 &&
+            ae_load64_acquire(&slot->generation) == generation)
             return broken(state, "magazines of slot", index, 0);
         if ((chunk != 0 && slab_in(state, chunk, chunks) == NULL) ||
             (block != 0 && ae_heap_slab(&db->heap, block) == NULL))
@@ -337,6 +338,7 @@ static aero_status slots_check(verify_state *state)
             status = limbo_count(state, index, &slot->block_head, false, &retired);
         if (status != AERO_OK)
             return status;
+        state->accounts = true;
         const uint64_t stock = ae_heap_stock(&db->heap, &slot->cache);
         if (stock != state->cached[index])
             return broken(state, "stock of slot", index, state->cached[index]);
@@ -443,35 +445,26 @@ static aero_status counts_check(verify_state *state, uint64_t clock)
     return AERO_OK;
 }
 
-aero_status ae_verify(aero_session *session, uint64_t *rows, uint64_t *blocks)
+aero_status aei_verify_walk(aero_session *session, uint64_t *rows, uint64_t *blocks, bool *accounts)
 {
-    aero_status status = AERO_OK;
-    for (uint32_t round = 0; round < VERIFY_ROUNDS; round++) {
-        verify_state state;
-        memset(&state, 0, sizeof state);
-        state.session = session;
-        state.db = session->db;
-        state.error = &session->error;
-        if (round > 0)
-            ae_os_sleep_ns(VERIFY_PAUSE_NS);
-        status = proc_check(&state);
-        /* What the dead had in hand is in no account until it has been cleared away. */
-        if (status == AERO_OK)
-            (void)ae_reap_all(session->db, session->member);
-        const uint64_t before = ae_load64_acquire(&session->db->proc.shared->clock);
-        if (status == AERO_OK)
-            status = accounts_check_pinned(&state);
-        if (status == AERO_OK)
-            status = counts_check(&state, before);
-        if (rows != NULL)
-            *rows = state.live_rows;
-        if (blocks != NULL)
-            *blocks = state.objects;
-        if (status == AERO_OK)
-            break;
-        /* Nothing moved while we looked: looking again shows the same. */
-        if (round > 2 && ae_load64_acquire(&session->db->proc.shared->clock) == before)
-            break;
-    }
+    verify_state state;
+    memset(&state, 0, sizeof state);
+    state.session = session;
+    state.db = session->db;
+    state.error = &session->error;
+    aero_status status = proc_check(&state);
+    /* What the dead had in hand is in no account until it has been cleared away. */
+    if (status == AERO_OK)
+        (void)ae_reap_all(session->db, session->member);
+    const uint64_t before = ae_load64_acquire(&session->db->proc.shared->clock);
+    if (status == AERO_OK)
+        status = accounts_check_pinned(&state);
+    if (status == AERO_OK)
+        status = counts_check(&state, before);
+    if (rows != NULL)
+        *rows = state.live_rows;
+    if (blocks != NULL)
+        *blocks = state.objects;
+    *accounts = state.accounts;
     return status;
 }

@@ -241,16 +241,6 @@ static aero_status db_profile(aero_db *db, const aero_open_options *options, boo
     return AERO_OK;
 }
 
-/* What is wrong with a directory that must be there; 0: nothing, or it is for others to tell. */
-static int directory_missing(const char *path)
-{
-    int fd = -1;
-    const int failure = ae_os_directory_open(path, &fd);
-    if (failure == 0)
-        ae_os_close(fd);
-    return failure == ENOENT || failure == ENOTDIR ? failure : 0;
-}
-
 static aero_status db_setup(aero_db *db, const aero_open_options *options, aero_error *error)
 {
     ae_os_file directory;
@@ -260,11 +250,11 @@ static aero_status db_setup(aero_db *db, const aero_open_options *options, aero_
         return status;
     if (options->data_dir == NULL || options->data_dir[0] == '\0')
         return ae_fail(error, AERO_USAGE, "a data directory is needed");
-    int failure = options->must_exist != 0 ? directory_missing(options->data_dir) : 0;
-    if (failure != 0)
+    const bool make = options->must_exist == 0;
+    const int failure = ae_os_directory(options->data_dir, make, &db->data_dir, &directory);
+    if (!make && (failure == ENOENT || failure == ENOTDIR))
         return ae_fail_errno(error, AERO_NOT_FOUND, failure, "there is no database at %.500s",
                              options->data_dir);
-    failure = ae_os_directory(options->data_dir, &db->data_dir, &directory);
     if (failure != 0)
         return ae_fail_errno(error, AERO_IO, failure, "cannot use %.500s as data directory",
                              options->data_dir);

@@ -12,6 +12,8 @@
 #define PART_DIGITS 20u
 /* Far more than a log ever has: each is ended at a gigabyte or by a checkpoint. */
 #define FILES_MAX 100000u
+/* A checkpoint removes files once; another one seconds later. */
+#define LIST_ROUNDS 5u
 
 typedef struct search {
     ae_log_files *files;
@@ -19,6 +21,8 @@ typedef struct search {
     const char *name;
     aero_error *error;
     aero_status status;
+    bool gone; /* a name that was listed leads nowhere */
+    bool last; /* ... which is not taken for a removal again */
 } search;
 
 /* Is it the log's plain name, or that of a part? */
@@ -77,36 +81,48 @@ static aero_status first_read(ae_log_file *file, aero_error *error)
     return AERO_OK;
 }
 
+/* One more file, its first frame judged. */
+static aero_status file_add(search *of, const char *name)
+{
+    ae_log_files *files = of->files;
+    char path[PATH_MAX];
+    const int length = snprintf(path, sizeof path, "%s/%s", of->directory, name);
+    if ((size_t)length >= sizeof path)
+        return ae_fail(of->error, AERO_IO, "the path of %.40s in %.400s is too long", name,
+                       of->directory);
+    if (files->count >= FILES_MAX)
+        return ae_fail(of->error, AERO_CORRUPT, "%.500s holds more than %u files of the log",
+                       of->directory, FILES_MAX);
+    ae_log_file *more = realloc(files->files, (files->count + 1) * sizeof *more);
+    if (more == NULL)
+        return ae_fail(of->error, AERO_NO_MEMORY, "no memory to look at %s", of->directory);
+    files->files = more;
+    ae_log_file *file = &more[files->count];
+    memset(file, 0, sizeof *file);
+    file->path = strdup(path);
+    if (file->path == NULL)
+        return ae_fail(of->error, AERO_NO_MEMORY, "no memory to look at %s", of->directory);
+    const int failure = ae_os_file_open(path, AE_FILE_READ, &file->fd);
+    if (failure == 0) {
+        files->count++;
+        return first_read(file, of->error);
+    }
+    free(file->path);
+    if (failure == ENOENT && !of->last) { /* a checkpoint may have removed it since it was listed */
+        of->gone = true;
+        return AERO_OK;
+    }
+    const bool refused = failure == EACCES || failure == EPERM || failure == ELOOP;
+    return ae_fail_errno(of->error, refused ? AERO_PERMISSION : AERO_IO, failure, "cannot open %s",
+                         path);
+}
+
 static int file_found(void *context, const char *name)
 {
     search *of = context;
-    char path[PATH_MAX];
     if (!name_fits(of->name, name))
         return 0;
-    const int length = snprintf(path, sizeof path, "%s/%s", of->directory, name);
-    ae_log_file *more = realloc(of->files->files, (of->files->count + 1) * sizeof *more);
-    if (more != NULL)
-        of->files->files = more;
-    char *copy = strdup(path);
-    if (more == NULL || copy == NULL || of->files->count >= FILES_MAX || length >= PATH_MAX) {
-        free(copy);
-        of->status = ae_fail(of->error, AERO_NO_MEMORY, "no memory to look at %s", of->directory);
-        return ENOMEM;
-    }
-    ae_log_file *file = &more[of->files->count++];
-    memset(file, 0, sizeof *file);
-    file->path = copy;
-    const int failure = ae_os_file_open(path, AE_FILE_READ, &file->fd);
-    if (failure == ENOENT) { /* a checkpoint has removed it since it was listed */
-        free(copy);
-        of->files->count--;
-    } else if (failure != 0) {
-        const bool refused = failure == EACCES || failure == EPERM || failure == ELOOP;
-        of->status = ae_fail_errno(of->error, refused ? AERO_PERMISSION : AERO_IO, failure,
-                                   "cannot open %s", path);
-    } else {
-        of->status = first_read(file, of->error);
-    }
+    of->status = file_add(of, name);
     return of->status == AERO_OK ? 0 : EINVAL;
 }
 
@@ -143,16 +159,24 @@ aero_status ae_log_files_open(ae_log_files *files, const char *directory, const 
                               aero_error *error)
 {
     *files = (ae_log_files){NULL, 0};
-    search of = {files, directory, name, error, AERO_OK};
-    const int failure = ae_os_directory_list(directory, file_found, &of);
-    aero_status status = of.status;
-    if (failure != 0 && status == AERO_OK)
-        status = ae_fail_errno(error, AERO_IO, failure, "cannot list %s", directory);
-    if (status == AERO_OK && files->count > 0)
-        status = files_order(files, error);
-    if (status != AERO_OK)
+    search of = {.files = files, .directory = directory, .name = name, .error = error};
+    /* What was removed is not listed again; what is listed still, and cannot be found, is no
+     * removal. */
+    for (uint32_t round = 1; round == 1 || of.gone; round++) {
         ae_log_files_close(files);
-    return status;
+        of.gone = false;
+        of.last = round == LIST_ROUNDS;
+        const int failure = ae_os_directory_list(directory, file_found, &of);
+        if (failure != 0 && of.status == AERO_OK)
+            of.status = ae_fail_errno(error, AERO_IO, failure, "cannot list %s", directory);
+        if (of.status != AERO_OK)
+            break;
+    }
+    if (of.status == AERO_OK && files->count > 0)
+        of.status = files_order(files, error);
+    if (of.status != AERO_OK)
+        ae_log_files_close(files);
+    return of.status;
 }
 
 void ae_log_files_close(ae_log_files *files)

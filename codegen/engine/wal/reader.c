@@ -167,7 +167,8 @@ aero_status ae_log_reader_next(ae_log_reader *reader, aero_error *error)
     AE_ALWAYS(reader->file < reader->files->count);
     const ae_log_file *file = &reader->files->files[reader->file];
     reader->frame = NULL;
-    while (reader->lsn >= file->end && reader->file + 1 < reader->files->count) {
+    while (reader->lsn >= file->end) { /* the last one has no end */
+        AE_ALWAYS(reader->file + 1 < reader->files->count);
         file = &reader->files->files[++reader->file];
         if (file->end > file->base)
             reader->lsn = file->base;
@@ -200,8 +201,8 @@ aero_status ae_log_reader_beyond(ae_log_reader *reader, aero_error *error)
     const enum ae_frame_fault fault = reader->fault;
     aero_status status = AERO_OK;
     uint64_t offset = reader->lsn > file->base ? reader->lsn - file->base : 0;
-    size_t got = AE_FRAME_HEADER;
-    while (status == AERO_OK && got == AE_FRAME_HEADER) {
+    while (status == AERO_OK) {
+        size_t got = 0;
         offset += AE_FRAME_ALIGN;
         status = window_fill(reader, reader->file, offset, AE_FRAME_HEADER, &got, error);
         if (status != AERO_OK || got < AE_FRAME_HEADER)

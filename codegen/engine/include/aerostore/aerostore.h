@@ -213,7 +213,8 @@ typedef struct aero_stat {
 aero_status aero_stats(aero_session *session, const aero_stat **stats, uint32_t *count);
 
 /* Walk every structure of the segment and account for every block.  CORRUPT with the first
- * contradiction.  Meant for a quiet database; concurrent writers are waited out, not stopped. */
+ * contradiction that lasts.  Meant for a quiet database; concurrent writers are waited out, not
+ * stopped: after two seconds and more in which they left no moment's peace, TIMEOUT. */
 aero_status aero_verify(aero_session *session, uint64_t *rows, uint64_t *blocks);
 
 /* ---- files ---------------------------------------------------------------------------------- */

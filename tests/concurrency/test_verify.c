@@ -1,0 +1,77 @@
+/* Verify beside writers: what is in flight is never called damage.
+ *
+ * variants: plain asan
+ */
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "flights.h"
+
+enum { SEGMENT = 64 << 20, ROWS = 2000, WRITERS = 6, LOOKS = 8 };
+
+/* Rows come, change and go until the parent does away with it. */
+static void write_for_ever(aero_session *session, uint64_t random)
+{
+    char name[32];
+    const pid_t parent = getppid();
+    for (uint64_t turn = 0; turn % 64 != 0 || getppid() == parent; turn++) {
+        const char *key = flight_name(name, next_random(&random) % ROWS);
+        (void)(next_random(&random) % 4 == 0 ? flight_delete(session, key)
+                                             : flight_put(session, key, (int64_t)turn));
+    }
+    _exit(0);
+}
+
+static void writers_start(test_store *store, pid_t *writers)
+{
+    uint64_t random = test_seed("writers");
+    for (uint32_t writer = 0; writer < WRITERS; writer++) {
+        const uint64_t own = next_random(&random);
+        fflush(NULL);
+        if ((writers[writer] = fork()) == 0)
+            write_for_ever(store->session, own);
+        assert_true(writers[writer] > 0);
+    }
+}
+
+static void writers_end(const pid_t *writers)
+{
+    for (uint32_t writer = 0; writer < WRITERS; writer++) {
+        kill(writers[writer], SIGKILL);
+        waitpid(writers[writer], NULL, 0);
+    }
+}
+
+/* Goal: a database in use is not called damaged.  Method: six processes write without a pause, more
+ * than the machine has processors; verify says that all is well or that it cannot tell; when they
+ * have been killed it can. */
+static void test_what_is_in_flight_is_no_damage(void **state)
+{
+    test_store store;
+    pid_t writers[WRITERS];
+    uint64_t rows;
+    uint64_t blocks;
+    uint32_t untold = 0;
+    (void)state;
+    store_open(&store, SEGMENT);
+    writers_start(&store, writers);
+    const uint64_t enough = stat_value(store.session, "commits") + 1000;
+    while (stat_value(store.session, "commits") < enough)
+        usleep(1000);
+    for (uint32_t look = 0; look < LOOKS; look++) {
+        const aero_status status = aero_verify(store.session, &rows, &blocks);
+        if (status != AERO_TIMEOUT)
+            assert_ok(store.session, status);
+        untold += status == AERO_TIMEOUT;
+    }
+    printf("%u of %u could not tell\n", untold, LOOKS);
+    writers_end(writers);
+    assert_ok(store.session, aero_verify(store.session, &rows, &blocks));
+    store_close(&store);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_what_is_in_flight_is_no_damage),
+};
+
+AE_TEST_MAIN(tests)

@@ -1,0 +1,153 @@
+/* scripted.h — a system whose answers a test writes: calls of the C library that fail on demand.
+ *
+ * A program that includes this brings its own open, fstat, pread and so on.  Each asks the script;
+ * if that has nothing to say, the real one is called.  `script(call, skip, times, failure)` lets
+ * `times` calls of that name fail with the error after `skip` that pass.  One thread at a time.
+ */
+#ifndef AE_TEST_SCRIPTED_H
+#define AE_TEST_SCRIPTED_H
+
+#include "harness.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SCRIPTED_MOST = 4 };
+static struct {
+    const char *call;
+    uint32_t skip;
+    uint32_t times;
+    int failure;
+} scripted[SCRIPTED_MOST];
+
+static inline void script(const char *call, uint32_t skip, uint32_t times, int failure)
+{
+    for (uint32_t index = 0; index < SCRIPTED_MOST; index++)
+        if (scripted[index].times == 0) {
+            scripted[index].call = call;
+            scripted[index].skip = skip;
+            scripted[index].times = times;
+            scripted[index].failure = failure;
+            return;
+        }
+    abort();
+}
+
+/* All that was written has been asked for. */
+static inline void script_ended(void)
+{
+    for (uint32_t index = 0; index < SCRIPTED_MOST; index++)
+        if (scripted[index].times != 0)
+            fail_msg("%s was not called", scripted[index].call);
+}
+
+static bool fails(const char *call)
+{
+    for (uint32_t index = 0; index < SCRIPTED_MOST; index++) {
+        if (scripted[index].times == 0 || strcmp(scripted[index].call, call) != 0)
+            continue;
+        if (scripted[index].skip > 0) {
+            scripted[index].skip--;
+            return false;
+        }
+        scripted[index].times--;
+        errno = scripted[index].failure;
+        return true;
+    }
+    return false;
+}
+
+#define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
+#define PASS(result, name, parameters, arguments) \
+    result name parameters \
+    { \
+        return fails(#name) ? (result)-1 : REAL(name) arguments; \
+    }
+/* Of those that answer with the error itself. */
+#define PASS_ERROR(name, parameters, arguments) \
+    int name parameters \
+    { \
+        return fails(#name) ? errno : REAL(name) arguments; \
+    }
+
+int open(const char *path, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    const mode_t mode = (mode_t)va_arg(more, int);
+    va_end(more);
+    return fails("open") ? -1 : REAL(open)(path, flags, mode);
+}
+
+int fcntl(int fd, int command, ...)
+{
+    va_list more;
+    va_start(more, command);
+    void *argument = va_arg(more, void *);
+    va_end(more);
+    return fails("fcntl") ? -1 : REAL(fcntl)(fd, command, argument);
+}
+
+PASS(int, fstat, (int fd, struct stat *info), (fd, info))
+PASS(int, stat, (const char *path, struct stat *info), (path, info))
+PASS(int, fchmod, (int fd, mode_t mode), (fd, mode))
+PASS(int, ftruncate, (int fd, off_t size), (fd, size))
+PASS(int, fallocate, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size))
+PASS(int, flock, (int fd, int how), (fd, how))
+PASS(int, fdatasync, (int fd), (fd))
+PASS(int, fsync, (int fd), (fd))
+PASS(int, mkdir, (const char *path, mode_t mode), (path, mode))
+PASS(int, rename, (const char *from, const char *to), (from, to))
+PASS(int, unlink, (const char *path), (path))
+PASS(int, linkat, (int from, const char *old, int to, const char *name, int flags),
+     (from, old, to, name, flags))
+PASS(ssize_t, readlink, (const char *path, char *text, size_t size), (path, text, size))
+PASS(pid_t, fork, (void), ())
+PASS(pid_t, waitpid, (pid_t child, int *status, int how), (child, status, how))
+PASS(int, madvise, (void *at, size_t size, int advice), (at, size, advice))
+PASS_ERROR(posix_spawn_file_actions_init, (posix_spawn_file_actions_t * actions), (actions))
+PASS_ERROR(posix_spawnattr_init, (posix_spawnattr_t * attributes), (attributes))
+PASS_ERROR(pthread_create,
+           (pthread_t * thread, const pthread_attr_t *attributes, void *(*body)(void *),
+            void *argument),
+           (thread, attributes, body, argument))
+
+char *realpath(const char *path, char *out)
+{
+    return fails("realpath") ? NULL : REAL(realpath)(path, out);
+}
+
+DIR *opendir(const char *path)
+{
+    return fails("opendir") ? NULL : REAL(opendir)(path);
+}
+
+struct dirent *readdir(DIR *folder)
+{
+    return fails("readdir") ? NULL : REAL(readdir)(folder);
+}
+
+static inline uint32_t descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    uint32_t count = 0;
+    assert_non_null(folder);
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+#endif
