@@ -59,7 +59,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_interrupt_key_ends_a_wait(held, call):
-    """Goal: KeyboardInterrupt at once, nothing done, and the session goes on.  Method: each call."""
+    """Goal: KeyboardInterrupt at once, nothing done, the session goes on.  Method: each call."""
     if call == "create_index":
         held.insert({**ROW, "flight_id": "B"})  # the value that the other's transaction gave up
     began = time.monotonic()
@@ -124,8 +124,8 @@ def test_a_handler_that_raises_nothing_lets_it_wait_on(held, db):
 
 
 def test_after_a_wait_with_signals_the_write_is_whole(db, fs):
-    """Goal: what a handler's refused call left behind is not written.  Method: as above, but the row
-    becomes free."""
+    """Goal: what a handler's refused call left behind is not written.  Method: as above, but the
+    row becomes free."""
     fs.upsert(ROW)
     ready = threading.Event()
 

@@ -37,8 +37,8 @@ static void hook_set(hook *at, aero_session *session, uint32_t stop_after)
     assert_int_equal(*at->waits, 0);
 }
 
-/* Goal: a write outside a transaction, a lock and a write inside one end when the hook says so, with
- * nothing done, and the session and its transaction go on.  Method: another session has the row. */
+/* Goal: a write outside a transaction and a lock inside one end when the hook says so, with nothing
+ * done, and the session and its transaction go on.  Method: another session has the row. */
 static void test_the_hook_ends_a_wait(void **state)
 {
     test_store store;

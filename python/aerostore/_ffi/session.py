@@ -270,7 +270,7 @@ class Session:
             return
         if not self.idle:
             raise UsageError(
-                "this thread is in the middle of a call; what runs meanwhile cannot close it"
+                "this thread is in the middle of an ingest or a wait; what it calls cannot close it"
             )
         while self.owned:
             handle, close = self.owned.popitem()[1]  # the youngest first: cursors before queries
