@@ -49,6 +49,8 @@ typedef struct aetcl_state {
     bool closed;                 /* aerostore::close was called: no silent reopening */
     bool close_pending;          /* closed while running */
     bool opening;                /* its -progress command may be running */
+    bool waiting;                /* a call of the session waits for other transactions */
+    int stopped;                 /* what ended the last such call: a code, its result left */
     int32_t isolation;           /* of the open outermost transaction */
     struct aetcl_mark *marks;    /* of the inner transactions that run, the innermost first */
     uint64_t savepoints;         /* nested transactions so far: their savepoints' names */
@@ -102,6 +104,8 @@ int aetcl_fail_at(const aetcl_table *table, const char *field, int32_t code, Tcl
 int aetcl_fail_engine(Tcl_Interp *interp, const aero_error *error, Tcl_Obj *more);
 /* The last error of the session. */
 int aetcl_fail_session(aetcl_state *state);
+/* While a call of the session waits (state->waiting). */
+int aetcl_fail_waiting(aetcl_state *state);
 int aetcl_usage(Tcl_Interp *interp, const char *text);
 int aetcl_table_usage(const aetcl_table *table, const char *arguments);
 /* Does Tcl spell this UTF-8 text the same way? */

@@ -249,6 +249,17 @@ static void close_unused(void)
     process.db = NULL;
 }
 
+/* While a call waits: limits, cancellation, handlers of signals.  What they run finds the package's
+ * commands refused, for the call's arguments lie in the state's scratch. */
+static int32_t between_looks(void *context)
+{
+    aetcl_state *state = context;
+    state->waiting = true;
+    state->stopped = aetcl_check_limits(state->interp);
+    state->waiting = false;
+    return state->stopped != TCL_OK;
+}
+
 /* REQUIRES: process_lock, state->session == NULL. */
 static int open_session(aetcl_state *state)
 {
@@ -258,6 +269,7 @@ static int open_session(aetcl_state *state)
         close_unused();
         return aetcl_fail_engine(state->interp, &error, NULL);
     }
+    (void)aero_session_waiting(state->session, between_looks, state, NULL);
     process.sessions++;
     return TCL_OK;
 }

@@ -22,6 +22,8 @@ static Tcl_Obj *report_object(const aero_ingest_report *report)
 int aetcl_fail_ingest(aetcl_table *table, const aero_ingest_report *report)
 {
     const bool open = aero_depth(table->state->session) > 0;
+    if (table->state->stopped != TCL_OK)
+        return aetcl_fail_session(table->state);
     Tcl_Obj *more = Tcl_ObjPrintf(" (%s before it: rows_seen=%ld inserted=%ld updated=%ld "
                                   "batches=%ld)",
                                   open ? "written in the open transaction" : "committed",

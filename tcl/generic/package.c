@@ -50,6 +50,8 @@ static int package_command(ClientData data, Tcl_Interp *interp, int count,
         return aetcl_fail(interp, AERO_PERMISSION,
                           Tcl_ObjPrintf("%s::%s is not for safe interpreters",
                                         state->schema->package, bound->binding->name));
+    if (state->waiting)
+        return aetcl_fail_waiting(state);
     return bound->binding->call(state, count, arguments);
 }
 

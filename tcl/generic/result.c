@@ -102,7 +102,19 @@ int aetcl_fail_engine(Tcl_Interp *interp, const aero_error *error, Tcl_Obj *more
 
 int aetcl_fail_session(aetcl_state *state)
 {
+    const int stopped = state->stopped;
+    state->stopped = TCL_OK;
+    if (stopped != TCL_OK && aero_session_error(state->session)->code == AERO_INTERRUPTED)
+        return stopped; /* what ended the wait has left its own result */
     return aetcl_fail_engine(state->interp, aero_session_error(state->session), NULL);
+}
+
+int aetcl_fail_waiting(aetcl_state *state)
+{
+    return aetcl_fail(state->interp, AERO_USAGE,
+                      Tcl_NewStringObj("a command waits for another transaction; what runs "
+                                       "meanwhile cannot use the database",
+                                       -1));
 }
 
 int aetcl_usage(Tcl_Interp *interp, const char *text)

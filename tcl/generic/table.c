@@ -75,6 +75,8 @@ int aetcl_table_command(ClientData data, Tcl_Interp *interp, int count, Tcl_Obj 
                              Tcl_ObjPrintf("%s %s is not for safe interpreters", table->info->name,
                                            subcommands[index].name));
     (void)interp;
+    if (table->state->waiting)
+        return aetcl_fail_waiting(table->state);
     return subcommands[index].call(table, count, arguments);
 }
 

@@ -1,5 +1,7 @@
 """Recovery gives back what was committed: from the log, from a checkpoint, from both."""
 
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -288,6 +290,29 @@ def test_an_earlier_time_is_restored(place, profile):
     aerostore.restore(place / "s", place / "then", time=middle)
     with history.open(place / "then") as db:
         assert stores.contents(db) == history.states[18]
+
+
+def test_interrupt_key_ends_a_recovery(place):
+    """Goal: Ctrl-C during a recovery is not lost, and changes nothing.  Method: another thread
+    sends it once the recovery has begun; then it is opened after all."""
+    begun = threading.Event()
+    with aerostore.open(place / "s", "embedded", "256MiB", synchronous_commit=False) as db:
+        db["FlightState"].ingest_tsv(
+            b"".join(b"F%d\t1\t2\t\t\t1\n" % number for number in range(50_000)))
+    before = stores.snapshot(place / "s")
+
+    def press():
+        begun.wait()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    with pytest.raises(KeyboardInterrupt):
+        thread.start()
+        aerostore.open(place / "s", "embedded", "256MiB", progress=lambda *_told: begun.set())
+    thread.join()
+    assert stores.snapshot(place / "s") == before
+    with aerostore.open(place / "s", "embedded", "256MiB") as db:
+        assert len(db["FlightState"]) == 50_000
 
 
 def test_a_restore_tells_the_last_commit_taken(place, profile):

@@ -101,7 +101,7 @@ def test_types_are_looked_up_in_time():
     """Goal: no cffi lock is left for later (a fork may copy it locked); compares uses and list."""
     folder = _locate._HERE / "_ffi"
     used = {name for path in folder.glob("*.py") for name in re.findall(
-        r'ffi\.(?:new|cast|from_buffer|callback)\(\s*"([^"]+)"', path.read_text())}
+        r'(?:ffi\.(?:new|cast|from_buffer)\(|Callback\(\w+,)\s*"([^"]+)"', path.read_text())}
     assert used == set(library._TYPES)
 
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import aerostore
+from support.patience import until
 
 TEXT = b"".join(
     b"F%d\t%d.5\t-7\t%s\t\t1533099600.25\tB738\n" % (i, i % 90, b"" if i % 2 else b"100")
@@ -160,6 +161,35 @@ def test_interrupt_key_stops_a_long_ingest(fs):
     with pytest.raises(KeyboardInterrupt):
         fs.ingest_tsv(TEXT, 1000, progress=press)
     assert len(fs) == 1000
+
+
+@pytest.mark.parametrize("what", ["bytes", "file object", "written"])
+def test_interrupt_key_is_not_lost_without_a_callback(fs, what):
+    """Goal: a signal that comes while the engine works stops the call, though it is handled before
+    the first line of the callback that meets it.  Method: another thread sends it when the call is
+    under way."""
+    lines = 100_000
+    text = b"".join(b"F%d\t1\t2\t\t\t1\n" % number for number in range(lines))
+    if what == "written":
+        fs.ingest_tsv(text)
+    calls = {"bytes": lambda: fs.ingest_tsv(text),
+             "file object": lambda: fs.ingest_tsv(io.BytesIO(text)),
+             "written": lambda: fs.search().write_tsv(io.BytesIO())}
+    session = fs._session()
+
+    def press():
+        until(lambda: session.busy, 0)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    with pytest.raises(KeyboardInterrupt):
+        thread.start()
+        calls[what]()
+    thread.join()
+    assert not session.busy
+    if what != "written":
+        assert len(fs) < lines
+    assert fs.upsert({"flight_id": "after", "lat": 1.0, "lon": 2.0, "updated_at": 1})
 
 
 def test_ingest_in_a_transaction(db, fs):

@@ -28,6 +28,7 @@ static struct {
     const char *leads; /* where all their names lead */
     int fd;            /* of it, given to all who open one */
     uint32_t opened;
+    uint32_t gone; /* so often a part of the log cannot be found */
 } surprise;
 
 #define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
@@ -59,6 +60,11 @@ int open(const char *path, int flags, ...)
     va_start(more, flags);
     const mode_t mode = (mode_t)va_arg(more, int);
     va_end(more);
+    if (surprise.gone > 0 && strstr(path, NAME) != NULL) {
+        surprise.gone--;
+        errno = ENOENT;
+        return -1;
+    }
     if (surprise.leads == NULL || strstr(path, NAME) == NULL)
         return REAL(open)(path, flags, mode);
     surprise.fd = surprise.opened++ == 0 ? REAL(open)(surprise.leads, flags) : surprise.fd;
@@ -524,6 +530,26 @@ static void test_more_files_than_a_log_ever_has(void **state)
     assert_int_equal(files.count, 0);
 }
 
+/* Goal: a file that is listed and not found was removed meanwhile, if it is not listed again; a log
+ * is never read without a file that is there. */
+static void test_a_file_that_is_listed_and_not_found(void **state)
+{
+    (void)state;
+    written to;
+    file_begin(&to, 0, 0, 0, 0, 0);
+    (void)commit_put(&to, 10, 0);
+    surprise.gone = 3;
+    assert_int_equal(ae_log_files_open(&files, folder, NAME, &error), AERO_OK);
+    assert_int_equal(surprise.gone, 0);
+    assert_int_equal(files.count, 1);
+    ae_log_files_close(&files);
+    surprise.gone = 100;
+    assert_int_equal(ae_log_files_open(&files, folder, NAME, &error), AERO_IO);
+    assert_non_null(strstr(error.text, to.path));
+    assert_int_equal(files.count, 0);
+    surprise.gone = 0;
+}
+
 /* Goal: a file whose path is longer than the system takes is told, not passed over. */
 static void test_a_file_whose_path_is_too_long(void **state)
 {
@@ -571,6 +597,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_pieces_are_in_their_places, folder_make, folder_drop),
     cmocka_unit_test_setup_teardown(test_more_files_than_a_log_ever_has, folder_make, folder_drop),
     cmocka_unit_test_setup_teardown(test_a_file_whose_path_is_too_long, folder_make, folder_drop),
+    cmocka_unit_test_setup_teardown(test_a_file_that_is_listed_and_not_found, folder_make,
+                                    folder_drop),
 };
 
 AE_TEST_MAIN(tests)

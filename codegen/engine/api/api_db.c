@@ -98,8 +98,21 @@ aero_status aero_session_open(aero_db *db, aero_session **session, aero_error *e
 
 void aero_session_close(aero_session *session)
 {
-    if (session != NULL && session->magic == AE_SESSION_MAGIC)
+    if (session != NULL && session->magic == AE_SESSION_MAGIC && session->waits == 0)
         ae_session_free(session);
+}
+
+aero_status aero_session_waiting(aero_session *session, aero_waiting waiting, void *context,
+                                 const int32_t **waits)
+{
+    const aero_status status = ae_session_enter(session);
+    if (status != AERO_OK)
+        return status;
+    session->waiting = waiting;
+    session->waiting_context = context;
+    if (waits != NULL)
+        *waits = &session->waits;
+    return AERO_OK;
 }
 
 const aero_error *aero_session_error(const aero_session *session)

@@ -23,10 +23,13 @@
 #include "base/os_file.h"
 #include "durable/durable_private.h"
 #include "table/table.h"
+#include "txn/session.h"
 #include "txn/txn.h"
 
 /* How long a checkpoint on demand waits for another's end. */
 #define CHECKPOINT_WAIT_MS 60000u
+/* Between two looks whether to go on waiting. */
+#define LOCK_PIECE_MS 50u
 #define SCAN_ROWS 128u
 /* Shorter rests cost more than they give, and would be longer than asked for. */
 #define REST_LEAST_NS 1000000u
@@ -443,6 +446,22 @@ static bool awaited_between(void *context)
     return of->moved_ns != 0 && now - of->moved_ns < OTHERS_WITHIN_NS;
 }
 
+/* Wait for another process's checkpoint, in pieces between which the session's hook is asked. */
+static int lock_wait(aero_session *session, uint64_t wait_ms, int *fd)
+{
+    int failure = EAGAIN;
+    for (uint64_t waited_ms = 0; failure == EAGAIN && waited_ms <= wait_ms;
+         waited_ms += LOCK_PIECE_MS) {
+        const uint64_t left_ms = wait_ms - waited_ms;
+        failure = aei_lock_take(session->db->data_dir, AE_LOCK_CHECKPOINT,
+                                left_ms < LOCK_PIECE_MS ? left_ms : LOCK_PIECE_MS, fd);
+        if (failure == EAGAIN && !ae_session_patient(session))
+            break;
+    }
+    AE_ALWAYS(failure != 0 || *fd >= 0);
+    return failure;
+}
+
 aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *manner,
                           ae_checkpoint_report *report)
 {
@@ -463,7 +482,9 @@ aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *man
         return status;
     /* The keeper has other things to do than to wait. */
     const uint64_t wait_ms = manner == NULL ? CHECKPOINT_WAIT_MS : 0;
-    const int failure = aei_lock_take(db->data_dir, AE_LOCK_CHECKPOINT, wait_ms, &fd);
+    const int failure = lock_wait(session, wait_ms, &fd);
+    if (session->stopped)
+        return ae_session_stopped(session);
     if (failure == EAGAIN)
         return ae_fail(&session->error, AERO_TIMEOUT,
                        "another process has been taking a checkpoint for %u seconds",

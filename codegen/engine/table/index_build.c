@@ -423,6 +423,8 @@ aero_status ae_index_create(aero_session *session, uint32_t table, const uint32_
                            (status == AERO_LIMIT && untidy);
         if (!later || ae_os_monotonic_ns() > deadline)
             return status;
+        if (!ae_session_patient(session))
+            return ae_session_stopped(session);
         ae_backoff(session, attempt);
         (void)ae_reap_all(session->db, session->member);
     }
@@ -445,6 +447,16 @@ static uint32_t index_over(const aero_db *db, uint32_t table, const ae_key_shape
     return AE_INDEXES_MAX;
 }
 
+static aero_status index_missing(aero_session *session, uint32_t table, const uint32_t *columns,
+                                 uint32_t count)
+{
+    const aero_table *of = &session->db->schema->tables[table];
+    char name[AE_KEY_NAME_SIZE];
+    ae_key_name(of, count, columns, name);
+    return ae_fail(&session->error, AERO_NOT_FOUND, "%s has no index over these columns (%s)",
+                   of->name, name);
+}
+
 aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t *columns,
                           uint32_t count)
 {
@@ -458,10 +470,7 @@ aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t 
     const uint32_t number = index_over(db, table, &shape);
     if (number == AE_INDEXES_MAX ||
         !ae_catalog_drop(&db->catalog, session->txn.slot, table, number))
-        status = ae_fail(
-            &session->error, AERO_NOT_FOUND, "%s has no index over these columns (%s%s)",
-            db->schema->tables[table].name, db->schema->tables[table].columns[columns[0]].name,
-            count > 1 ? ", …" : "");
+        status = index_missing(session, table, columns, count);
     aei_build_tidy(session);
     (void)ae_txn_commit(session); /* nothing was written: this only ends it */
     return status;

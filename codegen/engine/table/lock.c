@@ -17,7 +17,7 @@ static bool writer_outwait(aero_session *session, uint32_t attempt, uint64_t *de
         return false; /* its commit would be newer than our snapshot */
     if (*deadline_ns == 0)
         *deadline_ns = now + ae_load64(&session->db->lock_timeout_ms) * 1000000u;
-    if (now > *deadline_ns)
+    if (now > *deadline_ns || !ae_session_patient(session))
         return false;
     ae_backoff(session, attempt);
     ae_txn_renew(session);

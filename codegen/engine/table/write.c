@@ -155,6 +155,9 @@ aero_status ae_statement_join(aero_session *session, ae_statement body, void *co
     status = body(session, context);
     if (status != AERO_OK && txn->intent_count > before)
         ae_txn_undo_to(session, before);
+    if (session->stopped && status != AERO_OK)
+        status = ae_session_stopped(session); /* not lost: it only did not get its turn */
+    session->stopped = false;
     if (status == AERO_CONFLICT) {
         txn->doomed = true;
         session->error.aborted = 1;
@@ -169,6 +172,7 @@ static aero_status statement(aero_session *session, ae_statement body, void *con
         return ae_statement_join(session, body, context);
     uint64_t deadline = 0;
     const uint32_t ticks = session->ticks;
+    session->stopped = false;
     for (uint32_t attempt = 0;; attempt++) {
         aero_status status = ae_txn_begin(session, AERO_ISOLATION_SERIALIZABLE, false);
         if (status == AERO_OK) {
@@ -186,6 +190,8 @@ static aero_status statement(aero_session *session, ae_statement body, void *con
         deadline = deadline == 0 ? now + RETRY_DEADLINE_NS : deadline;
         if (now > deadline)
             return status;
+        if (!ae_session_patient(session))
+            return ae_session_stopped(session);
         ae_count(&session->db->proc, AE_COUNT_RETRIES);
         ae_backoff(session, attempt);
     }

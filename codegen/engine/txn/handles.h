@@ -129,6 +129,11 @@ struct aero_session {
     uint32_t latch_count;
     ae_log_writer log_writer;
     aero_error error;
+    aero_waiting waiting; /* see aero_session_waiting; NULL: no hook */
+    void *waiting_context;
+    uint64_t waiting_ns; /* when it was last called */
+    int32_t waits;       /* 1: it runs */
+    bool stopped;        /* it said so, and the statement has not ended yet */
     ae_session_child *children;
     /* Scratch for row images: the row, and text of values while a statement runs. */
     void *row;

@@ -158,7 +158,7 @@ static enum latch_patience latch_sleep(latch_wait *wait, uint32_t word)
     wait->spins = 0;
     if (renewable(session))
         ae_txn_renew(session); /* a sleeper must not hold the horizon */
-    return LATCH_LOOK;
+    return ae_session_patient(session) ? LATCH_LOOK : LATCH_GIVE_UP;
 }
 
 /* Take the latch; *waited says whether somebody was in the way.  False: too late. */

@@ -8,6 +8,34 @@
 
 #define PRIVATE_AFTER_FORK "a database in private memory belongs to the process that opened it"
 
+/* ---- patience ------------------------------------------------------------------------------- */
+
+/* A person who presses a key does not notice it, and nobody notices what asking costs. */
+#define WAITING_LOOK_NS 50000000u
+
+bool ae_session_patient(aero_session *session)
+{
+    if (session->waiting == NULL || session->stopped)
+        return !session->stopped;
+    const uint64_t now = ae_os_monotonic_ns();
+    if (now - session->waiting_ns < WAITING_LOOK_NS)
+        return true;
+    AE_ASSERT(session->waits == 0); /* inside the hook nothing of the session waits */
+    session->waiting_ns = now;
+    session->waits = 1;
+    session->stopped = session->waiting(session->waiting_context) != 0;
+    session->waits = 0;
+    return !session->stopped;
+}
+
+aero_status ae_session_stopped(aero_session *session)
+{
+    AE_ASSERT(session->stopped);
+    session->stopped = false;
+    return ae_fail(&session->error, AERO_INTERRUPTED,
+                   "interrupted while it waited for other transactions");
+}
+
 /* ---- sessions ------------------------------------------------------------------------------- */
 
 aero_error *ae_session_error_buffer(aero_session *session)
@@ -142,6 +170,9 @@ aero_status ae_session_enter(aero_session *session)
         return AERO_STALE;
     if (!pthread_equal(session->thread, pthread_self()))
         return AERO_STALE; /* its error buffer is another thread's: the code alone must do */
+    if (__builtin_expect(session->waits != 0, 0))
+        return ae_fail(&session->error, AERO_USAGE,
+                       "a call of this session waits; what is called meanwhile cannot use it");
     session->error.code = AERO_OK;
     /* Relaxed: the word changes only at fork, before this thread can look. */
     if (__builtin_expect(atomic_load_explicit(session->db->fork_guard, memory_order_relaxed) == 0 ||

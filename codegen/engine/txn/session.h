@@ -12,6 +12,11 @@
 /* Check the handle (open, own thread, own process), clear its error; AERO_STALE otherwise.
  * Every exported function that takes a session begins with it. */
 aero_status ae_session_enter(aero_session *session);
+/* While a call waits, between two looks: false when it is to be given up, which the session's hook
+ * says (aero_session_waiting), and says again until the statement that waits has ended. */
+bool ae_session_patient(aero_session *session);
+/* That end: what the call answers. */
+aero_status ae_session_stopped(aero_session *session);
 aero_error *ae_session_error_buffer(aero_session *session);
 const aero_table *ae_session_table(const aero_session *session, uint32_t table);
 uint32_t ae_session_table_count(const aero_session *session);

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aerostore._ffi.callback import Callback
 from aerostore._ffi.session import Session
 from aerostore._ffi.values import ValueBuffer, decode_column
 from aerostore._model import Parameter, TableInfo
@@ -95,7 +96,7 @@ class _Handle:
             owned = self.session.owned.pop(self._number, None)
             if owned is None or self._pid != os.getpid():
                 return
-            if threading.get_ident() == self.session.thread and not self.session.busy:
+            if threading.get_ident() == self.session.thread and self.session.idle:
                 owned[1](owned[0])
             else:
                 self.session.parked.append(owned)
@@ -222,17 +223,13 @@ class Cursor(_Handle):
         """Hand the remaining rows to `write` as pieces of TSV; return how many rows."""
         session = self.session
         ffi = session.library.ffi
-        raised: list[BaseException] = []
 
         def piece(_context: Any, data: Any, length: int) -> int:
-            try:
-                write(bytes(ffi.buffer(data, length)))
-            except BaseException as error:  # raised again below
-                raised.append(error)
-                return 1
+            write(bytes(ffi.buffer(data, length)))
             return 0
 
-        keep = [_text(ffi, null), _text(ffi, separator), ffi.callback("aero_writer", piece)]
+        keep = [_text(ffi, null), _text(ffi, separator)]
+        writer = Callback(ffi, "aero_writer", piece)
         options = ffi.new("aero_tsv_options *")
         options.column_count, options.columns = self._count, self._columns
         options.null_text, options.separator = keep[0], keep[1]
@@ -241,11 +238,12 @@ class Cursor(_Handle):
         handle = self.handle
         session.busy = True
         try:
-            status = session.library.lib.aero_write_tsv(handle, options, keep[2], ffi.NULL, rows)
+            status = session.library.lib.aero_write_tsv(
+                handle, options, writer.pointer, ffi.NULL, rows
+            )
         finally:
             session.busy = False
-        if raised:
-            raise raised[0]
+        writer.check()
         session.check(status)
         return int(rows[0])
 
@@ -274,12 +272,11 @@ class TsvInput:
         self._session = session
         self._table = table
         self._progress = progress
-        self._raised: BaseException | None = None
         self.report: Report = (0, 0, 0, 0, 0.0)
         ffi = session.library.ffi
         self._out = ffi.new("aero_ingest_report *")
         # A callback is always there: it is also where Python handles Ctrl-C between batches.
-        self._callback = ffi.callback("aero_progress", self._between_batches)
+        self._callback = Callback(ffi, "aero_progress", self._between_batches)
         self._keep = [ffi.new("uint32_t[]", columns), _text(ffi, null_text), _text(ffi, separator)]
         self._options = ffi.new("aero_tsv_options *")
         self._options.column_count = len(columns)
@@ -288,21 +285,16 @@ class TsvInput:
         self._options.separator = self._keep[2]
         self._options.header = header
         self._options.batch_size = batch_size
-        self._options.progress = self._callback
+        self._options.progress = self._callback.pointer
 
     def _between_batches(self, _context: Any, report: Any, total: int) -> int:
-        try:
-            self.report = _report(report)
-            if self._progress is not None:
-                self._progress(self.report, int(total))
-        except BaseException as error:  # raised again by _finish
-            self._raised = error
-            return 1
+        self.report = _report(report)
+        if self._progress is not None:
+            self._progress(self.report, int(total))
         return 0
 
     def _finish(self, status: int) -> Report:
-        if self._raised is not None:
-            raise self._raised
+        self._callback.check()
         self._session.check(status)
         return self.report
 

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from aerostore._ffi.callback import Callback
 from aerostore._ffi.library import Library
 from aerostore._ffi.values import INT, Unfit, ValueBuffer, decode_value
 from aerostore._model import Index, TableInfo
@@ -55,28 +56,24 @@ class Store:
         texts = [c_string(ffi, text) for text in (data_dir, profile, memory, shm_path)]
         options = ffi.new("aero_open_options *", (*texts, size))
         options.must_exist = not create
-        raised: list[BaseException] = []
 
         def recovering(_context: Any, phase: int, done: int, total: int) -> int:
-            try:
-                if progress is not None:
-                    progress(_PHASES[phase], int(done), int(total))
-            except BaseException as problem:  # raised again below
-                raised.append(problem)
-                return 1
+            if progress is not None:
+                progress(_PHASES[phase], int(done), int(total))
             return 0
 
         # It is always there: it is also where Python handles Ctrl-C in a long recovery.
-        callback = ffi.callback("aero_recovering", recovering)
-        options.progress = callback
+        callback = Callback(ffi, "aero_recovering", recovering)
+        options.progress = callback.pointer
         out = ffi.new("aero_db **")
         error = ffi.new("aero_error *")
         failed = library.lib.aero_open(options, out, error)
-        if raised:
-            problem = raised.pop()
+        try:
+            callback.check()
+        except BaseException:
             if not failed:
                 library.lib.aero_close(out[0], ffi.new("aero_error *"))
-            raise problem
+            raise
         if failed:
             raise library.exception(error)
         self._handle = out[0]
@@ -169,6 +166,12 @@ class Session:
             store.leave(id(self))
             raise library.exception(error)
         self._handle = out[0]
+        # Where Python handles Ctrl-C while a call waits for other transactions.
+        self._waiting = Callback(ffi, "aero_waiting", lambda _context: 0)
+        self._raised = self._waiting.raised
+        waits = ffi.new("int32_t const **")
+        self.check(lib.aero_session_waiting(self._handle, self._waiting.pointer, ffi.NULL, waits))
+        self._waits = waits[0]
         # What every call needs is made once: a get then allocates nothing but its result.
         most = max(len(table.columns) for table in library.package.tables)
         self._key = ValueBuffer(ffi, 1)
@@ -196,17 +199,28 @@ class Session:
             raise UsageError(
                 "this thread is in the middle of an ingest; its callback cannot do this"
             )
+        if self._waits[0]:
+            raise UsageError(
+                "this thread waits for another transaction in a call; a signal's handler cannot "
+                "use the database meanwhile"
+            )
         if self.parked:
             self.close_parked()
         return self._handle
 
+    @property
+    def idle(self) -> bool:
+        """Whether no C call of the session is under way: the caller is of its own thread."""
+        return not self.busy and not self._waits[0]
+
     def check(self, status: int) -> None:
         """Raise the session's error if status is not 0: the one place where codes become errors."""
-        if status:
+        if status or self._raised:
             self.fail(status)
 
     def fail(self, status: int) -> NoReturn:
-        """Raise what aero_session_error describes."""
+        """Raise what aero_session_error describes, or what interrupted the call."""
+        self._waiting.check()
         library = self.library
         error = library.lib.aero_session_error(self._handle)
         if error and error.code == status:
@@ -254,9 +268,9 @@ class Session:
         """Roll back, close queries and cursors, then the session.  Its own thread only."""
         if self._handle is None:
             return
-        if self.busy:
+        if not self.idle:
             raise UsageError(
-                "this thread is in the middle of an ingest; its callback cannot close it"
+                "this thread is in the middle of an ingest or a wait; what it calls cannot close it"
             )
         while self.owned:
             handle, close = self.owned.popitem()[1]  # the youngest first: cursors before queries
@@ -279,7 +293,7 @@ class Session:
         if handle is None or self.store.closed or self.busy or self.parked:
             handle = self.handle
         status = self._begin(handle, isolation)  # which checks the thread, too
-        if status:
+        if status or self._raised:
             self.fail(status)
 
     def commit(self) -> None:

@@ -177,6 +177,14 @@ aero_status aero_session_open(aero_db *db, aero_session **session, aero_error *e
 /* Rolls back an open transaction; cursors of the session must be closed before (they are
  * closed). */
 void aero_session_close(aero_session *session);
+/* Called in the session's thread while a call of it waits for other transactions or tries again, at
+ * most every 50 ms.  Non-zero ends the call with INTERRUPTED: outside a transaction nothing of it
+ * is done, inside one the transaction is as it was before the call.  The hook cannot use the
+ * session: calls answer USAGE, closing it does nothing.  NULL: no hook.  Waits for the disk are not
+ * ended.  What `waits` points to lives as long as the session and is not 0 while the hook runs. */
+typedef int32_t (*aero_waiting)(void *context);
+aero_status aero_session_waiting(aero_session *session, aero_waiting waiting, void *context,
+                                 const int32_t **waits);
 /* The last error of the session; valid until its next failing call. */
 const aero_error *aero_session_error(const aero_session *session);
 
