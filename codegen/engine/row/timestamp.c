@@ -147,7 +147,8 @@ static bool read_offset(const char *text, size_t length, int32_t *seconds)
 /* YYYY-MM-DD, then T or a space, hh:mm:ss, perhaps a fraction, and Z or an offset. */
 static bool read_iso(const char *text, size_t length, int64_t *microseconds)
 {
-    if (length < 20 || text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':' ||
+    AE_ASSERT(length > 4 && text[4] == '-');
+    if (length < 20 || text[7] != '-' || text[13] != ':' || text[16] != ':' ||
         (text[10] != 'T' && text[10] != 't' && text[10] != ' '))
         return false;
     const int32_t year = read_field(text, 4);
