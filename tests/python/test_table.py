@@ -252,7 +252,6 @@ def test_numeric_keys_and_awkward_names(kinds):
 
 def test_many_threads_share_a_database(db, fs):
     """Goal: each thread works in a session of its own; eight threads write and read."""
-
     failures = []
 
     def work(number):

@@ -1,9 +1,9 @@
 /* The C interface refuses what is missing: no handle, no place for an answer, no input.
  *
  * Strategy: each exported function on rows, indexes, queries, cursors, watches and ingests is
- * called with each of its pointers missing, and with numbers that no table or column has.  Invariants: the
- * answer is USAGE (or what the header says), nothing is written to, outputs are empty, and the
- * session goes on.
+ * called with each of its pointers missing, and with numbers that no table or column has.
+ * Invariants: the answer is USAGE (or what the header says), nothing is written to, outputs are
+ * empty, and the session goes on.
  *
  * variants: plain asan
  */

@@ -46,10 +46,10 @@ aero_status aero_index_list(aero_session *session, uint32_t table, uint32_t max,
 {
     ae_index_info found[AE_INDEXES_MAX];
     const aero_status status = enter_table(session, table);
-    if (status == AERO_OK && (count == NULL || (infos == NULL && max > 0)))
-        return ae_fail(&session->error, AERO_USAGE, "no place for the indexes or their number");
     if (count != NULL)
         *count = 0;
+    if (status == AERO_OK && (count == NULL || (infos == NULL && max > 0)))
+        return ae_fail(&session->error, AERO_USAGE, "no place for the indexes or their number");
     if (status != AERO_OK)
         return status;
     *count = ae_index_list(session, table, found, AE_INDEXES_MAX);
@@ -88,10 +88,10 @@ aero_status aero_index_span(aero_session *session, uint32_t table, uint32_t coun
 {
     ae_index_info info;
     aero_status status = enter_index(session, table, count, columns);
-    if (status == AERO_OK && (low == NULL || high == NULL || found == NULL))
-        return ae_fail(&session->error, AERO_USAGE, "no place for the values");
     if (found != NULL)
         *found = 0;
+    if (status == AERO_OK && (low == NULL || high == NULL || found == NULL))
+        return ae_fail(&session->error, AERO_USAGE, "no place for the values");
     if (status == AERO_OK)
         status = index_find(session, table, count, columns, &info);
     if (status != AERO_OK)
