@@ -454,6 +454,11 @@ aero_status aero_cursor_open(aero_query *query, aero_cursor **cursor);
 void aero_cursor_close(aero_cursor *cursor);
 /* The next row or NULL at the end; the row lives until the next call on the cursor. */
 aero_status aero_cursor_next(aero_cursor *cursor, const aero_row **row);
+/* The row of aero_cursor_next is not looked at any more.  Until the next call the cursor keeps no
+ * memory but for the rows that it has yet to give, and can be cancelled (see
+ * aerostore.transaction_timeout_secs): for a program that does something else in between.  Cheap;
+ * aero_cursor_fetch and aero_write_tsv leave the cursor so.  Errors: those of aero_cursor_next. */
+aero_status aero_cursor_rest(aero_cursor *cursor);
 /* Read columns of the cursor's row.  TEXT points into the row: same lifetime. */
 void aero_row_values(const aero_row *row, uint32_t count, const uint32_t *columns,
                      aero_value *values);
