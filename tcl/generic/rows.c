@@ -149,10 +149,13 @@ static int visit(struct step *step)
     aetcl_walk *walk = step->walk;
     aetcl_state *state = walk->table->state;
     int code = step->show != NULL ? aetcl_show_row(step->show, step->values) : TCL_OK;
+    const bool polls = walk->poll_interval > 0 && walk->rows % (uint64_t)walk->poll_interval == 0;
+    /* Scripts may take long.  A status other than OK is met by the next step, too. */
+    if (code == TCL_OK && !step->by_column && (!step->silent || polls))
+        (void)aero_cursor_rest(step->cursor);
     if (code == TCL_OK && !step->silent)
         code = run_code(walk);
-    if (code == TCL_OK && walk->poll_interval > 0 &&
-        walk->rows % (uint64_t)walk->poll_interval == 0)
+    if (code == TCL_OK && polls)
         poll(walk);
     if ((code == TCL_OK || code == TCL_BREAK) && state->close_pending)
         return aetcl_fail_at(walk->table, NULL, AERO_STALE,

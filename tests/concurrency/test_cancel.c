@@ -177,7 +177,7 @@ static void test_cursors_are_cancelled_between_two_calls(void **state)
     }
 }
 
-/* Goal: hostile 28: a stopped process costs what the setting allows, and is told when it goes on.
+/* Goal: row P6: a stopped process costs what the setting allows, and is told when it goes on.
  * Method: a child reads in a transaction and is stopped; rows are rewritten for a while. */
 static void test_a_stopped_reader_is_cancelled(void **state)
 {

@@ -60,7 +60,7 @@ static void goes_on(aero_session *session, uint32_t rows)
     assert_true(stat_value(session, "segment_used") <= used);
 }
 
-/* Goal: hostile 33: one reader that holds the horizon.  Method: it opens a snapshot; another writes
+/* Goal: row M12: one reader that holds the horizon.  Method: it opens a snapshot; another writes
  * until FULL; both still read what they should; the reader ends, and there is room again. */
 static void test_a_reader_holds_back_no_more_than_the_segment(void **state)
 {

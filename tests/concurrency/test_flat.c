@@ -15,7 +15,13 @@
 enum { PARTS = 10, COMERS = 64, PART_OPERATIONS = 12000, WRITERS_MOST = 2 };
 /* Of so few rows a twentieth is less than what pages and the fill of index leaves make. */
 enum { PAGES_APART = 4 * 65536 };
-enum { SHORT_ROWS = 4000, LONG_ROWS = 200000 };
+enum { SHORT_ROWS = 4000, LEAST_ROWS = 40000, MOST_ROWS = 200000 };
+/* Few enough for each to be written in the first half. */
+enum { ROWS_A_SECOND = 350 };
+/* Seconds from which on a part is long enough to judge a rate by. */
+enum { SURE = 300 };
+/* Slices of a part, each followed by a look at how fast the machine is. */
+enum { SLICES = 10, STEPS = 200000, STEP_WORDS = 1 << 22 };
 
 static uint64_t wish(const char *name, uint64_t otherwise)
 {
@@ -128,6 +134,37 @@ static double part_run(writer *writers, uint32_t count, uint64_t part_ns)
     return (double)done / (cpu_seconds() - from);
 }
 
+/* Seconds of processor time for reads of 32 MB at random, each of which waits for the one before:
+ * what a busy neighbour on the same memory makes slower, as it does the load. */
+static double machine_pace(void)
+{
+    static uint32_t *words;
+    if (words == NULL) {
+        words = malloc(STEP_WORDS * 2 * sizeof *words);
+        assert_non_null(words);
+        for (uint32_t at = 0; at < STEP_WORDS * 2; at++)
+            words[at] = at * 2654435761u;
+    }
+    const double from = cpu_seconds();
+    uint32_t at = 1;
+    for (uint32_t step = 0; step < STEPS; step++)
+        at = words[(at + step) % (STEP_WORDS * 2)] + step;
+    assert_true(at != 1 || from > 0); /* it is used */
+    return cpu_seconds() - from;
+}
+
+/* A part in slices.  Returns operations in the time of one reading of machine_pace. */
+static double part_paced(writer *writers, uint32_t count, uint64_t part_ns)
+{
+    double rate = 0;
+    double pace = 0;
+    for (int slice = 0; slice < SLICES; slice++) {
+        rate += part_run(writers, count, part_ns / SLICES);
+        pace += machine_pace();
+    }
+    return rate / SLICES * (pace / SLICES);
+}
+
 static void rows_fill(aero_session *session, uint64_t rows)
 {
     char name[32];
@@ -167,17 +204,26 @@ static void holder_close(aero_session *holder, uint64_t rows)
     aero_session_close(holder);
 }
 
+static uint64_t rows_for(uint64_t seconds)
+{
+    const uint64_t rows = seconds * ROWS_A_SECOND;
+    if (seconds == 0)
+        return SHORT_ROWS;
+    return rows < LEAST_ROWS ? LEAST_ROWS : rows > MOST_ROWS ? MOST_ROWS : rows;
+}
+
 /* Parts of equal length in a segment of four times the rows; with a holder, memory is held against
- * that of the second part, by when nearly every row has been written. */
+ * the most of the first half, by when each row has been written, and its slabs have grown. */
 static void load_run(bool held)
 {
     const uint64_t seconds = wish("AE_FLAT_SECONDS", 0);
-    const uint64_t rows = seconds == 0 ? SHORT_ROWS : LONG_ROWS;
+    const uint64_t rows = rows_for(seconds);
     const uint32_t count = seconds == 0 ? 1 : WRITERS_MOST;
     const uint64_t seed = test_seed("flat");
     writer writers[WRITERS_MOST];
     double rates[PARTS];
     uint64_t used[PARTS];
+    uint64_t most = 0;
     uint64_t empty = 0;
     test_store store;
     aero_session *holder = NULL;
@@ -192,19 +238,21 @@ static void load_run(bool held)
         writers[each] = (writer){
             .store = &store, .rows = rows, .number = each, .random = seed + each};
     for (int part = 0; part < PARTS; part++) {
-        rates[part] = part_run(writers, count, seconds * 1000000000u / PARTS);
+        rates[part] = seconds == 0 ? part_run(writers, count, 0)
+                                   : part_paced(writers, count, seconds * 1000000000u / PARTS);
         used[part] = stat_value(store.session, "segment_used") - empty;
-        printf("part %d: %.0f a second, %" PRIu64 " bytes for rows of %" PRIu64 "\n", part,
-               rates[part], used[part], live);
+        printf("part %d: rate %.0f, %" PRIu64 " bytes for rows of %" PRIu64 "\n", part, rates[part],
+               used[part], live);
         if (!held)
             assert_true((double)used[part] <= 1.05 * (double)used[0] + PAGES_APART);
-        if (held && part > 1)
-            assert_true((double)used[part] <= 1.1 * (double)used[1] + PAGES_APART);
+        most = part < PARTS / 2 && used[part] > most ? used[part] : most;
+        if (held && part >= PARTS / 2)
+            assert_true((double)used[part] <= 1.1 * (double)most + PAGES_APART);
     }
     /* The rows, those that the holder sees, and of these a part that is looked at by and by. */
     assert_true((double)used[PARTS - 1] <= 2.5 * (double)live + PAGES_APART);
     if (seconds != 0)
-        assert_true(rates[PARTS - 1] >= 0.9 * rates[1]);
+        assert_true(rates[PARTS - 1] >= (seconds < SURE ? 0.75 : 0.9) * rates[1]);
     if (held)
         holder_close(holder, rows);
     store_close(&store);

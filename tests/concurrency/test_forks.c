@@ -102,7 +102,7 @@ static int child_life(test_store *store, uint32_t turn)
     return 0;
 }
 
-/* Goal: hostile 27.  Method: as described at the top. */
+/* Goal: row P11.  Method: as described at the top. */
 static void test_forks_in_the_middle_of_other_threads_calls(void **state)
 {
     uint64_t random = test_seed("forks");

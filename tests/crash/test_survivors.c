@@ -315,7 +315,7 @@ static void go_on(aero_session *session, uint32_t commits, uint64_t *slowest_ns)
     }
 }
 
-/* Goal: L3, hostile 28.  Method: stop the victim at random instants; the survivor commits and reads
+/* Goal: L3, row P3.  Method: stop the victim at random instants; the survivor commits and reads
  * thousands of times, also what the victim is writing; the victim wakes, has seen nothing wrong,
  * and works on.  What piles up meanwhile goes again. */
 static void test_others_go_on_while_one_is_stopped(void **state)

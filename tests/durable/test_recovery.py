@@ -426,7 +426,7 @@ def test_repair_keeps_what_is_good_and_the_original(place, profile):
 
 
 def test_deleted_rows_and_padding_are_not_written(place, profile):
-    """Goal: hostile 35: a marker in rows that are deleted is in no checkpoint and no later log."""
+    """Goal: row M16: a marker in rows that are deleted is in no checkpoint and no later log."""
     marker = b"secret-marker-of-a-row"
     with aerostore.open(place / "s", profile, "64MiB", memory="private") as db:
         table = db["FlightState"]
@@ -442,7 +442,7 @@ def test_deleted_rows_and_padding_are_not_written(place, profile):
 
 
 def test_files_are_ours_alone(place, profile):
-    """Goal: hostile 1: every file is 0600 whatever the umask."""
+    """Goal: row F1: every file is 0600 whatever the umask."""
     import os
 
     old = os.umask(0)

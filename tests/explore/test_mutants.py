@@ -200,10 +200,10 @@ MUTANTS = (
            "if (ae_cancel_over(at) ||", "if (ae_slot_void(at) ||",
            "test_cancel.c", "test_cancelling_who_is_reaped"),
     Mutant("a slot is new before it is awake", "proc/proc.c",
-           "    ae_store64(&at->began_ns, 0);\n    ae_store32(&at->resting, AE_REST_NONE);\n"
+           "    ae_store64(&at->began_ns, 0);\n    ae_store32(&at->resting, 0);\n"
            "    ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);",
            "    ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);\n"
-           "    ae_store64(&at->began_ns, 0);\n    ae_store32(&at->resting, AE_REST_NONE);",
+           "    ae_store64(&at->began_ns, 0);\n    ae_store32(&at->resting, 0);",
            "test_cancel.c", "test_a_new_owner_is_not_the_old_one"),
     Mutant("the inside of a run looks untaken", "shm/pages.c",
            "        ae_store32(&map[inner], AE_PAGE_INNER); /* keeps G2 */",

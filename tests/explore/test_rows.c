@@ -392,8 +392,9 @@ enum { MANY = 14 }; /* more than a slot holds by itself */
 
 static const char *many_key(uint32_t number)
 {
-    static char key[8];
-    snprintf(key, sizeof key, "m%u", number);
+    static char keys[EXPLORE_THREADS + 1][8]; /* of each coroutine its own */
+    char *key = keys[explore_self()];
+    snprintf(key, sizeof keys[0], "m%u", number);
     return key;
 }
 

@@ -72,7 +72,7 @@ def start(program: str, *arguments: object, **variables: object) -> subprocess.P
 
 @pytest.mark.parametrize("name", CLOCKS)
 def test_the_calendar_does_not_matter(aerostore_library, false_clock, store, name: str) -> None:
-    """Goal: hostile 32.  Method: a worker whose clock lies counts with one whose clock is right;
+    """Goal: row P14.  Method: a worker whose clock lies counts with one whose clock is right;
     one with a false clock dies inside a transaction; nothing is lost, and nobody waits for it."""
     turns = 100
     places = (store.data_dir, store.shm_path)

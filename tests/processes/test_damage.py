@@ -17,7 +17,7 @@ TRIALS = int(os.environ.get("AEROSTORE_DAMAGE_TRIALS", "600"))
 
 @pytest.mark.parametrize("variant", ["release", "asan"])
 def test_every_flipped_bit_of_the_header_is_refused(store, variant):
-    """Goal: hostile 5.  Method: flip each bit of the constant header in a copy and attach it."""
+    """Goal: row M2.  Method: flip each bit of the constant header in a copy and attach it."""
     output = run(build("damage", variant), "header", store.data_dir, store.shm_path,
                  f"{store.shm_path}.copy", 0, CONSTANT_END)
     assert "ACCEPTED" not in output
@@ -32,7 +32,7 @@ def test_flipped_bits_of_the_mutable_header_never_crash(store):
 
 
 def test_a_segment_of_another_length_is_refused(store):
-    """Goal: hostile 6, no SIGBUS at attach.  Method: cut the copy to telling sizes, lengthen it."""
+    """Goal: row M4, no SIGBUS at attach.  Method: cut the copy to telling sizes, lengthen it."""
     output = run(build("damage", "asan"), "truncate", store.data_dir, store.shm_path,
                  f"{store.shm_path}.copy")
     assert "ACCEPTED" not in output
@@ -42,7 +42,7 @@ def test_a_segment_of_another_length_is_refused(store):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["release", "asan"])
 def test_overwritten_words_are_found_or_survived(store, variant):
-    """Goal: hostile 7.  Method: random words of a copy overwritten; attach, verify, scan, write."""
+    """Goal: row M6.  Method: random words of a copy overwritten; attach, verify, scan, write."""
     print(f"seed {SEED}")
     output = run(build("damage", variant), "words", store.data_dir, store.shm_path,
                  f"{store.shm_path}.copy", SEED, TRIALS)

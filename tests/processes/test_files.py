@@ -58,7 +58,7 @@ def built(aerostore_library: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
 def test_files_are_private_whatever_the_umask(store, umask):
-    """Goal: hostile 1.  Method: create under several umasks, look at every file's mode."""
+    """Goal: row F1.  Method: create under several umasks, look at every file's mode."""
     store.data_dir.mkdir()
     assert visit(store.data_dir, store.shm_path, umask) == "opened cold"
     assert stat.S_IMODE(store.shm_path.stat().st_mode) == 0o600
@@ -75,7 +75,7 @@ def test_a_data_directory_it_makes_is_private(store, umask):
 
 @as_root
 def test_another_user_can_neither_attach_nor_read(store, tmp_path):
-    """Goal: hostile 1.  Method: open and read the segment as user 65534."""
+    """Goal: row F1.  Method: open and read the segment as user 65534."""
     if not readable(NOBODY):
         pytest.skip("another user cannot run this interpreter")
     assert visit(store.data_dir, store.shm_path) == "opened cold"
@@ -159,7 +159,7 @@ def planted(store) -> Iterator[Callable[[Callable[[Path, Path], None]], Path]]:
     (plant_empty, "LayoutMismatch|CorruptionError"),
 ], ids=lambda value: value.__name__ if callable(value) else "")
 def test_what_is_planted_at_the_segments_name_is_refused(store, planted, how, error):
-    """Goal: hostile 2.  Method: plant, open with a deadline, see it refused and left alone."""
+    """Goal: row F2.  Method: plant, open with a deadline, see it refused and left alone."""
     path = planted(how)
     before = path.lstat()
     said = visit(store.data_dir, path)
@@ -187,7 +187,7 @@ def test_a_second_name_of_a_good_segment_is_refused(store):
 
 @as_root
 def test_a_segment_of_another_owner_is_refused_by_name(store):
-    """Goal: hostile 3.  Method: give a good segment away; the owner is named, the file stays."""
+    """Goal: row F3.  Method: give a good segment away; the owner is named, the file stays."""
     assert visit(store.data_dir, store.shm_path) == "opened cold"
     os.chown(store.shm_path, NOBODY, NOBODY)
     said = visit(store.data_dir, store.shm_path)
@@ -198,7 +198,7 @@ def test_a_segment_of_another_owner_is_refused_by_name(store):
 
 @pytest.mark.parametrize("mode", [0o666, 0o644, 0o660, 0o601])
 def test_a_segment_others_may_touch_is_refused(store, mode):
-    """Goal: hostile 3.  Method: widen the mode of a good segment; the message names it."""
+    """Goal: row F3.  Method: widen the mode of a good segment; the message names it."""
     assert visit(store.data_dir, store.shm_path) == "opened cold"
     store.shm_path.chmod(mode)
     said = visit(store.data_dir, store.shm_path)
@@ -214,7 +214,7 @@ def test_a_segment_of_another_data_directory_is_refused(store):
 
 
 def test_another_schema_is_refused_with_both_fingerprints(store, market_library):
-    """Goal: hostile 5.  Method: open a segment of one package with the other package."""
+    """Goal: row M3.  Method: open a segment of one package with the other package."""
     with aerostore.open(store.data_dir, shm_path=store.shm_path, size="16MiB"):
         pass
     with pytest.raises(aerostore.LayoutMismatch, match=r"[0-9a-f]{16}.*[0-9a-f]{16}"):
@@ -223,7 +223,7 @@ def test_another_schema_is_refused_with_both_fingerprints(store, market_library)
 
 @pytest.mark.parametrize("name", ["nul\0byte", "x" * 5000, "a/" * 3000])
 def test_impossible_data_directories_are_refused(store, tmp_path, name):
-    """Goal: hostile 11.  Method: open with each; an error, and nothing appears anywhere."""
+    """Goal: row F4.  Method: open with each; an error, and nothing appears anywhere."""
     with pytest.raises((aerostore.Error, ValueError)):
         aerostore.open(str(tmp_path / name), shm_path=store.shm_path)
     assert not store.shm_path.exists()
@@ -231,7 +231,7 @@ def test_impossible_data_directories_are_refused(store, tmp_path, name):
 
 
 def test_a_file_is_no_data_directory(store, tmp_path):
-    """Goal: hostile 11.  Method: name a file, and something below a file."""
+    """Goal: row F4.  Method: name a file, and something below a file."""
     file = tmp_path / "file"
     file.write_bytes(KNOWN)
     for path in (file, file / "below"):
@@ -242,7 +242,7 @@ def test_a_file_is_no_data_directory(store, tmp_path):
 
 
 def test_odd_but_legal_data_directories_work(store, tmp_path, monkeypatch):
-    """Goal: hostile 11.  Method: relative, dotted, with spaces, a newline; resolved."""
+    """Goal: row F4.  Method: relative, dotted, with spaces, a newline; resolved."""
     monkeypatch.chdir(tmp_path)
     for name in ("here", "here/../there", "with space", "new\nline", "ünïcode"):
         with aerostore.open(name, shm_path=store.shm_path, size="16MiB") as database:
@@ -254,7 +254,7 @@ def test_odd_but_legal_data_directories_work(store, tmp_path, monkeypatch):
 
 @as_root
 def test_a_directory_that_cannot_be_written_is_an_error(store):
-    """Goal: hostile 11.  Method: as another user, make a directory where that is forbidden."""
+    """Goal: row F4.  Method: as another user, make a directory where that is forbidden."""
     if not readable(NOBODY):
         pytest.skip("another user cannot run this interpreter")
     forbidden = store.shm_path.with_name(f"{store.shm_path.name}.forbidden")

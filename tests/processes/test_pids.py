@@ -115,7 +115,7 @@ def next_pids(namespaces: None) -> None:
 
 @pytest.mark.usefixtures("next_pids")
 def test_a_reused_pid_is_not_its_former_owner(aerostore_library: Path, store) -> None:
-    """Goal: hostile 31.  Method: kill an owner and start another process with its pid."""
+    """Goal: row P10.  Method: kill an owner and start another process with its pid."""
     with python(REUSE, store.data_dir, store.shm_path, wrapper=UNSHARE) as child:
         said = child.communicate(timeout=300)[0]
     print(said)
@@ -125,7 +125,7 @@ def test_a_reused_pid_is_not_its_former_owner(aerostore_library: Path, store) ->
 
 @pytest.mark.usefixtures("namespaces")
 def test_a_living_owner_in_another_namespace_is_left_alone(aerostore_library: Path, store) -> None:
-    """Goal: hostile 31.  Method: an owner whose pid, seen from here, is nobody's or another's."""
+    """Goal: row P9.  Method: an owner whose pid, seen from here, is nobody's or another's."""
     import aerostore
 
     with python(HOLDER, store.data_dir, store.shm_path, wrapper=UNSHARE) as holder:

@@ -78,7 +78,7 @@ print("good", flush=True)
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_interrupts_leave_whole_transactions(aerostore_library: Path, store, name: str) -> None:
-    """Goal: hostile 28, committed or not, never half.  Method: interrupt a worker at random."""
+    """Goal: row P13, committed or not, never half.  Method: interrupt a worker at random."""
     seed = int(os.environ.get("AEROSTORE_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
     print("seed", seed)
     dice = random.Random(seed)

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 import aerostore
 from aerostore import errors
 from support.paths import ENGINE
@@ -41,3 +43,38 @@ def test_library_lists_the_same_errors(db):
         index += 1
     assert listed == {(each.code, each.number, each.retryable, each.__name__)
                       for each in aerostore.Error.__subclasses__()}
+
+
+def test_messages_give_no_values_of_rows(db, fs, tmp_path):
+    """Goal: an error that is logged does not leak what is stored.  Method: a marker in rows;
+    refusals that meet these rows, in memory and in damaged files, do not show it."""
+    marker = "TOPSECRET"
+    for key in ("A", "B"):
+        fs.upsert({"flight_id": key, "lat": 1, "lon": 2, "updated_at": 3, "dest": marker,
+                   "typ": marker})
+    said = []
+
+    def refused(call, *arguments, **options):
+        with pytest.raises(aerostore.Error) as caught:
+            call(*arguments, **options)
+        said.append(str(caught.value))
+
+    refused(fs.insert, {"flight_id": "A", "lat": 1, "lon": 2, "updated_at": 3})
+    refused(fs.create_index, "dest", unique=True)
+    refused(fs.incr, "A", "dest", 1)
+    refused(fs.update, "A", altitude="high")
+    refused(fs.ingest_tsv, b"A\t1\t2\t\t\t3\nB\tnorth\t2\t\t\t3\n", batch_size=1)
+    fs.create_index("typ", "dest", "flight_id", unique=True)
+    db.checkpoint()
+    db.backup(tmp_path / "copy")
+    for path in sorted((tmp_path / "copy").iterdir()):
+        whole = path.read_bytes()
+        if marker.encode() not in whole:
+            continue
+        at = whole.index(marker.encode())
+        for spoilt in (whole[:at] + b"?" + whole[at + 1:], whole[:at + 3]):
+            path.write_bytes(spoilt)
+            refused(aerostore.verify_files, tmp_path / "copy")
+        path.write_bytes(whole)
+    assert len(said) > 6
+    assert not [text for text in said if marker in text or "TOP" in text], said

@@ -4,6 +4,7 @@ import datetime
 import decimal
 import ipaddress
 import math
+import threading
 
 import pytest
 
@@ -251,8 +252,6 @@ def test_numeric_keys_and_awkward_names(kinds):
 
 def test_many_threads_share_a_database(db, fs):
     """Goal: each thread works in a session of its own; eight threads write and read."""
-    import threading
-
     failures = []
 
     def work(number):
@@ -294,3 +293,22 @@ def test_rows_are_mappings(fs, how, row):
     with pytest.raises(aerostore.UsageError, match="mapping") as caught:
         fs.upsert_many([good, row])
     assert caught.value.line == 2 and len(fs) == 0
+
+
+def test_a_session_may_begin_with_nothing(db):
+    """Goal: a row without a column lacks its key, an update of nothing finds its row or not; as the
+    first calls of a session.  Method: threads, each with a session of its own."""
+    told = []
+
+    def begin(call):
+        try:
+            told.append(call(db["FlightState"]))
+        except aerostore.Error as error:
+            told.append(error.code)
+
+    for call in (lambda fs: fs.insert({}), lambda fs: fs.upsert({}), lambda fs: fs.replace({}),
+                 lambda fs: fs.update("A")):
+        thread = threading.Thread(target=begin, args=(call,))
+        thread.start()
+        thread.join()
+    assert told == ["NULL_VALUE", "NULL_VALUE", "NULL_VALUE", False]

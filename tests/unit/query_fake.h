@@ -267,6 +267,11 @@ bool ae_index_read_open(ae_index_read *read, ae_reader *reader, uint32_t table, 
     return reader->session->gone == 0 || reader->session->gone-- == 0;
 }
 
+void ae_index_read_rest(ae_index_read *read)
+{
+    (void)read;
+}
+
 size_t ae_index_read_anchors(ae_index_read *read, ae_ref *anchors, size_t max)
 {
     aero_session *session = read->reader->session;

@@ -1,9 +1,9 @@
 /* The C interface refuses what is missing: no handle, no place for an answer, no input.
  *
- * Strategy: each exported function of queries, cursors, watches, ingests and values is called with
- * each of its pointers missing, and with numbers that no table or column has.  Invariants: the
- * answer is USAGE (or what the header says), nothing is written to, outputs are empty, and the
- * session goes on.
+ * Strategy: each exported function on rows, indexes, queries, cursors, watches and ingests is
+ * called with each of its pointers missing, and with numbers that no table or column has.
+ * Invariants: the answer is USAGE (or what the header says), nothing is written to, outputs are
+ * empty, and the session goes on.
  *
  * variants: plain asan
  */
@@ -122,6 +122,62 @@ static void test_without_a_place_for_the_answer(void **state)
     aero_watch_close(watch);
     aero_query_free(query);
     goes_on(session);
+    store_close(&store);
+}
+
+/* Rows and indexes: inputs that are missing are told, answers that are not wanted are left out. */
+static void test_rows_and_indexes_without_a_pointer(void **state)
+{
+    test_store store;
+    const uint32_t columns[] = {0, 1, 2, 5};
+    const aero_value values[] = {v_text("a"), v_real(1), v_real(2), v_int(3)};
+    const aero_value *key = &values[0];
+    aero_value answer;
+    aero_index_info info;
+    uint32_t count = 7;
+    uint64_t rows = 7;
+    int32_t found = 7;
+    (void)state;
+    store_open(&store, 8 << 20);
+    aero_session *s = store.session;
+    assert_status(s, AERO_USAGE, aero_insert(s, 0, 4, NULL, values));
+    assert_status(s, AERO_USAGE, aero_upsert(s, 0, 4, columns, NULL, NULL));
+    assert_status(s, AERO_USAGE, aero_replace(s, 0, 4, NULL, NULL, NULL));
+    assert_status(s, AERO_NULL_VALUE, aero_insert(s, 0, 0, NULL, NULL)); /* no key */
+    assert_ok(s, aero_insert(s, 0, 4, columns, values));
+    assert_status(s, AERO_USAGE, aero_update(s, 0, key, 1, NULL, values, &found));
+    assert_status(s, AERO_USAGE, aero_update(s, 0, key, 1, columns, NULL, NULL));
+    assert_status(s, AERO_USAGE, aero_update(s, 0, NULL, 1, columns + 1, values + 1, NULL));
+    assert_ok(s, aero_update(s, 0, key, 1, columns + 1, values + 2, NULL));
+    assert_status(s, AERO_USAGE, aero_get(s, 0, key, 1, NULL, &answer, &found));
+    assert_status(s, AERO_USAGE, aero_get(s, 0, key, 1, columns, NULL, &found));
+    assert_ok(s, aero_get(s, 0, key, 1, columns + 1, &answer, NULL));
+    assert_true(answer.u.real == 2);
+    assert_status(s, AERO_USAGE, aero_get_row(s, 0, key, NULL));
+    assert_ok(s, aero_exists(s, 0, key, NULL));
+    assert_status(s, AERO_USAGE, aero_count(s, 0, NULL));
+    assert_status(s, AERO_USAGE, aero_incr(s, 0, key, 1, NULL, &answer, &found));
+    assert_ok(s, aero_incr(s, 0, key, 1, &values[3], NULL, NULL));
+    assert_status(s, AERO_USAGE, aero_stats(s, NULL, &count));
+    assert_status(s, AERO_USAGE, aero_index_create(s, 0, 1, NULL, 0));
+    assert_status(s, AERO_USAGE, aero_index_create(s, 0, 0, columns, 0));
+    assert_status(s, AERO_USAGE, aero_index_drop(s, 0, UINT32_MAX, columns));
+    assert_status(s, AERO_USAGE, aero_index_drop(s, 0, 1, NULL));
+    assert_status(s, AERO_NOT_FOUND, aero_index_drop(s, 0, 2, columns));
+    assert_string_equal(aero_session_error(s)->field, "flight_id");
+    assert_status(s, AERO_USAGE, aero_index_list(s, 0, 1, NULL, &count));
+    assert_int_equal(count, 0);
+    assert_status(s, AERO_USAGE, aero_index_list(s, 0, 1, &info, NULL));
+    assert_ok(s, aero_index_list(s, 0, 0, NULL, &count));
+    assert_true(count > 0);
+    assert_status(s, AERO_USAGE, aero_index_span(s, 0, 1, NULL, &answer, &answer, &found));
+    assert_status(s, AERO_USAGE, aero_index_span(s, 0, 1, columns + 3, NULL, &answer, &found));
+    assert_status(s, AERO_USAGE, aero_index_span(s, 0, 1, columns + 3, &answer, &answer, NULL));
+    assert_ok(s, aero_delete(s, 0, key, NULL));
+    assert_ok(s, aero_reset(s, 0, NULL));
+    assert_ok(s, aero_count(s, 0, &rows));
+    assert_int_equal(rows, 0);
+    goes_on(s);
     store_close(&store);
 }
 
@@ -537,6 +593,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_without_a_handle),
     cmocka_unit_test(test_without_an_input),
     cmocka_unit_test(test_without_a_place_for_the_answer),
+    cmocka_unit_test(test_rows_and_indexes_without_a_pointer),
     cmocka_unit_test(test_from_another_thread_and_on_a_damaged_segment),
     cmocka_unit_test(test_numbers_that_nothing_has),
     cmocka_unit_test(test_without_a_place_or_an_input),

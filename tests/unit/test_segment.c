@@ -262,7 +262,7 @@ static void test_another_schema_engine_or_directory_is_refused(void **state)
     segment_drop(&of);
 }
 
-/* Goal: hostile 1 to 3.  Method: plant what is no safe file at the segment's name; nothing is
+/* Goal: rows F1 to F3.  Method: plant what is no safe file at the segment's name; nothing is
  * opened, followed or changed, and nothing hangs. */
 static void test_what_is_no_safe_file_is_refused(void **state)
 {

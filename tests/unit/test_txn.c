@@ -385,7 +385,7 @@ static void test_calls_in_the_wrong_state_are_usage_errors(void **state)
 
 /* ---- limits --------------------------------------------------------------------------------- */
 
-/* Goal: hostile 33.  Method: 256 open transactions; the 257th, and a cursor, are NO_SLOT; one ends,
+/* Goal: row P7.  Method: 256 open transactions; the 257th, and a cursor, are NO_SLOT; one ends,
  * and both can be had.  Reads outside transactions go on all the time. */
 static void test_the_257th_transaction_finds_no_slot(void **state)
 {
@@ -467,7 +467,7 @@ static int child_of_fork(aero_session *session)
     return 0;
 }
 
-/* Goal: hostile 27.  Method: fork inside a transaction; the child is told once, works on its own,
+/* Goal: row P11.  Method: fork inside a transaction; the child is told once, works on its own,
  * closes and ends; the parent's transaction never notices. */
 static void test_a_fork_leaves_the_transaction_to_the_parent(void **state)
 {

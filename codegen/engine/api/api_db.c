@@ -205,6 +205,8 @@ aero_status aero_release(aero_session *session, const char *name, size_t name_le
 aero_status aero_stats(aero_session *session, const aero_stat **stats, uint32_t *count)
 {
     const aero_status status = ae_session_enter(session);
+    if (status == AERO_OK && (stats == NULL || count == NULL))
+        return ae_fail(&session->error, AERO_USAGE, "no place for the statistics");
     return status != AERO_OK ? status : ae_stats_collect(session, stats, count);
 }
 

@@ -15,10 +15,21 @@ static aero_status enter_table(aero_session *session, uint32_t table)
     return status;
 }
 
+/* The same, with the columns of an index. */
+static aero_status enter_index(aero_session *session, uint32_t table, uint32_t count,
+                               const uint32_t *columns)
+{
+    const aero_status status = enter_table(session, table);
+    if (status == AERO_OK && (columns == NULL || count == 0 || count > AERO_INDEX_COLUMNS))
+        return ae_fail(&session->error, AERO_USAGE, "an index has 1 to %u columns, not %u",
+                       AERO_INDEX_COLUMNS, columns == NULL ? 0 : count);
+    return status;
+}
+
 aero_status aero_index_create(aero_session *session, uint32_t table, uint32_t count,
                               const uint32_t *columns, int32_t unique)
 {
-    const aero_status status = enter_table(session, table);
+    const aero_status status = enter_index(session, table, count, columns);
     return status != AERO_OK ? status
                              : ae_index_create(session, table, columns, count, unique != 0);
 }
@@ -26,7 +37,7 @@ aero_status aero_index_create(aero_session *session, uint32_t table, uint32_t co
 aero_status aero_index_drop(aero_session *session, uint32_t table, uint32_t count,
                             const uint32_t *columns)
 {
-    const aero_status status = enter_table(session, table);
+    const aero_status status = enter_index(session, table, count, columns);
     return status != AERO_OK ? status : ae_index_drop(session, table, columns, count);
 }
 
@@ -35,7 +46,10 @@ aero_status aero_index_list(aero_session *session, uint32_t table, uint32_t max,
 {
     ae_index_info found[AE_INDEXES_MAX];
     const aero_status status = enter_table(session, table);
-    *count = 0;
+    if (count != NULL)
+        *count = 0;
+    if (status == AERO_OK && (count == NULL || (infos == NULL && max > 0)))
+        return ae_fail(&session->error, AERO_USAGE, "no place for the indexes or their number");
     if (status != AERO_OK)
         return status;
     *count = ae_index_list(session, table, found, AE_INDEXES_MAX);
@@ -58,7 +72,6 @@ static aero_status index_find(aero_session *session, uint32_t table, uint32_t co
     AE_ASSERT(table < session->db->schema->table_count);
     ae_index_info infos[AE_INDEXES_MAX];
     uint32_t own[AERO_INDEX_COLUMNS];
-    const aero_table *of = &session->db->schema->tables[table];
     const uint32_t found = ae_index_list(session, table, infos, AE_INDEXES_MAX);
     for (uint32_t index = 0; index < found; index++)
         if (ae_index_columns(session, table, infos[index].number, own) == count &&
@@ -66,10 +79,7 @@ static aero_status index_find(aero_session *session, uint32_t table, uint32_t co
             *info = infos[index];
             return AERO_OK;
         }
-    char name[AE_KEY_NAME_SIZE];
-    ae_key_name(of, count, columns, name);
-    return ae_fail(&session->error, AERO_NOT_FOUND, "%s has no index over these columns (%s)",
-                   of->name, name);
+    return ae_index_missing(session, table, columns, count);
 }
 
 aero_status aero_index_span(aero_session *session, uint32_t table, uint32_t count,
@@ -77,8 +87,11 @@ aero_status aero_index_span(aero_session *session, uint32_t table, uint32_t coun
                             int32_t *found)
 {
     ae_index_info info;
-    aero_status status = enter_table(session, table);
-    *found = 0;
+    aero_status status = enter_index(session, table, count, columns);
+    if (found != NULL)
+        *found = 0;
+    if (status == AERO_OK && (low == NULL || high == NULL || found == NULL))
+        return ae_fail(&session->error, AERO_USAGE, "no place for the values");
     if (status == AERO_OK)
         status = index_find(session, table, count, columns, &info);
     if (status != AERO_OK)

@@ -153,6 +153,14 @@ void aero_cursor_close(aero_cursor *cursor)
         ae_cursor_close(cursor);
 }
 
+aero_status aero_cursor_rest(aero_cursor *cursor)
+{
+    const aero_status status = enter_cursor(cursor);
+    if (status == AERO_OK)
+        ae_cursor_rest(cursor);
+    return status;
+}
+
 aero_status aero_cursor_next(aero_cursor *cursor, const aero_row **row)
 {
     if (row != NULL)

@@ -21,6 +21,13 @@ static aero_status enter_table(aero_session *session, uint32_t table, const aero
     return AERO_OK;
 }
 
+/* An answer that the caller may not want. */
+static void told(int32_t *place, bool answer)
+{
+    if (place != NULL)
+        *place = answer;
+}
+
 static bool has_bytes(const aero_value *value)
 {
     return value->type == AERO_TYPE_TEXT || value->type == AERO_TYPE_BYTES;
@@ -61,8 +68,10 @@ static aero_status key_image(aero_session *session, const aero_table *of, const 
 }
 
 static aero_status columns_check(aero_session *session, const aero_table *of, uint32_t count,
-                                 const uint32_t *columns)
+                                 const uint32_t *columns, const aero_value *values)
 {
+    if (count > 0 && (columns == NULL || values == NULL))
+        return ae_fail(&session->error, AERO_USAGE, "the columns or their values are missing");
     if (count > COLUMNS_MAX)
         return ae_fail(&session->error, AERO_LIMIT, "%u columns in one call", count);
     for (uint32_t index = 0; index < count; index++)
@@ -107,15 +116,16 @@ aero_status aero_get(aero_session *session, uint32_t table, const aero_value *ke
     ae_view view;
     aero_status status = enter_table(session, table, &of);
     if (status == AERO_OK)
-        status = columns_check(session, of, count, columns);
+        status = columns_check(session, of, count, columns, values);
     if (status == AERO_OK)
         status = key_image(session, of, key);
     if (status == AERO_OK)
         status = ae_reader_open(session, false, &reader);
     if (status != AERO_OK)
         return status;
-    *found = ae_table_find(&reader, table, session->key_row, &view);
-    if (*found) {
+    const bool there = ae_table_find(&reader, table, session->key_row, &view);
+    told(found, there);
+    if (there) {
         AE_ASSERT(view.row != NULL);
         bool keep = false;
         for (uint32_t index = 0; index < count; index++) {
@@ -136,8 +146,11 @@ aero_status aero_get_row(aero_session *session, uint32_t table, const aero_value
     const aero_table *of = NULL;
     ae_reader reader;
     ae_view view;
-    *row = NULL;
     aero_status status = enter_table(session, table, &of);
+    if (row == NULL)
+        return status != AERO_OK ? status
+                                 : ae_fail(&session->error, AERO_USAGE, "no place for the row");
+    *row = NULL;
     if (status == AERO_OK)
         status = key_image(session, of, key);
     if (status == AERO_OK)
@@ -183,6 +196,8 @@ aero_status aero_count(aero_session *session, uint32_t table, uint64_t *count)
 {
     const aero_table *of = NULL;
     const aero_status status = enter_table(session, table, &of);
+    if (status == AERO_OK && count == NULL)
+        return ae_fail(&session->error, AERO_USAGE, "no place for the number of rows");
     return status != AERO_OK ? status : ae_table_count(session, table, count);
 }
 
@@ -293,7 +308,7 @@ static aero_status row_write(aero_session *session, uint32_t table, uint32_t cou
     int32_t outcome = 0;
     aero_status status = enter_table(session, table, &of);
     if (status == AERO_OK)
-        status = columns_check(session, of, count, columns);
+        status = columns_check(session, of, count, columns, values);
     if (status == AERO_OK) {
         row_approach(session, table, of, count, columns, values);
         status = values_convert(session, of, count, columns, values, &converted);
@@ -350,7 +365,7 @@ aero_status aero_update(aero_session *session, uint32_t table, const aero_value 
     int32_t outcome = 0;
     aero_status status = enter_table(session, table, &of);
     if (status == AERO_OK)
-        status = columns_check(session, of, count, columns);
+        status = columns_check(session, of, count, columns, values);
     for (uint32_t index = 0; status == AERO_OK && index < count; index++)
         if (columns[index] == of->key_column) {
             status = ae_fail(&session->error, AERO_USAGE,
@@ -370,7 +385,7 @@ aero_status aero_update(aero_session *session, uint32_t table, const aero_value 
         status = ae_table_change(session, table, session->key_row, false, values_apply, &converted,
                                  &given, &outcome);
     }
-    *found = outcome == 1;
+    told(found, outcome == 1);
     return status;
 }
 
@@ -485,7 +500,7 @@ aero_status aero_incr(aero_session *session, uint32_t table, const aero_value *k
     int32_t outcome = 0;
     aero_status status = enter_table(session, table, &of);
     if (status == AERO_OK)
-        status = columns_check(session, of, 1, &column);
+        status = columns_check(session, of, 1, &column, &amount);
     if (status != AERO_OK)
         return status;
     const uint8_t kind = of->columns[column].kind;
@@ -508,7 +523,7 @@ aero_status aero_incr(aero_session *session, uint32_t table, const aero_value *k
     incr_body body = {.session = session, .of = of, .column = column, .delta = &amount};
     status = ae_table_change(session, table, session->key_row, false, incr_apply, &body, NULL,
                              &outcome);
-    *found = outcome == 1;
+    told(found, outcome == 1);
     if (status == AERO_OK && outcome == 1 && result != NULL)
         *result = body.result;
     return status;
@@ -526,7 +541,7 @@ aero_status aero_delete(aero_session *session, uint32_t table, const aero_value 
         status = key_image(session, of, key);
     if (status == AERO_OK)
         status = ae_table_delete(session, table, session->key_row, &gone);
-    *found = gone;
+    told(found, gone);
     return status;
 }
 
@@ -540,7 +555,7 @@ aero_status aero_lock_row(aero_session *session, uint32_t table, const aero_valu
         status = key_image(session, of, key);
     if (status == AERO_OK)
         status = ae_table_lock(session, table, session->key_row, &there);
-    *found = there;
+    told(found, there);
     return status;
 }
 
@@ -548,5 +563,8 @@ aero_status aero_reset(aero_session *session, uint32_t table, uint64_t *deleted)
 {
     const aero_table *of = NULL;
     const aero_status status = enter_table(session, table, &of);
-    return status != AERO_OK ? status : ae_table_reset(session, table, deleted);
+    uint64_t unwanted = 0;
+    return status != AERO_OK
+               ? status
+               : ae_table_reset(session, table, deleted != NULL ? deleted : &unwanted);
 }

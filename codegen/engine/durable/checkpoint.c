@@ -33,6 +33,8 @@
 #define SCAN_ROWS 128u
 /* Shorter rests cost more than they give, and would be longer than asked for. */
 #define REST_LEAST_NS 1000000u
+/* Who commits more seldom than this is not held up by a checkpoint. */
+#define OTHERS_WITHIN_NS 20000000u
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
@@ -89,8 +91,12 @@ static size_t block_pack(block_out *out)
 static void block_rest(block_out *out)
 {
     const ae_checkpoint_manner *manner = out->job->manner;
-    if (manner == NULL || !manner->between(manner->context) || manner->rest_percent == 0)
+    if (manner == NULL)
         return;
+    if (!manner->between(manner->context) || manner->rest_percent == 0) {
+        out->worked_ns = ae_os_thread_ns();
+        return;
+    }
     AE_ALWAYS(manner->rest_percent < 100);
     const uint64_t worked = ae_os_thread_ns() - out->worked_ns;
     const uint64_t rest = worked * manner->rest_percent / (100 - manner->rest_percent);
@@ -421,6 +427,25 @@ static aero_status checkpoint_locked(aero_session *session, const ae_checkpoint_
     return AERO_OK;
 }
 
+/* Where somebody waits for the end: whether others are committing. */
+typedef struct awaited {
+    const aero_db *db;
+    uint64_t clock;
+    uint64_t moved_ns; /* when the clock was last seen to have moved; 0: not yet */
+} awaited;
+
+static bool awaited_between(void *context)
+{
+    awaited *of = context;
+    const uint64_t now = ae_os_monotonic_ns();
+    const uint64_t clock = ae_load64_acquire(&of->db->proc.shared->clock);
+    AE_ALWAYS(clock >= of->clock);
+    if (clock != of->clock)
+        of->moved_ns = now;
+    of->clock = clock;
+    return of->moved_ns != 0 && now - of->moved_ns < OTHERS_WITHIN_NS;
+}
+
 /* Wait for another process's checkpoint, in pieces between which the session's hook is asked. */
 static int lock_wait(aero_session *session, uint64_t wait_ms, int *fd)
 {
@@ -441,6 +466,11 @@ aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *man
                           ae_checkpoint_report *report)
 {
     aero_db *db = session->db;
+    awaited waits = {.db = db, .clock = ae_load64_acquire(&db->proc.shared->clock)};
+    const ae_checkpoint_manner patient = {
+        .rest_percent = ae_load64(&db->settings->checkpoint_rest_percent),
+        .between = awaited_between,
+        .context = &waits};
     const uint64_t began = ae_os_monotonic_ns();
     int fd = -1;
     memset(report, 0, sizeof *report);
@@ -462,7 +492,7 @@ aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *man
     if (failure != 0)
         return ae_fail_errno(&session->error, AERO_IO, failure, "cannot lock %.500s/%s",
                              db->data_dir, AE_LOCK_NAME);
-    status = checkpoint_locked(session, manner, report);
+    status = checkpoint_locked(session, manner != NULL ? manner : &patient, report);
     aei_lock_drop(fd, AE_LOCK_CHECKPOINT);
     report->elapsed_ms = (double)(ae_os_monotonic_ns() - began) / 1e6;
     return status;

@@ -21,17 +21,17 @@ typedef struct ae_checkpoint_report {
     double elapsed_ms;
 } ae_checkpoint_report;
 
-/* How a checkpoint is taken that nobody waits for. */
+/* How a checkpoint leaves the processor to others. */
 typedef struct ae_checkpoint_manner {
     uint64_t rest_percent; /* of its time: below 100 */
-    /* Called at least every few milliseconds of work.  False: no more rests. */
+    /* Called at least every few milliseconds of work.  False: no rest now. */
     bool (*between)(void *context);
     void *context;
 } ae_checkpoint_manner;
 
-/* Write a checkpoint and cut the log; `manner` is NULL when somebody waits.  The session has no
- * transaction open.  Errors: USAGE, IO, FULL (disk), TIMEOUT when another process is at it for too
- * long. */
+/* Write a checkpoint and cut the log; `manner` is NULL when somebody waits: then it rests only
+ * while others commit.  The session has no transaction open.  Errors: USAGE, IO, FULL (disk),
+ * TIMEOUT when another process is at it for too long. */
 aero_status ae_checkpoint(aero_session *session, const ae_checkpoint_manner *manner,
                           ae_checkpoint_report *report);
 

@@ -235,13 +235,13 @@ static void snapshot_note(const ae_proc *proc, const ae_slot *slot, uint64_t clo
     /* A serializable transaction compares its reads with all that was written since, unless that
      * is a lap of the queue: then it is refused.  One at rest will find out when it wakes, for it
      * wakes to a clock that is at least ours. */
-    const bool late = clock - snapshot > proc->shared->queue_size && resting != AE_REST_NONE;
+    const bool late = clock - snapshot > proc->shared->queue_size && resting != 0;
     const bool sees = ae_load32_acquire(&slot->plain) != 0 || late;
     if (sees)
         sight_note(snapshots, clock, snapshot);
     else
         lower(&snapshots->recent, snapshot);
-    if (!sees || resting != AE_REST_EMPTY)
+    if (!sees || resting == 0)
         lower(&snapshots->in_use, snapshot);
 }
 
@@ -294,7 +294,7 @@ static bool slot_try(ae_proc *proc, uint32_t slot, uint32_t member)
     /* Before the generation: who cancels looks at it first, and must not take the age and the rest
      * of an earlier owner for this one's; pairs with slot_cancel. */
     ae_store64(&at->began_ns, 0);
-    ae_store32(&at->resting, AE_REST_NONE);
+    ae_store32(&at->resting, 0);
     ae_store64_release(&at->generation, ae_load64(&at->generation) + 1);
     ae_store32(&at->intent_count, 0);
     ae_store32(&at->stamped, 0);

@@ -80,11 +80,6 @@ typedef struct ae_write_block {
     ae_intent intents[AE_INTENTS_INLINE];
 } ae_write_block;
 
-/* What the owner of a slot has in its hands while it is not in the engine. */
-#define AE_REST_NONE 0u  /* it is in the engine, or holds a row */
-#define AE_REST_WAITS 1u /* cursors that will go on from where they stand */
-#define AE_REST_EMPTY 2u /* nothing: whatever it looks at next it looks up anew */
-
 /* How far the cancelling of a slot's generation is.  It only goes on: who cancels and was held up
  * must not meet again what it saw. */
 #define AE_CANCEL_TOLD 0u /* the owner will learn it */
@@ -116,7 +111,7 @@ typedef struct ae_slot {
     ae_a32 split_table;
     ae_cache cache;
     ae_a32 write_block; /* for a copy of the inline intents, for validators; 0 before the second */
-    ae_a32 resting;     /* AE_REST_…; owner writes */
+    ae_a32 resting;     /* 1: see ae_slot_rest; owner writes */
     ae_a64 commits;     /* since the segment was made; owner writes, for statistics */
     ae_a32 tree_root;   /* crash registers of the ordered index: the tree at work, 0 none */
     ae_a32 tree_node;   /* the node being replaced, or whose child is */
@@ -266,11 +261,12 @@ static inline bool ae_slot_wake(const ae_proc *proc, uint32_t slot, uint64_t gen
         atomic_thread_fence(memory_order_seq_cst);
     return AE_CANCEL_GENERATION(ae_load64_acquire(&at->cancel)) != generation;
 }
-/* It leaves, with no row in its hands: AE_REST_WAITS or AE_REST_EMPTY. */
-static inline void ae_slot_rest(const ae_proc *proc, uint32_t slot, uint32_t how)
+/* It leaves, with nothing in its hands but versions that its snapshot sees: whatever else it looks
+ * at next it looks up anew. */
+static inline void ae_slot_rest(const ae_proc *proc, uint32_t slot)
 {
     /* Release: its reads are over; pairs with slot_cancel and ae_snapshots_take. */
-    ae_store32_release(&ae_slot_at(proc, slot)->resting, how);
+    ae_store32_release(&ae_slot_at(proc, slot)->resting, 1);
 }
 /* Was the slot cancelled, and its snapshot given up? */
 static inline bool ae_slot_void(const ae_slot *slot)

@@ -154,6 +154,8 @@ static aero_status sort_all(aero_cursor *cursor, aero_error *error)
         status = aei_order_add(&cursor->order, cursor->stream.views, cursor->stream.selection,
                                cursor->stream.count, error);
     if (status == AERO_OK)
+        status = cursor->stream.source.failed;
+    if (status == AERO_OK)
         status = aei_order_finish(&cursor->order, error);
     cursor->stream.count = cursor->stream.at = 0;
     return status;
@@ -191,7 +193,7 @@ static aero_status load_group(aero_cursor *cursor, aero_error *error)
                                         : cursor->skip + cursor->left);
     cursor->order_at = 0;
     if (!stream_ready(stream))
-        return AERO_OK;
+        return stream->source.failed;
     const aei_access *access = stream->source.plan->accesses;
     const uint32_t group = group_words(cursor, access, first);
     do {
@@ -201,6 +203,8 @@ static aero_status load_group(aero_cursor *cursor, aero_error *error)
                                error);
         stream->at++;
     } while (status == AERO_OK && (group > 0 ? stream_ready(stream) : stream->at < stream->count));
+    if (status == AERO_OK)
+        status = stream->source.failed;
     return status == AERO_OK && group > 0 ? aei_order_finish(&cursor->order, error) : status;
 }
 
@@ -272,8 +276,10 @@ aero_session *ae_cursor_session(const aero_cursor *cursor)
 
 void ae_cursor_rest(aero_cursor *cursor)
 {
-    if (cursor->reading)
-        ae_reader_rest(&cursor->reader);
+    if (!cursor->reading)
+        return;
+    aei_source_rest(&cursor->stream.source);
+    ae_reader_rest(&cursor->reader);
 }
 
 aero_status ae_cursor_check(aero_cursor *cursor)
@@ -308,8 +314,10 @@ static bool refill(aero_cursor *cursor)
     if (cursor->left == 0 || !cursor->reading)
         return false;
     while (stream->at >= stream->count) {
-        if (!aei_stream_next(stream))
+        if (!aei_stream_next(stream)) {
+            cursor->failed = stream->source.failed;
             return false;
+        }
         AE_ASSERT(stream->count > 0 && stream->count <= AEI_BATCH);
         const uint64_t skipped = cursor->skip < stream->count ? cursor->skip : stream->count;
         stream->at = (size_t)skipped;

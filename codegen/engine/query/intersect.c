@@ -86,8 +86,9 @@ static aero_status list_fill(anchor_list *list, aei_source *source, const aei_ac
         const size_t count = ae_index_read_anchors(read, batch, AEI_BATCH);
         AE_ASSERT(count <= AEI_BATCH && list->count + count <= list->room);
         if (count == 0) {
-            if (++range >= access->range_count)
-                return AERO_OK;
+            status = ae_index_read_status(read);
+            if (status != AERO_OK || ++range >= access->range_count)
+                return status;
             ae_index_read_seek(read, &access->ranges[range].words);
             continue;
         }

@@ -212,16 +212,17 @@ static aero_status count_rows(aero_query *query, ae_reader *reader, uint64_t wan
 {
     AE_ASSERT(wanted > 0 && *matched == 0);
     aei_stream stream;
-    const aero_status status = aei_stream_open(&stream, query, reader, true,
-                                               ae_session_error_buffer(query->session));
+    aero_status status = aei_stream_open(&stream, query, reader, true,
+                                         ae_session_error_buffer(query->session));
     if (status != AERO_OK)
         return status;
     while (*matched < wanted && aei_stream_next(&stream))
         *matched += stream.count;
     if (*matched > wanted)
         *matched = wanted;
+    status = stream.source.failed;
     aei_stream_close(&stream);
-    return AERO_OK;
+    return status;
 }
 
 aero_status ae_query_count(aero_query *query, uint64_t *count)

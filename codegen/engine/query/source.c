@@ -67,7 +67,8 @@ static size_t next_ranged(aei_source *source, ae_view *views, size_t max)
             count += more;
             continue;
         }
-        if (source->at + 1 >= access->range_count)
+        source->failed = ae_index_read_status(&source->read);
+        if (source->failed != AERO_OK || source->at + 1 >= access->range_count)
             break;
         ae_index_read_seek(&source->read, &access->ranges[++source->at].words);
     }
@@ -152,6 +153,7 @@ aero_status aei_source_open(aei_source *source, aero_query *query, aei_plan *pla
     source->anchors = NULL;
     source->anchor_count = 0;
     source->seen = 0;
+    source->failed = AERO_OK;
     source->plan = plan;
     source->reader = reader;
     source->table = query->table_index;
@@ -197,6 +199,14 @@ size_t aei_source_next(aei_source *source, ae_view *views, size_t max)
     AE_ASSERT(count <= max);
     source->seen += count;
     return count;
+}
+
+/* Anchors that were met stay anchors, of some row or none, for as long as there is a snapshot that
+ * is older (slabs_drain of txn/vacuum.c); keys and slabs are looked up anew with each step. */
+void aei_source_rest(aei_source *source)
+{
+    if (source->plan != NULL && source->reading)
+        ae_index_read_rest(&source->read);
 }
 
 void aei_source_close(aei_source *source)

@@ -19,6 +19,7 @@ typedef struct aei_source {
     ae_ref *anchors; /* of an intersection, in order, each once */
     size_t anchor_count;
     uint64_t seen; /* candidates handed out */
+    aero_status failed;
 } aei_source;
 
 /* Start reading.  In a serializable transaction this notes what is read: the keys looked up (the
@@ -27,8 +28,10 @@ typedef struct aei_source {
  * NO_MEMORY. */
 aero_status aei_source_open(aei_source *source, aero_query *query, aei_plan *plan,
                             ae_reader *reader, bool *gone, aero_error *error);
-/* Up to `max` more candidates; 0 at the end. */
+/* Up to `max` more candidates; 0 at the end, or where it failed: then source->failed is CORRUPT. */
 size_t aei_source_next(aei_source *source, ae_view *views, size_t max);
+/* The reader is going to rest: what its snapshot does not see may be gone when it wakes. */
+void aei_source_rest(aei_source *source);
 void aei_source_close(aei_source *source);
 
 /* intersect.c: the anchors met in every access of the plan; those of `source`, which frees them. */
@@ -48,7 +51,7 @@ typedef struct aei_stream {
  * plan. */
 aero_status aei_stream_open(aei_stream *stream, aero_query *query, ae_reader *reader, bool counting,
                             aero_error *error);
-/* Load the next batch in which some row passed; false at the end. */
+/* Load the next batch in which some row passed; false at the end, or with source.failed. */
 bool aei_stream_next(aei_stream *stream);
 /* Close, and let the plan know how far off it was. */
 void aei_stream_close(aei_stream *stream);

@@ -447,14 +447,17 @@ static uint32_t index_over(const aero_db *db, uint32_t table, const ae_key_shape
     return AE_INDEXES_MAX;
 }
 
-static aero_status index_missing(aero_session *session, uint32_t table, const uint32_t *columns,
-                                 uint32_t count)
+aero_status ae_index_missing(aero_session *session, uint32_t table, const uint32_t *columns,
+                             uint32_t count)
 {
     const aero_table *of = &session->db->schema->tables[table];
     char name[AE_KEY_NAME_SIZE];
     ae_key_name(of, count, columns, name);
-    return ae_fail(&session->error, AERO_NOT_FOUND, "%s has no index over these columns (%s)",
-                   of->name, name);
+    ae_fail(&session->error, AERO_NOT_FOUND, "%s has no index over these columns (%s)", of->name,
+            name);
+    ae_error_place(&session->error, of->name,
+                   count > 0 && columns[0] < of->column_count ? of->columns[columns[0]].name : "");
+    return AERO_NOT_FOUND;
 }
 
 aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t *columns,
@@ -470,7 +473,7 @@ aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t 
     const uint32_t number = index_over(db, table, &shape);
     if (number == AE_INDEXES_MAX ||
         !ae_catalog_drop(&db->catalog, session->txn.slot, table, number))
-        status = index_missing(session, table, columns, count);
+        status = ae_index_missing(session, table, columns, count);
     aei_build_tidy(session);
     (void)ae_txn_commit(session); /* nothing was written: this only ends it */
     return status;

@@ -18,6 +18,10 @@ aero_status ae_index_create(aero_session *session, uint32_t table, const uint32_
 aero_status ae_index_drop(aero_session *session, uint32_t table, const uint32_t *columns,
                           uint32_t count);
 
+/* NOT_FOUND for these columns, which are checked only here. */
+aero_status ae_index_missing(aero_session *session, uint32_t table, const uint32_t *columns,
+                             uint32_t count);
+
 /* A new segment that nobody else sees is about to be filled with rows: its indexes are left alone.
  * They are of no use until each has been filled. */
 void ae_index_defer(const aero_db *db);

@@ -224,6 +224,7 @@ bool ae_index_read_open(ae_index_read *read, ae_reader *reader, uint32_t table, 
     AE_ASSERT(table < reader->session->db->schema->table_count);
     read->reader = reader;
     read->entries = 0;
+    read->failed = AERO_OK;
     read->table = table;
     read->number = number;
     read->backward = backward;
@@ -240,7 +241,47 @@ void ae_index_read_seek(ae_index_read *read, const ae_index_range *range)
     read->range = *range;
     read->taken = 0;
     read->count = 0;
+    read->begun = false;
+    read->ended = false;
+    read->resting = false;
     tree_range(&read->shape, range, &keys);
+    ae_tree_seek(&read->cursor, &read->tree, &keys, read->backward);
+}
+
+/* Remember the last entry that was taken, before the batch is forgotten. */
+static void last_keep(ae_index_read *read)
+{
+    if (read->taken == 0)
+        return;
+    const uint32_t at = read->taken - 1;
+    const uint32_t width = read->tree.width;
+    memcpy(read->last.words, read->words + (size_t)at * width, width * sizeof *read->words);
+    read->last.anchor = read->anchors[at];
+    read->begun = true;
+}
+
+void ae_index_read_rest(ae_index_read *read)
+{
+    last_keep(read);
+    read->taken = read->count = 0;
+    read->resting = true;
+}
+
+/* Down the tree again, to what is left of the range. */
+static void read_wake(ae_index_read *read)
+{
+    read->resting = false;
+    if (read->ended || !read->begun)
+        return; /* the walk is at no node */
+    ae_tree_range keys;
+    AE_ASSERT(read->last.anchor != UINT32_MAX);
+    tree_range(&read->shape, &read->range, &keys);
+    if (read->backward) {
+        keys.high = read->last; /* which is not in the range */
+    } else {
+        keys.low = read->last;
+        keys.low.anchor++;
+    }
     ae_tree_seek(&read->cursor, &read->tree, &keys, read->backward);
 }
 
@@ -250,10 +291,18 @@ static bool read_fill(ae_index_read *read, size_t max)
     AE_ASSERT(max > 0 && read->taken <= read->count);
     if (read->taken < read->count)
         return true;
+    if (read->resting)
+        read_wake(read);
+    last_keep(read);
     read->taken = 0;
     read->count = ae_tree_next(&read->cursor, read->words, read->anchors,
                                max < AE_INDEX_BATCH ? (uint32_t)max : AE_INDEX_BATCH);
     AE_ASSERT(read->count <= AE_INDEX_BATCH);
+    read->ended = read->count == 0;
+    if (read->ended && read->cursor.fail != AERO_OK)
+        read->failed = ae_fail(&read->reader->session->error, read->cursor.fail,
+                               "an index of %s is damaged",
+                               read->reader->session->db->schema->tables[read->table].name);
     return read->count > 0;
 }
 
@@ -366,9 +415,10 @@ static bool view_is_better(const aero_column *column, const ae_view *view, const
     return backward ? order > 0 : order < 0;
 }
 
-/* The best row at one end: among those with equal words the values decide. */
-static bool end_find(ae_reader *reader, uint32_t table, const ae_index_info *info, bool backward,
-                     ae_view *best)
+/* The best row at one end: among those with equal words the values decide.  Errors: NO_MEMORY,
+ * CORRUPT. */
+static aero_status end_find(ae_reader *reader, uint32_t table, const ae_index_info *info,
+                            bool backward, ae_view *best, bool *found)
 {
     const aero_table *of = &reader->session->db->schema->tables[table];
     const aero_column *column = &of->columns[info->columns[0]];
@@ -377,11 +427,12 @@ static bool end_find(ae_reader *reader, uint32_t table, const ae_index_info *inf
     ae_index_range range;
     ae_view views[AE_INDEX_BATCH];
     uint64_t first[AE_INDEX_WORDS];
-    bool found = false;
+    *found = false;
     memset(range.low, 0, sizeof range.low);
     memset(range.high, 0xff, sizeof range.high);
-    bool more = read != NULL &&
-                ae_index_read_open(read, reader, table, info->number, &range, backward);
+    if (read == NULL)
+        return ae_fail(&reader->session->error, AERO_NO_MEMORY, "no memory to read an index");
+    bool more = ae_index_read_open(read, reader, table, info->number, &range, backward);
     while (more) {
         const size_t count = ae_index_read_next(read, views, AE_INDEX_BATCH);
         more = count > 0;
@@ -391,17 +442,18 @@ static bool end_find(ae_reader *reader, uint32_t table, const ae_index_info *inf
                 ae_null_get(views[index].row, (uint32_t)column->null_index))
                 continue;
             ae_index_words(of, info, views[index].row, views[index].base, words);
-            if (found && memcmp(words, first, width * sizeof *words) != 0)
+            if (*found && memcmp(words, first, width * sizeof *words) != 0)
                 more = false;
-            else if (!found || view_is_better(column, &views[index], best, backward))
+            else if (!*found || view_is_better(column, &views[index], best, backward))
                 *best = views[index];
-            if (!found)
+            if (!*found)
                 memcpy(first, words, sizeof first);
-            found = true;
+            *found = true;
         }
     }
+    const aero_status status = ae_index_read_status(read);
     free(read);
-    return found;
+    return status;
 }
 
 static void value_keep(aero_value *value, char **text)
@@ -421,14 +473,17 @@ aero_status ae_index_span(aero_session *session, uint32_t table, const ae_index_
     const aero_column *column = &session->db->schema->tables[table].columns[info->columns[0]];
     ae_reader reader;
     ae_view views[2];
+    bool some = false;
     aero_status status = ae_reader_open(session, false, &reader);
     *found = 0;
     if (status != AERO_OK)
         return status;
     if (ae_reader_notes(&reader))
         ae_reader_note_table(&reader, table);
-    if (end_find(&reader, table, info, false, &views[0]) &&
-        end_find(&reader, table, info, true, &views[1])) {
+    status = end_find(&reader, table, info, false, &views[0], &some);
+    if (status == AERO_OK && some)
+        status = end_find(&reader, table, info, true, &views[1], &some);
+    if (status == AERO_OK && some) {
         column->get(views[0].row, views[0].base, low);
         column->get(views[1].row, views[1].base, high);
         char *text = ae_session_text(session, (size_t)low->length + high->length + 1);

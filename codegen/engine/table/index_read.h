@@ -78,9 +78,14 @@ typedef struct ae_index_read {
     ae_index_range range;
     bool backward;
     /* The implementation's: the tree, a walk over it, and a batch of its entries. */
+    bool begun;   /* entries up to `last` were given */
+    bool ended;   /* nothing is left of the range */
+    bool resting; /* the walk is worth nothing */
+    aero_status failed;
     ae_key_shape shape;
     ae_tree tree;
     ae_tree_cursor cursor;
+    ae_tree_key last;
     uint32_t taken;
     uint32_t count;
     uint64_t words[AE_INDEX_BATCH * AE_INDEX_WORDS]; /* packed: tree.width of each */
@@ -95,8 +100,16 @@ bool ae_index_read_open(ae_index_read *read, ae_reader *reader, uint32_t table, 
 /* Go on with another range, in the same direction.  Never fails: an open read keeps its index, also
  * one that is being dropped meanwhile, for its snapshot. */
 void ae_index_read_seek(ae_index_read *read, const ae_index_range *range);
-/* Up to `max` more visible rows in key order (equal keys by anchor); 0 at the end.  `entries`
- * grows by the entries looked at. */
+/* The reader is going to rest: until the next call nodes of the index may be freed and used again.
+ * So the place is a key from now on, that of the last entry taken. */
+void ae_index_read_rest(ae_index_read *read);
+/* Why there is no more: AERO_OK at the end, else CORRUPT, told to the session. */
+static inline aero_status ae_index_read_status(const ae_index_read *read)
+{
+    return read->failed;
+}
+/* Up to `max` more visible rows in key order (equal keys by anchor); 0 at the end, or where it
+ * failed.  `entries` grows by the entries looked at. */
 size_t ae_index_read_next(ae_index_read *read, ae_view *views, size_t max);
 /* Up to `max` more anchors, seen or not, one for each entry: for intersections. */
 size_t ae_index_read_anchors(ae_index_read *read, ae_ref *anchors, size_t max);

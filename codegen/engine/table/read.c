@@ -68,7 +68,7 @@ void ae_reader_rest(ae_reader *reader)
         return;
     reader->awake = false;
     if (reader->slot != AE_SLOT_NONE)
-        ae_slot_rest(&reader->session->db->proc, reader->slot, AE_REST_WAITS);
+        ae_slot_rest(&reader->session->db->proc, reader->slot);
     else if (transaction_goes_on(reader))
         ae_txn_rest(reader->session);
 }

@@ -32,8 +32,7 @@ static bool others_work(const aero_session *session)
     for (uint32_t index = 0; index < AE_SLOTS; index++) {
         const ae_slot *slot = ae_slot_at(&session->db->proc, index);
         const uint32_t owner = (uint32_t)ae_load64_acquire(&slot->owner);
-        if (owner != 0 && owner - 1 != session->member &&
-            ae_load32_acquire(&slot->resting) == AE_REST_NONE)
+        if (owner != 0 && owner - 1 != session->member && ae_load32_acquire(&slot->resting) == 0)
             return true;
     }
     return false;

@@ -56,8 +56,7 @@ void ae_txn_rest(aero_session *session)
     ae_txn *txn = &session->txn;
     if (!txn->explicit || txn->awake == 0 || --txn->awake > 0)
         return;
-    ae_slot_rest(&session->db->proc, txn->slot,
-                 txn->readers == NULL ? AE_REST_EMPTY : AE_REST_WAITS);
+    ae_slot_rest(&session->db->proc, txn->slot);
 }
 
 void ae_txn_take_back(aero_session *session)

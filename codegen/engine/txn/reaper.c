@@ -59,7 +59,7 @@ bool ae_reap_slot(aero_db *db, uint32_t slot, uint32_t member)
     AE_CRASH_POINT("reap.seized");
     /* Awake, like its owner at a call: what is unlinked from now on stays; pairs with
      * ae_snapshots_take. */
-    ae_store32_release(&at->resting, AE_REST_NONE);
+    ae_store32_release(&at->resting, 0);
     atomic_thread_fence(memory_order_seq_cst);
     /* It may have died before it had one, or while giving it up; cleaning walks the hash.  (Where a
      * reaper died before it had replaced a void one, that will do: what is met from now on is

@@ -45,7 +45,7 @@ aero_error *ae_session_error_buffer(aero_session *session)
 
 char *ae_session_text(aero_session *session, size_t size)
 {
-    if (size > session->text_capacity) {
+    if (size > session->text_capacity || session->text == NULL) { /* of nothing, too */
         const size_t capacity = size < 4096 ? 4096 : size;
         char *grown = realloc(session->text, capacity);
         if (grown == NULL)

@@ -24,7 +24,7 @@ typedef struct ae_settings {
     ae_a64 ttl_sweep_interval_ms;    /* between two rounds of sweeping; 0: none by itself */
     uint32_t age;                    /* constant: reference of ae_age_shared (txn/age.h) */
     uint32_t _pad4;
-    ae_a64 checkpoint_rest_percent; /* of its time, a checkpoint that is taken by itself rests */
+    ae_a64 checkpoint_rest_percent; /* of its time, a checkpoint leaves the processor */
     /* Housekeeping.  The keeper is the process that flushes and takes checkpoints by itself. */
     ae_a64 keeper;                 /* its process's identity, 0 none; CAS by all */
     ae_a64 keeper_due_ns;          /* monotonic: not before that is another one started */

@@ -292,6 +292,8 @@ aero_status aero_release(aero_session *session, const char *name, size_t name_le
 /* ---- rows ----------------------------------------------------------------------------------- */
 /* `table` and `columns` are indexes into aero_schema().  Values are converted to the columns'
  * types: TEXT is parsed as in TSV (but an empty text is an empty text), numbers are range-checked.
+ * `found`, `inserted`, `deleted` and `result` may be NULL; other pointers that are missing are
+ * USAGE.
  * Errors: TYPE, NULL_VALUE, LENGTH, CONFLICT (in a transaction), FULL, LIMIT, NO_SLOT. */
 
 /* Read columns of the row with this key.  *found is 0 or 1; values are left alone when 0. */
@@ -430,7 +432,8 @@ aero_status aero_query_sort(aero_query *query, uint32_t column, int32_t descendi
 aero_status aero_query_limit(aero_query *query, int64_t limit, int64_t offset);
 /* A value of a clause may be a parameter (AERO_TYPE_PARAMETER, u.natural is its number, below 256):
  * the search is prepared once and run with many values.  Bind gives it a value, several where `in`
- * has it as its only value.  What was bound before stays; a running cursor is USAGE. */
+ * has it as its only value.  Other parameters keep theirs; after an error this one may have none,
+ * and the search answers USAGE until it has.  A running cursor is USAGE. */
 aero_status aero_query_bind(aero_query *query, uint32_t parameter, uint32_t count,
                             const aero_value *values);
 /* Ask for a way to the rows: "scan", "key", "index COLUMN", "intersection"; "" leaves it to the
@@ -451,6 +454,11 @@ aero_status aero_cursor_open(aero_query *query, aero_cursor **cursor);
 void aero_cursor_close(aero_cursor *cursor);
 /* The next row or NULL at the end; the row lives until the next call on the cursor. */
 aero_status aero_cursor_next(aero_cursor *cursor, const aero_row **row);
+/* The row of aero_cursor_next is not looked at any more.  Until the next call the cursor keeps no
+ * memory but for the rows that it has yet to give, and can be cancelled (see
+ * aerostore.transaction_timeout_secs): for a program that does something else in between.  Cheap;
+ * aero_cursor_fetch and aero_write_tsv leave the cursor so.  Errors: those of aero_cursor_next. */
+aero_status aero_cursor_rest(aero_cursor *cursor);
 /* Read columns of the cursor's row.  TEXT points into the row: same lifetime. */
 void aero_row_values(const aero_row *row, uint32_t count, const uint32_t *columns,
                      aero_value *values);
