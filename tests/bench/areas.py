@@ -26,6 +26,9 @@ from bench.gates import gates
 from bench.servers import all_cores, postgres, redis, tool
 from support.paths import ROOT
 
+# Rows of a transaction in a load that wants keys of one leaf to come together.
+LARGE_BATCH = 65_536
+
 
 def ingest(work: Work) -> Outcome:
     """Load 1 M rows of 8 columns from a file, and the bytes a row then takes."""
@@ -33,14 +36,16 @@ def ingest(work: Work) -> Outcome:
     flights, program = str(work.flights()), str(work.driver("ingest"))
     loads: dict[str, Callable[[], None]] = {}
 
-    def aerostore(indexes: int) -> None:
+    def aerostore(indexes: int, batch: int = 0) -> None:
         folder = work.folder("ingest")
-        work.measure(outcome, [program, "aerostore", str(indexes), str(work.rows), flights,
-                               str(folder)])
+        work.measure(outcome, [program, "aerostore", str(indexes), str(batch), str(work.rows),
+                               flights, str(folder)])
         shutil.rmtree(folder)
 
     loads["aerostore"] = lambda: aerostore(0)
     loads["aerostore, 3 indexes"] = lambda: aerostore(3)
+    loads["aerostore, large batches"] = lambda: aerostore(0, LARGE_BATCH)
+    loads["aerostore, 3 indexes, large batches"] = lambda: aerostore(3, LARGE_BATCH)
     if b"sqlite" in work.driver("ingest").read_bytes():
         arguments = ["sqlite", str(work.rows), flights]
         loads["sqlite"] = lambda: work.measure(outcome, [program, *arguments])
@@ -59,6 +64,9 @@ def ingest(work: Work) -> Outcome:
             False),
         Bar("ingest_file with three indexes >= 40 % of the rate with the key only", "ingest",
             "aerostore", "aerostore, 3 indexes", 0.4),
+        Bar(f"the same in transactions of {LARGE_BATCH} rows", "ingest",
+            f"aerostore, batches of {LARGE_BATCH}",
+            f"aerostore, 3 indexes, batches of {LARGE_BATCH}", 0.4),
         Bar("segment <= 280 bytes a row with three indexes", "size", "aerostore, 3 indexes", "",
             280.0, False),
     ]

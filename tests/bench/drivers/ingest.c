@@ -1,11 +1,11 @@
 /* ingest.c — one timed load of a TSV file into an empty table.
  *
- * Usage: ingest aerostore INDEXES ROWS FLIGHTS.TSV DIRECTORY   (DIRECTORY: empty, on tmpfs)
+ * Usage: ingest aerostore INDEXES BATCH ROWS FLIGHTS.TSV DIRECTORY   (DIRECTORY: empty, on tmpfs)
  *        ingest sqlite ROWS FLIGHTS.TSV
  *
  * How it works: one process loads once, so that every round starts from nothing for every peer; the
  * caller alternates them.  Of the four indexes that the schema declares all but INDEXES are dropped
- * first; the peers have none but the key's.  SQLite's side splits lines with memchr, converts with
+ * first; the peers have none but the key's.  BATCH rows are a transaction; 0: as many as usual.  SQLite's side splits lines with memchr, converts with
  * strtod and binds typed values to one prepared insert inside one transaction.  Reports nanoseconds
  * and, for Aerostore, bytes of segment a row.
  */
@@ -30,19 +30,27 @@ static double stat_number(aero_session *session, const char *name)
     die("no statistic named %s", name);
 }
 
-static void load_aerostore(uint32_t indexes, uint64_t rows, const char *path, const char *directory)
+static void load_aerostore(uint32_t indexes, uint64_t batch, uint64_t rows, const char *path,
+                           const char *directory)
 {
-    char peer[64] = "aerostore";
+    const aero_tsv_options options = {.batch_size = batch};
+    aero_ingest_report got;
+    char peer[80] = "aerostore";
     aero_db *db = NULL;
     aero_session *session = store_open(directory, rows * 512 + (128u << 20), &db);
     store_drop_indexes(session, indexes);
     if (indexes > 0)
         snprintf(peer, sizeof peer, "aerostore, %u indexes", indexes);
+    const size_t named = strlen(peer);
+    if (batch > 0)
+        snprintf(peer + named, sizeof peer - named, ", batches of %" PRIu64, batch);
     const double before = stat_number(session, "segment_used");
     const uint64_t start = now_ns();
-    store_ingest(session, path, rows);
+    need(aero_ingest_file(session, 0, path, &options, &got), session, "aero_ingest_file");
     const uint64_t took = now_ns() - start;
     const double used = stat_number(session, "segment_used") - before;
+    if (got.inserted != rows)
+        die("ingest inserted %" PRIu64, got.inserted);
     report("ingest", peer, 0, (double)took / (double)rows, "ns/row");
     report("size", peer, 0, used / (double)rows, "bytes/row");
     store_close(db, session);
@@ -112,9 +120,9 @@ static void load_sqlite(uint64_t rows, const char *path)
 
 int main(int argc, char **argv)
 {
-    if (argc == 6 && strcmp(argv[1], "aerostore") == 0) {
-        load_aerostore((uint32_t)strtoul(argv[2], NULL, 10), parse_count(argv[3]), argv[4],
-                       argv[5]);
+    if (argc == 7 && strcmp(argv[1], "aerostore") == 0) {
+        load_aerostore((uint32_t)strtoul(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
+                       parse_count(argv[4]), argv[5], argv[6]);
         return 0;
     }
 #if BENCH_SQLITE
@@ -123,6 +131,6 @@ int main(int argc, char **argv)
         return 0;
     }
 #endif
-    die("usage: ingest aerostore INDEXES ROWS FLIGHTS.TSV DIRECTORY | ingest sqlite ROWS "
+    die("usage: ingest aerostore INDEXES BATCH ROWS FLIGHTS.TSV DIRECTORY | ingest sqlite ROWS "
         "FLIGHTS.TSV");
 }
