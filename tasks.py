@@ -304,6 +304,7 @@ def torture(_: Context, rounds: int = 20) -> None:
         AE_SURVIVOR_ROUNDS=str(50 * rounds),
         AE_POWER_STATES=str(750 * rounds),
         AEROSTORE_INTERRUPTS=str(50 * rounds),
+        AEROSTORE_DAEMON_KILLS=str(8 * rounds),
         AEROSTORE_TORTURE="1",
         AEROSTORE_HISTORY_SECONDS=str(6 * rounds),
         AEROSTORE_DAMAGE_TRIALS=str(600 * rounds),

@@ -7,7 +7,7 @@
 
 #include "flights.h"
 
-enum { SEGMENT = 64 << 20, ROWS = 2000, WRITERS = 6, LOOKS = 8 };
+enum { SEGMENT = 64 << 20, ROWS = 2000, WRITERS = 6, LOOKS = 4 };
 
 /* Rows come, change and go until the parent does away with it. */
 static void write_for_ever(aero_session *session, uint64_t random)

@@ -211,7 +211,7 @@ def test_it_never_makes_a_database(place, aerostore_library):
 def test_what_was_taken_away_while_it_started_does_not_come_back(place):
     """Goal: a directory that is removed right after its last user has left stays removed, though a
     daemon was just starting.  Method: commit, close, remove, many times; then wait for all."""
-    for number in range(60):
+    for number in range(30):
         folder = place / f"s{number}"
         with aerostore.open(folder, shm_path=place / f"segment{number}", size="16MiB",
                             synchronous_commit=False) as db:

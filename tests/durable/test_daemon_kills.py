@@ -16,7 +16,7 @@ from support.paths import ROOT
 from support.patience import until
 
 WORKERS = 6
-KILLS = int(os.environ.get("AEROSTORE_DAEMON_KILLS", "12"))
+KILLS = int(os.environ.get("AEROSTORE_DAEMON_KILLS", "8"))
 # A commit that waits for nobody dead; a machine with much else to do gets some seconds more.
 LONGEST_S = 2.0
 BUSY_S = 12.0

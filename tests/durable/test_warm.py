@@ -59,7 +59,7 @@ def test_after_the_death_of_all_nothing_is_replayed(place):
         assert stores.contents(db) == warm
 
 
-RESTARTS = 20
+RESTARTS = 12
 CYCLE = """
 import os, sys
 import aerostore
@@ -80,7 +80,7 @@ db.close()
 
 def test_many_restarts_keep_the_rows_and_the_memory(place):
     """Goal: a segment outlives any number of generations of processes and does not grow by it.
-    Method: twenty processes one after the other, every other without a good-bye; each finds what
+    Method: a dozen processes one after the other, every other without a good-bye; each finds what
     the one before has written, and writes all rows anew."""
     with connect(place) as db:
         db["FlightState"].upsert_many({**stores.row(f"F{number}", number), "altitude": 0}

@@ -321,9 +321,10 @@ static void flush_rest(aero_db *db)
 {
     aero_session *session = NULL;
     const uint64_t clock = ae_load64_acquire(&db->proc.shared->clock);
-    if (!ae_log_is_on(&db->log) || ae_log_poisoned(&db->log) != 0 ||
-        ae_log_durable_number(&db->log) >= clock || ae_session_new(db, &session, NULL) != AERO_OK)
+    if (!ae_log_is_on(&db->log) || ae_log_durable_number(&db->log) >= clock ||
+        ae_session_new(db, &session, NULL) != AERO_OK)
         return;
+    /* Refused where the log has failed. */
     (void)ae_log_flush(&db->log, &session->log_writer, clock, AE_LOG_SYNC, NULL);
     ae_session_free(session);
 }
