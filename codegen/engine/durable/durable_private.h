@@ -40,8 +40,7 @@ enum ae_lock_place { AE_LOCK_OPENING = 0, AE_LOCK_CHECKPOINT = 1, AE_LOCK_KEEPER
 struct ae_durable {
     int directory_fd; /* its lock says that the database is in use */
     bool private;
-    bool attached;   /* the handle is whole */
-    uint64_t opener; /* identity of the process that opened it, when it is private */
+    bool attached; /* the handle is whole */
     ae_recovery_report recovery;
     ae_os_thread *thread; /* the keeper of a database in private memory */
     ae_a32 ending;        /* tells it to go */

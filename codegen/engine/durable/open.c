@@ -269,8 +269,6 @@ aero_status aei_durable_attach(aero_db *db, const ae_db_boot *boot, aero_error *
     }
     db->durable->directory_fd = -1;
     db->durable->private = db->shm_path == NULL;
-    if (db->durable->private) /* asking costs an eighth of an attach */
-        db->durable->opener = ae_os_process_identity();
     db->keep = aei_keeper_ensure;
     const int failure = ae_os_directory_open(db->data_dir, &db->durable->directory_fd);
     aero_status status = failure != 0
@@ -329,12 +327,20 @@ static void flush_rest(aero_db *db)
     ae_session_free(session);
 }
 
+/* Was the handle opened by this process, and not by one that this is a child of? */
+static bool is_openers(const aero_db *db)
+{
+    return atomic_load_explicit(db->fork_guard, memory_order_acquire) != 0 &&
+           ae_load64_acquire(&db->fork_epoch) == AE_FORK_EPOCH_FIRST;
+}
+
 void ae_durable_close(aero_db *db)
 {
     AE_ALWAYS(db->durable != NULL);
     struct ae_durable *durable = db->durable;
-    /* A child of fork() has the parent's handle, but not its thread. */
-    if (durable->thread != NULL && durable->opener == ae_os_process_identity()) {
+    /* A child of fork() has the parent's handle, but not its thread.  Not asked of the system: an
+     * answer that fails would leave the thread at work on memory that goes. */
+    if (durable->thread != NULL && is_openers(db)) {
         ae_store32_release(&durable->ending, 1); /* pairs with thread_body, which looks at it */
         ae_os_thread_join(durable->thread);
     }
