@@ -70,8 +70,8 @@ static void test_what_is_in_flight_is_no_damage(void **state)
     store_close(&store);
 }
 
-/* Goal: the same of processes that are stopped in the middle of a call.  Method: all six are stopped
- * at random instants; what they have in hand may be in no account, for as long as they stand. */
+/* Goal: the same of processes that are stopped in the middle of a call.  Method: all six are
+ * stopped at random instants; what they have in hand may be in no account while they stand. */
 static void test_what_the_stopped_have_in_hand_is_no_damage(void **state)
 {
     test_store store;
