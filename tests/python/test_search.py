@@ -284,3 +284,61 @@ def test_arrow_types(aerostore_library, market_library, fs, tmp_path):
         assert found.schema.field("trade_id").type == pyarrow.uint64()
         assert found.schema.field("note").type == pyarrow.string()
         assert db["Instrument"].search().to_arrow().schema.field("logo").type == pyarrow.binary()
+
+
+def test_a_table_used_as_a_queue_does_not_slow_down(fs):
+    """Goal: taking any row and deleting it costs the same when many are gone; no row is passed
+    over, also among those that come into the places of the gone.  Method: processor time of rounds;
+    and all that was put in comes out once."""
+    row = {"lat": 1.0, "lon": 2.0, "updated_at": 1}
+    rows = 100_000
+    fs.upsert_many(({"flight_id": f"Q{i}", **row} for i in range(rows)), batch_size=8192)
+    taken, rounds = [], []
+    while len(taken) < rows - 2000:
+        began = time.process_time()
+        for _ in range(200):
+            taken.append(fs.search(limit=1, fields=["flight_id"]).first().flight_id)
+            assert fs.delete(taken[-1])
+        rounds.append(time.process_time() - began)
+        for gone in fs.search(limit=6000, fields=["flight_id"]).columns()["flight_id"]:
+            taken.append(gone)
+            assert fs.delete(gone)
+    assert min(rounds[-3:]) < 4 * min(rounds[:3]), rounds
+    fs.upsert_many({"flight_id": f"R{i}", **row} for i in range(500))
+    while (first := fs.search(limit=1).first()) is not None:
+        taken.append(first.flight_id)
+        assert fs.delete(first.flight_id)
+    assert sorted(taken) == sorted([f"Q{i}" for i in range(rows)] + [f"R{i}" for i in range(500)])
+
+
+def test_a_limited_search_meets_every_row_once_wherever_it_begins(db, fs):
+    """Goal: what a search leaves out at its beginning comes at its end.  Method: random writes and
+    searches of random limits and offsets, also in transactions, against a set; several slabs."""
+    draw = random.Random(11)
+    rows = {}
+    def check():
+        limit, offset = draw.choice([0, 1, 5, 3000, 10**6]), draw.choice([0, 0, 1, 700])
+        clauses = draw.choice([(), (), [("<", "lat", 20)], [("=", "lon", 3)]])
+        wanted = {key for key, (lat, lon) in rows.items()
+                  if not clauses or (clauses[0][0] == "<" and lat < 20) or
+                  (clauses[0][0] == "=" and lon == 3)}
+        found = fs.search(clauses, limit=limit, offset=offset)
+        keys_found = [row.flight_id for row in found]
+        assert set(keys_found) <= wanted
+        assert len(set(keys_found)) == len(keys_found) == found.count()
+        assert len(keys_found) == min(limit, max(0, len(wanted) - offset))
+
+    for _ in range(60):
+        with db.transaction():
+            first = draw.randrange(6000)
+            if draw.random() < 0.6:
+                for number in range(first, min(6000, first + draw.randrange(1500))):
+                    rows[f"F{number}"] = (draw.randrange(40), draw.randrange(6))
+                    fs.upsert({"flight_id": f"F{number}", "lat": rows[f"F{number}"][0],
+                               "lon": rows[f"F{number}"][1], "updated_at": number})
+            else:
+                for number in range(first, min(6000, first + draw.randrange(4000))):
+                    assert fs.delete(f"F{number}") == (rows.pop(f"F{number}", None) is not None)
+            check()
+        check()
+        check()

@@ -6,6 +6,8 @@ a minute.
 
 import gc
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -151,3 +153,26 @@ def test_after_a_wait_with_signals_the_write_is_whole(db, fs):
         signal.signal(signal.SIGUSR1, before)
         thread.join()
     assert (fs["A"].lat, fs["A"].lon, fs["A"].dest) == (5.0, 9.0, "RIGHT")
+
+
+def test_interrupt_key_ends_the_wait_for_another_checkpoint(db, fs):
+    """Goal: not after the minute that a checkpoint waits; then one is taken.  Method: another
+    process has the lock of checkpoints."""
+    fs.upsert(ROW)
+    db.checkpoint()
+    holder = subprocess.Popen([sys.executable, "-c", "\n".join((
+        "import fcntl, sys",
+        "file = open(sys.argv[1], 'r+b')",
+        "fcntl.lockf(file, fcntl.LOCK_EX, 1, 1)",
+        "print('held', flush=True)",
+        "sys.stdin.read()")), f"{db.path}/aerostore.lock"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        began = time.monotonic()
+        soon()
+        with pytest.raises(KeyboardInterrupt):
+            db.checkpoint()
+        assert time.monotonic() - began < PROMPT_S
+        holder.stdin.close()
+    assert db.checkpoint().rows == 1

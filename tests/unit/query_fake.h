@@ -159,6 +159,11 @@ void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
     *scan = (ae_scan){.reader = reader, .table = table};
 }
 
+void ae_scan_seek(ae_scan *scan)
+{
+    scan->seeks = true; /* there are no slabs to leave out */
+}
+
 size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
 {
     const aero_session *session = scan->reader->session;

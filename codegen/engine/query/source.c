@@ -189,6 +189,8 @@ aero_status aei_source_open(aei_source *source, aero_query *query, aei_plan *pla
         note_search(source, query, plan);
     if (plan->source == AEI_SOURCE_SCAN)
         ae_scan_start(&source->scan, reader, query->table_index);
+    if (plan->source == AEI_SOURCE_SCAN && query->limit >= 0)
+        ae_scan_seek(&source->scan);
     return AERO_OK;
 }
 

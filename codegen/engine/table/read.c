@@ -285,6 +285,32 @@ void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table)
     scan->slab_count = ae_pool_slab_count(&heap->pools[ae_heap_version_pool(table)]);
     scan->slab_index = 0;
     scan->slot_index = 0;
+    scan->left_out = 0;
+    scan->seeks = false;
+}
+
+void ae_scan_seek(ae_scan *scan)
+{
+    AE_ASSERT(scan->slab_index == 0 && scan->slot_index == 0);
+    const aero_session *session = scan->reader->session;
+    scan->seeks = true;
+    if (session->scan_table != scan->table || session->scan_slab >= scan->slab_count)
+        return;
+    scan->slab_index = session->scan_slab;
+    scan->left_out = session->scan_slab;
+}
+
+/* The end was reached: go on with what was left out at the beginning. */
+static bool scan_wrap(ae_scan *scan)
+{
+    AE_ASSERT(scan->slab_index >= scan->slab_count && scan->left_out <= scan->slab_count);
+    if (scan->left_out == 0)
+        return false;
+    scan->slab_count = scan->left_out;
+    scan->slab_index = 0;
+    scan->slot_index = 0;
+    scan->left_out = 0;
+    return true;
 }
 
 /* Look at objects of a slab from `index` on until `max` rows are found or `high` is reached;
@@ -327,11 +353,16 @@ size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max)
     const aero_db *db = scan->reader->session->db;
     const ae_pool *pool = &db->heap.pools[ae_heap_version_pool(scan->table)];
     size_t count = 0;
-    while (count < max && scan->slab_index < scan->slab_count) {
+    while (count < max && (scan->slab_index < scan->slab_count || scan_wrap(scan))) {
         const ae_slab *slab = ae_pool_slab(&db->heap, pool, scan->slab_index);
         const uint32_t high = slab == NULL ? 0 : ae_load32_acquire(&slab->high);
         if (scan->slot_index < high)
             count += slab_scan(scan, slab, &scan->slot_index, high, views + count, max - count);
+        if (count > 0 && scan->seeks) {
+            scan->reader->session->scan_table = scan->table;
+            scan->reader->session->scan_slab = scan->slab_index;
+            scan->seeks = false;
+        }
         if (scan->slot_index >= high) {
             scan->slab_index++;
             scan->slot_index = 0;

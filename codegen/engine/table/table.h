@@ -67,8 +67,14 @@ typedef struct ae_scan {
     uint32_t slab_count; /* slabs when the scan began: later ones hold only what it must not see */
     uint32_t slab_index; /* next slab of the table's version pool */
     uint32_t slot_index; /* next version in it */
+    uint32_t left_out;   /* slabs at the beginning that are looked at last */
+    bool seeks;          /* the slab of the first row is to be noted */
 } ae_scan;
 void ae_scan_start(ae_scan *scan, ae_reader *reader, uint32_t table);
+/* Of a scan just started: begin in the slab where the session's last such scan of the table found
+ * its first row, and look last at those before it.  So who takes rows away, one search after the
+ * other, does not pass all that are gone each time. */
+void ae_scan_seek(ae_scan *scan);
 /* Up to `max` more rows; 0 at the end. */
 size_t ae_scan_next(ae_scan *scan, ae_view *views, size_t max);
 

@@ -149,6 +149,9 @@ struct aero_session {
      * and its table; keys collected by a statement, and how they are freed. */
     uint64_t moved;
     uint32_t moved_table;
+    /* Likewise: where the last scan for few rows found the first one (ae_scan_seek). */
+    uint32_t scan_table;
+    uint32_t scan_slab;
     struct ae_entry_batch *entry_batch;
     void (*entry_batch_free)(struct ae_entry_batch *batch);
 };
