@@ -5,9 +5,10 @@
  *
  * How it works: one process loads once, so that every round starts from nothing for every peer; the
  * caller alternates them.  Of the four indexes that the schema declares all but INDEXES are dropped
- * first; the peers have none but the key's.  BATCH rows are a transaction; 0: as many as usual.  SQLite's side splits lines with memchr, converts with
- * strtod and binds typed values to one prepared insert inside one transaction.  Reports nanoseconds
- * and, for Aerostore, bytes of segment a row.
+ * first; the peers have none but the key's.  BATCH rows are a transaction, 0: as many as usual.
+ * SQLite's side splits lines with memchr, converts with strtod and binds typed values to one
+ * prepared insert inside one transaction.  Reports nanoseconds and, for Aerostore, bytes of segment
+ * a row.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
