@@ -112,8 +112,48 @@ static void test_a_silent_hook_changes_nothing(void **state)
     store_close(&store);
 }
 
+/* Goal: also a transaction that queues for a hot row before it begins is stopped as a whole, and
+ * the stop is not held against a later call.  Method: conflicts until the session queues; then
+ * checkpoints, which look for a stop, too. */
+static void test_the_hook_ends_a_begin(void **state)
+{
+    test_store store;
+    hook at;
+    aero_checkpoint_report made;
+    const aero_value key = v_text("a");
+    int32_t found = 0;
+    (void)state;
+    store_open(&store, 16 << 20);
+    aero_session *one = store.session;
+    aero_session *other = session_new(&store);
+    assert_ok(one, flight_put(one, "a", 1));
+    assert_ok(one, aero_config_set(one, "aerostore.lock_timeout_ms", "60000"));
+    for (int turn = 0; turn < 4; turn++) {
+        assert_ok(one, aero_begin(one, AERO_ISOLATION_SNAPSHOT));
+        assert_int_equal(flight_get(one, "a"), turn + 1);
+        assert_ok(other, flight_put(other, "a", turn + 2));
+        assert_status(one, AERO_CONFLICT, flight_put(one, "a", 9));
+        assert_ok(one, aero_rollback(one));
+    }
+    assert_ok(other, aero_begin(other, AERO_ISOLATION_SNAPSHOT));
+    assert_ok(other, aero_lock_row(other, FLIGHTS, &key, &found));
+    hook_set(&at, one, 3);
+    assert_status(one, AERO_INTERRUPTED, aero_begin(one, AERO_ISOLATION_SNAPSHOT));
+    assert_int_equal(at.calls, 3);
+    assert_int_equal(aero_depth(one), 0);
+    assert_ok(one, aero_checkpoint(one, &made));
+    assert_ok(other, aero_rollback(other));
+    assert_ok(one, aero_checkpoint(one, &made));
+    assert_ok(one, flight_put(one, "a", 9));
+    assert_int_equal(flight_get(one, "a"), 9);
+    aero_session_close(other);
+    store_verify(one);
+    store_close(&store);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_the_hook_ends_a_wait),
+    cmocka_unit_test(test_the_hook_ends_a_begin),
     cmocka_unit_test(test_a_silent_hook_changes_nothing),
 };
 

@@ -172,7 +172,6 @@ static aero_status statement(aero_session *session, ae_statement body, void *con
         return ae_statement_join(session, body, context);
     uint64_t deadline = 0;
     const uint32_t ticks = session->ticks;
-    session->stopped = false;
     for (uint32_t attempt = 0;; attempt++) {
         aero_status status = ae_txn_begin(session, AERO_ISOLATION_SERIALIZABLE, false);
         if (status == AERO_OK) {

@@ -174,6 +174,7 @@ aero_status ae_session_enter(aero_session *session)
         return ae_fail(&session->error, AERO_USAGE,
                        "a call of this session waits; what is called meanwhile cannot use it");
     session->error.code = AERO_OK;
+    session->stopped = false; /* a stop is the business of the call that waited */
     /* Relaxed: the word changes only at fork, before this thread can look. */
     if (__builtin_expect(atomic_load_explicit(session->db->fork_guard, memory_order_relaxed) == 0 ||
                              session->fork_epoch != ae_load64(&session->db->fork_epoch),

@@ -104,6 +104,10 @@ aero_status ae_txn_begin(aero_session *session, int32_t isolation, bool explicit
         ae_latch_begin(session);
     }
     AE_CRASH_POINT("txn.begun");
+    if (session->stopped) { /* while it queued for its hot row */
+        ae_txn_rollback(session);
+        return ae_session_stopped(session);
+    }
     ae_txn_rest(session);
     return AERO_OK;
 }

@@ -271,7 +271,8 @@ aero_status aero_keep(const aero_open_options *options, int32_t detach, int32_t 
 
 /* ---- transactions --------------------------------------------------------------------------- */
 
-/* Begin a transaction (enum aero_isolation).  Errors: USAGE inside one, NO_SLOT. */
+/* Begin a transaction (enum aero_isolation).  Errors: USAGE inside one, NO_SLOT, INTERRUPTED by the
+ * hook of aero_session_waiting. */
 aero_status aero_begin(aero_session *session, int32_t isolation);
 /* CONFLICT: rolled back already.  So it is with every other error, IO and FULL of the log included,
  * but for NOT_DURABLE: the transaction is committed and everybody sees it, but writing the log
