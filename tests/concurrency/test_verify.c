@@ -22,9 +22,11 @@ static void write_for_ever(aero_session *session, uint64_t random)
     _exit(0);
 }
 
+/* A store, and writers that are well under way. */
 static void writers_start(test_store *store, pid_t *writers)
 {
     uint64_t random = test_seed("writers");
+    store_open(store, SEGMENT);
     for (uint32_t writer = 0; writer < WRITERS; writer++) {
         const uint64_t own = next_random(&random);
         fflush(NULL);
@@ -32,14 +34,25 @@ static void writers_start(test_store *store, pid_t *writers)
             write_for_ever(store->session, own);
         assert_true(writers[writer] > 0);
     }
+    const uint64_t enough = stat_value(store->session, "commits") + 1000;
+    while (stat_value(store->session, "commits") < enough)
+        usleep(1000);
 }
 
-static void writers_end(const pid_t *writers)
+static void writers_kill(const pid_t *writers)
 {
     for (uint32_t writer = 0; writer < WRITERS; writer++) {
         kill(writers[writer], SIGKILL);
         waitpid(writers[writer], NULL, 0);
     }
+}
+
+/* When they are gone it can be told that all is well. */
+static void writers_end(test_store *store, const pid_t *writers)
+{
+    writers_kill(writers);
+    store_verify(store->session);
+    store_close(store);
 }
 
 /* Goal: a database in use is not called damaged.  Method: six processes write without a pause, more
@@ -53,11 +66,7 @@ static void test_what_is_in_flight_is_no_damage(void **state)
     uint64_t blocks;
     uint32_t untold = 0;
     (void)state;
-    store_open(&store, SEGMENT);
     writers_start(&store, writers);
-    const uint64_t enough = stat_value(store.session, "commits") + 1000;
-    while (stat_value(store.session, "commits") < enough)
-        usleep(1000);
     for (uint32_t look = 0; look < LOOKS; look++) {
         const aero_status status = aero_verify(store.session, &rows, &blocks);
         if (status != AERO_TIMEOUT)
@@ -65,9 +74,7 @@ static void test_what_is_in_flight_is_no_damage(void **state)
         untold += status == AERO_TIMEOUT;
     }
     printf("%u of %u could not tell\n", untold, LOOKS);
-    writers_end(writers);
-    assert_ok(store.session, aero_verify(store.session, &rows, &blocks));
-    store_close(&store);
+    writers_end(&store, writers);
 }
 
 /* Goal: the same of processes that are stopped in the middle of a call.  Method: all six are
@@ -80,11 +87,7 @@ static void test_what_the_stopped_have_in_hand_is_no_damage(void **state)
     uint64_t blocks;
     uint32_t untold = 0;
     (void)state;
-    store_open(&store, SEGMENT);
     writers_start(&store, writers);
-    const uint64_t enough = stat_value(store.session, "commits") + 1000;
-    while (stat_value(store.session, "commits") < enough)
-        usleep(1000);
     for (uint32_t stop = 0; stop < STOPS && untold < 2; stop++) {
         int status = 0;
         for (uint32_t writer = 0; writer < WRITERS; writer++) {
@@ -93,7 +96,7 @@ static void test_what_the_stopped_have_in_hand_is_no_damage(void **state)
         }
         const aero_status verdict = aero_verify(store.session, &rows, &blocks);
         if (verdict != AERO_OK && verdict != AERO_TIMEOUT) {
-            writers_end(writers); /* nobody stands when this test has failed */
+            writers_kill(writers); /* nobody stands when this test has failed */
             assert_ok(store.session, verdict);
         }
         untold += verdict == AERO_TIMEOUT;
@@ -102,9 +105,7 @@ static void test_what_the_stopped_have_in_hand_is_no_damage(void **state)
         usleep(1000);
     }
     printf("%u could not tell\n", untold);
-    writers_end(writers);
-    assert_ok(store.session, aero_verify(store.session, &rows, &blocks));
-    store_close(&store);
+    writers_end(&store, writers);
 }
 
 static const struct CMUnitTest tests[] = {

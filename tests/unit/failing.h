@@ -7,10 +7,8 @@
 #ifndef AE_TEST_FAILING_H
 #define AE_TEST_FAILING_H
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 
@@ -46,64 +44,13 @@ static bool fails(const char *kind)
     return now;
 }
 
-#define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
-#define PASS(result, name, parameters, arguments) \
-    result name parameters \
-    { \
-        return fails(#name) ? (result)-1 : REAL(name) arguments; \
-    }
+#include "failing_calls.h"
 
-int open(const char *path, int flags, ...)
-{
-    va_list more;
-    va_start(more, flags);
-    const mode_t mode = (mode_t)va_arg(more, int);
-    va_end(more);
-    return fails("open") ? -1 : REAL(open)(path, flags, mode);
-}
-
-int fcntl(int fd, int command, ...)
-{
-    va_list more;
-    va_start(more, command);
-    void *argument = va_arg(more, void *);
-    va_end(more);
-    return fails("fcntl") ? -1 : REAL(fcntl)(fd, command, argument);
-}
-
-PASS(int, fstat, (int fd, struct stat *info), (fd, info))
-PASS(int, stat, (const char *path, struct stat *info), (path, info))
 PASS(int, lstat, (const char *path, struct stat *info), (path, info))
-PASS(int, fchmod, (int fd, mode_t mode), (fd, mode))
-PASS(int, ftruncate, (int fd, off_t size), (fd, size))
-PASS(int, fallocate, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size))
-PASS(int, flock, (int fd, int how), (fd, how))
 PASS(ssize_t, pwrite, (int fd, const void *data, size_t size, off_t at), (fd, data, size, at))
-PASS(int, fdatasync, (int fd), (fd))
-PASS(int, fsync, (int fd), (fd))
-PASS(int, rename, (const char *from, const char *to), (from, to))
-PASS(int, mkdir, (const char *path, mode_t mode), (path, mode))
-PASS(int, unlink, (const char *path), (path))
-PASS(int, linkat, (int from, const char *old, int to, const char *name, int flags),
-     (from, old, to, name, flags))
 PASS(ssize_t, pread, (int fd, void *data, size_t size, off_t at), (fd, data, size, at))
 PASS(void *, mmap, (void *at, size_t size, int how, int flags, int fd, off_t offset),
      (at, size, how, flags, fd, offset))
-
-char *realpath(const char *path, char *out)
-{
-    return fails("realpath") ? NULL : REAL(realpath)(path, out);
-}
-
-DIR *opendir(const char *path)
-{
-    return fails("opendir") ? NULL : REAL(opendir)(path);
-}
-
-struct dirent *readdir(DIR *folder)
-{
-    return fails("readdir") ? NULL : REAL(readdir)(folder);
-}
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *),
                    void *argument)
@@ -132,17 +79,6 @@ void *realloc(void *block, size_t size)
     return fails("realloc") ? NULL : __libc_realloc(block, size);
 }
 #endif
-
-static uint32_t descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    uint32_t count = 0;
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
 
 static void fault_set(uint32_t passage, int failure, bool lasting)
 {

@@ -8,7 +8,6 @@
  *
  * variants: plain
  */
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/file.h>
@@ -17,6 +16,7 @@
 #include "flights.h"
 #include "txn/db.h"
 #include "wal/log_private.h"
+#include "real_calls.h"
 
 enum { SIZE = 8 << 20, ROWS = 20 };
 
@@ -37,8 +37,6 @@ static int recovery_fd = -1;
 static uint64_t recovery_ends_ns;
 
 static test_store store;
-
-#define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 /* Is it this one's turn?  Then it does not happen again. */
 static bool surprised(const char *call)

@@ -7,12 +7,12 @@
  *
  * variants: plain asan
  */
-#include <dlfcn.h>
 #include <fcntl.h>
 
 #include "base/crc.h"
 #include "durable/durable_private.h"
 #include "flights.h"
+#include "real_calls.h"
 
 /* ---- a system with surprises ---------------------------------------------------------------- */
 
@@ -22,8 +22,6 @@ static struct {
     int failure;
     uint32_t allocations; /* until one fails */
 } surprise;
-
-#define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 ssize_t pread(int fd, void *data, size_t size, off_t at)
 {

@@ -8,7 +8,6 @@
  * variants: plain
  * links: * generated/aerostore
  */
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -16,8 +15,7 @@
 #include "shm/segment.h"
 #include "shm/segment_private.h"
 #include "store.h"
-
-#define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
+#include "real_calls.h"
 
 static uint64_t room; /* bytes that a file may have */
 static int failure;   /* what is said when they are used up */

@@ -37,6 +37,24 @@ static void hook_set(hook *at, aero_session *session, uint32_t stop_after)
     assert_int_equal(*at->waits, 0);
 }
 
+/* A row "a", the session `one` with a lock timeout, and another one. */
+static void rivals_open(test_store *store, const char *timeout_ms, aero_session **one,
+                        aero_session **other)
+{
+    store_open(store, 16 << 20);
+    *one = store->session;
+    *other = session_new(store);
+    assert_ok(*one, flight_put(*one, "a", 1));
+    assert_ok(*one, aero_config_set(*one, "aerostore.lock_timeout_ms", timeout_ms));
+}
+
+static void rivals_close(test_store *store, aero_session *other)
+{
+    aero_session_close(other);
+    store_verify(store->session);
+    store_close(store);
+}
+
 /* Goal: a write outside a transaction and a lock inside one end when the hook says so, with nothing
  * done, and the session and its transaction go on.  Method: another session has the row. */
 static void test_the_hook_ends_a_wait(void **state)
@@ -45,12 +63,10 @@ static void test_the_hook_ends_a_wait(void **state)
     hook at;
     const aero_value key = v_text("a");
     int32_t found = 0;
+    aero_session *one;
+    aero_session *other;
     (void)state;
-    store_open(&store, 16 << 20);
-    aero_session *one = store.session;
-    aero_session *other = session_new(&store);
-    assert_ok(one, flight_put(one, "a", 1));
-    assert_ok(one, aero_config_set(one, "aerostore.lock_timeout_ms", "60000"));
+    rivals_open(&store, "60000", &one, &other);
     assert_ok(other, aero_begin(other, AERO_ISOLATION_SNAPSHOT));
     assert_ok(other, aero_lock_row(other, FLIGHTS, &key, &found));
     assert_ok(other, flight_put(other, "a", 2));
@@ -73,9 +89,7 @@ static void test_the_hook_ends_a_wait(void **state)
     assert_ok(one, flight_put(one, "a", 4)); /* nobody in the way: the hook is not asked */
     assert_int_equal(flight_get(other, "a"), 4);
     assert_int_equal(flight_get(other, "b"), 5);
-    aero_session_close(other);
-    store_verify(one);
-    store_close(&store);
+    rivals_close(&store, other);
 }
 
 /* Goal: without a hook, or with one that says nothing, a wait takes as long as it did.  Method: the
@@ -86,12 +100,10 @@ static void test_a_silent_hook_changes_nothing(void **state)
     hook at;
     const aero_value key = v_text("a");
     int32_t found = 0;
+    aero_session *one;
+    aero_session *other;
     (void)state;
-    store_open(&store, 16 << 20);
-    aero_session *one = store.session;
-    aero_session *other = session_new(&store);
-    assert_ok(one, flight_put(one, "a", 1));
-    assert_ok(one, aero_config_set(one, "aerostore.lock_timeout_ms", "300"));
+    rivals_open(&store, "300", &one, &other);
     assert_ok(other, aero_begin(other, AERO_ISOLATION_SERIALIZABLE));
     assert_ok(other, aero_lock_row(other, FLIGHTS, &key, &found));
     for (uint32_t turn = 0; turn < 2; turn++) {
@@ -108,8 +120,7 @@ static void test_a_silent_hook_changes_nothing(void **state)
     }
     assert_in_range(at.calls, 1, 6);
     assert_ok(other, aero_rollback(other));
-    aero_session_close(other);
-    store_close(&store);
+    rivals_close(&store, other);
 }
 
 /* Goal: also a transaction that queues for a hot row before it begins is stopped as a whole, and
@@ -122,12 +133,10 @@ static void test_the_hook_ends_a_begin(void **state)
     aero_checkpoint_report made;
     const aero_value key = v_text("a");
     int32_t found = 0;
+    aero_session *one;
+    aero_session *other;
     (void)state;
-    store_open(&store, 16 << 20);
-    aero_session *one = store.session;
-    aero_session *other = session_new(&store);
-    assert_ok(one, flight_put(one, "a", 1));
-    assert_ok(one, aero_config_set(one, "aerostore.lock_timeout_ms", "60000"));
+    rivals_open(&store, "60000", &one, &other);
     for (int turn = 0; turn < 4; turn++) {
         assert_ok(one, aero_begin(one, AERO_ISOLATION_SNAPSHOT));
         assert_int_equal(flight_get(one, "a"), turn + 1);
@@ -146,9 +155,7 @@ static void test_the_hook_ends_a_begin(void **state)
     assert_ok(one, aero_checkpoint(one, &made));
     assert_ok(one, flight_put(one, "a", 9));
     assert_int_equal(flight_get(one, "a"), 9);
-    aero_session_close(other);
-    store_verify(one);
-    store_close(&store);
+    rivals_close(&store, other);
 }
 
 static const struct CMUnitTest tests[] = {

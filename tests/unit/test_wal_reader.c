@@ -8,12 +8,12 @@
  *
  * variants: plain asan
  */
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 
 #include "flights.h"
 #include "wal/reader.h"
+#include "real_calls.h"
 
 #define NAME "test.wal"
 
@@ -30,8 +30,6 @@ static struct {
     uint32_t opened;
     uint32_t gone; /* so often a part of the log cannot be found */
 } surprise;
-
-#define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 ssize_t pread(int fd, void *data, size_t size, off_t at)
 {
