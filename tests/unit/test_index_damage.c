@@ -53,11 +53,12 @@ static void ways_check(aero_session *session, aero_status expected)
     int32_t found = 0;
     uint64_t rows = 0;
     for (int way = 0; way < 2; way++)
-        for (int sorted = 0; sorted < 3; sorted++)
+        for (int sorted = 0; sorted < 4; sorted++) /* not, along the index, by another, by both */
             for (int one_by_one = 0; one_by_one < 2; one_by_one++) {
                 aero_query *query = query_along(session, ways[way]);
-                if (sorted > 0)
-                    assert_ok(session, aero_query_sort(query, sorts[sorted - 1], 0));
+                for (int by = 0; by < 2; by++)
+                    if ((sorted & 1 << by) != 0)
+                        assert_ok(session, aero_query_sort(query, sorts[by], 0));
                 assert_int_equal(rows_read(session, query, one_by_one != 0, &rows), expected);
                 assert_int_equal(rows, expected == AERO_OK ? ROWS : 0);
                 assert_int_equal(aero_query_count(query, &rows), expected);
