@@ -1,4 +1,5 @@
-/* Searches along an index that is damaged: they say so, and never end as if there were no more rows.
+/* Searches along an index that is damaged: they say so, and never end as if there were no more
+ * rows.
  *
  * variants: plain asan
  */
@@ -6,7 +7,7 @@
 #include "index/catalog.h"
 #include "txn/handles.h"
 
-enum { ROWS = 3000 };
+enum { ROWS = 3000, FEW = 100 };
 
 static aero_query *query_along(aero_session *session, const char *way)
 {
@@ -59,11 +60,14 @@ static void ways_check(aero_session *session, aero_status expected)
                 for (int by = 0; by < 2; by++)
                     if ((sorted & 1 << by) != 0)
                         assert_ok(session, aero_query_sort(query, sorts[by], 0));
+                /* So few that rows with equal altitudes are sorted group by group. */
+                const uint64_t wanted = sorted == 3 ? FEW : ROWS;
+                assert_ok(session, aero_query_limit(query, (int64_t)wanted, 0));
                 assert_int_equal(rows_read(session, query, one_by_one != 0, &rows), expected);
-                assert_int_equal(rows, expected == AERO_OK ? ROWS : 0);
+                assert_int_equal(rows, expected == AERO_OK ? wanted : 0);
                 assert_int_equal(aero_query_count(query, &rows), expected);
                 if (expected == AERO_OK)
-                    assert_int_equal(rows, ROWS);
+                    assert_int_equal(rows, wanted);
                 aero_query_free(query);
             }
     assert_int_equal(aero_index_span(session, FLIGHTS, 1, &altitude, &low, &high, &found),
