@@ -49,9 +49,9 @@ def test_messages_give_no_values_of_rows(db, fs, tmp_path):
     """Goal: an error that is logged does not leak what is stored.  Method: a marker in rows;
     refusals that meet these rows, in memory and in damaged files, do not show it."""
     marker = "TOPSECRET"
+    row = {"lat": 1, "lon": 2, "updated_at": 3, "dest": marker, "typ": marker}
     for key in ("A", "B"):
-        fs.upsert({"flight_id": key, "lat": 1, "lon": 2, "updated_at": 3, "dest": marker,
-                   "typ": marker})
+        fs.upsert({"flight_id": key, **row})
     said = []
 
     def refused(call, *arguments, **options):
@@ -60,7 +60,13 @@ def test_messages_give_no_values_of_rows(db, fs, tmp_path):
         said.append(str(caught.value))
 
     refused(fs.insert, {"flight_id": "A", "lat": 1, "lon": 2, "updated_at": 3})
-    refused(fs.create_index, "dest", unique=True)
+    refused(fs.create_index, "dest", unique=True)  # there is one
+    refused(fs.create_index, "typ", "dest", unique=True)  # two rows have the same
+    fs.delete("B")
+    fs.create_index("dest", "typ", unique=True)
+    refused(fs.insert, {"flight_id": "C", **row})
+    fs.drop_index("dest", "typ")
+    fs.insert({"flight_id": "B", **row})
     refused(fs.incr, "A", "dest", 1)
     refused(fs.update, "A", altitude="high")
     refused(fs.ingest_tsv, b"A\t1\t2\t\t\t3\nB\tnorth\t2\t\t\t3\n", batch_size=1)
@@ -76,5 +82,5 @@ def test_messages_give_no_values_of_rows(db, fs, tmp_path):
             path.write_bytes(spoilt)
             refused(aerostore.verify_files, tmp_path / "copy")
         path.write_bytes(whole)
-    assert len(said) > 6
+    assert len(said) > 8
     assert not [text for text in said if marker in text or "TOP" in text], said
